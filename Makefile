@@ -1,0 +1,36 @@
+# Each target sets up .venv on first use; PYTHON chooses the interpreter (3.11 to 3.13).
+PYTHON ?= python3
+BIN := .venv/bin
+
+.PHONY: help run test lint format tensorboard clean
+help:  ## list the targets
+	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*##/\t/' | expand -t 14
+
+run: .venv/ready  ## train the head with custom_adam on the drawn pictures
+	$(BIN)/python -m catsdogs.train
+
+test: .venv/ready  ## run the test suite (offline, on the CPU)
+	$(BIN)/python -m pytest
+
+lint: .venv/ready  ## check style, format and types
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+
+format: .venv/ready  ## apply the format and the safe fixes
+	$(BIN)/ruff check --fix .
+	$(BIN)/ruff format .
+
+tensorboard: .venv/ready  ## show the runs under outputs/ on http://localhost:6006
+	$(BIN)/tensorboard --logdir outputs --host localhost
+
+clean:  ## remove the virtual environment and caches, not the runs
+	rm -rf .venv .pytest_cache .mypy_cache .ruff_cache
+
+.venv/ready: pyproject.toml constraints.txt
+	@$(PYTHON) -c 'import sys; v = sys.version_info[:2]; sys.exit(None if (3, 11) <= v < (3, 14) else f"catsdogs needs Python 3.11 to 3.13, and $(PYTHON) is {v[0]}.{v[1]}: make PYTHON=python3.12 ...")'
+	$(PYTHON) -m venv .venv
+	$(BIN)/python -m pip install --quiet --upgrade --constraint constraints.txt pip
+	@echo "installing torch and the rest into .venv: several gigabytes and a few minutes, once"
+	$(BIN)/python -m pip install --progress-bar on --constraint constraints.txt --editable '.[dev]'
+	@touch $@
