@@ -5,6 +5,7 @@ can only come from the update rule.
 """
 
 import copy
+from collections.abc import Callable
 from typing import Any
 
 import pytest
@@ -16,7 +17,7 @@ from catsdogs import optim
 
 HEAD_SHAPES = [(256, 512, 4, 4), (256,), (1, 256, 5, 5), (1,), (1, 1, 1, 1), (1,)]
 SMALL_SHAPES = [(3, 4), (5,), (1,), ()]
-PAIRS: dict[str, tuple[type[Optimizer], type[Optimizer], dict[str, Any]]] = {
+PAIRS: dict[str, tuple[Callable[..., Optimizer], Callable[..., Optimizer], dict[str, Any]]] = {
     "sgd": (torch.optim.SGD, optim.SGD, {"lr": 1e-3}),
     "adam": (torch.optim.Adam, optim.Adam, {"lr": 1e-3, "betas": (0.9, 0.999), "eps": 1e-8}),
 }
