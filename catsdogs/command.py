@@ -1,0 +1,111 @@
+"""What every command shares: its configuration, one-line errors and exit statuses."""
+
+import functools
+import logging
+import os
+import sys
+import traceback
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, NoReturn
+
+import hydra
+from hydra.errors import HydraException, MissingConfigException
+from omegaconf import DictConfig, OmegaConf
+from omegaconf.errors import OmegaConfBaseException
+
+from catsdogs.errors import UserError
+
+BUG, WRONG_INPUT = 1, 2
+Job = Callable[[DictConfig], int]
+
+
+def command(config_name: str) -> Callable[[Job], Callable[[], None]]:
+    """Turn a function of a configuration, returning an exit status, into a console command.
+
+    What a user caused ends with one line on stderr and status 2, anything else with one line and
+    status 1; `debug=true` shows the traceback of either.
+    """
+
+    def decorate(job: Job) -> Callable[[], None]:
+        @functools.wraps(job)
+        def main() -> None:
+            logging.basicConfig(format="%(levelname)s: %(message)s")
+            # Hydra prints its own errors in several lines and exits with 1 unless told to raise.
+            os.environ["HYDRA_FULL_ERROR"] = "1"
+            run = hydra.main(
+                version_base="1.3", config_path=str(conf_directory()), config_name=config_name
+            )
+            try:
+                run(functools.partial(_run_job, job))()
+            except (HydraException, OmegaConfBaseException) as error:
+                _stop(_composition_message(error), WRONG_INPUT)
+
+        return main
+
+    return decorate
+
+
+def conf_directory() -> Path:
+    """Return `conf/`: inside the package when installed, beside it in a source tree."""
+    package = Path(__file__).resolve().parent
+    installed = package / "conf"
+    return installed if installed.is_dir() else package.parent / "conf"
+
+
+def plain(config: DictConfig) -> dict[str, Any]:
+    """Return a configuration as plain dicts, lists and values.
+
+    Raises:
+        UserError: For a mandatory value that was not given or a reference that leads nowhere.
+    """
+    missing = sorted(OmegaConf.missing_keys(config))
+    if missing:
+        raise UserError(f"{missing[0]} has no default: give {missing[0]}=VALUE")
+    try:
+        values = OmegaConf.to_container(config, resolve=True)
+    except OmegaConfBaseException as error:
+        raise UserError(_one_line(error)) from error
+    assert isinstance(values, dict)
+    return {str(key): value for key, value in values.items()}
+
+
+def _run_job(job: Job, config: DictConfig) -> None:
+    """Run a job and leave the process itself, since Hydra would add lines to any exception."""
+    try:
+        status = job(config)
+    except UserError as error:
+        _stop(str(error), WRONG_INPUT)
+    except KeyboardInterrupt:
+        _stop("interrupted", 130)
+    except Exception as error:  # noqa: BLE001 - the last line of defence before the user
+        _stop(f"unexpected {type(error).__name__}: {_one_line(error)}", BUG)
+    if status:
+        sys.exit(status)
+
+
+def _stop(message: str, status: int) -> NoReturn:
+    if _debugging():
+        traceback.print_exc()
+        way_out = ""
+    else:
+        way_out = " (debug=true shows the traceback)" if status == BUG else ""
+    print(f"error: {message}{way_out}", file=sys.stderr)
+    sys.exit(status)
+
+
+def _debugging() -> bool:
+    # Read from the command line: an error in the configuration leaves no configuration to ask.
+    return any(argument.lower() == "debug=true" for argument in sys.argv[1:])
+
+
+def _composition_message(error: Exception) -> str:
+    if isinstance(error, MissingConfigException) and error.missing_cfg_file:
+        group, _, name = error.missing_cfg_file.rpartition("/")
+        choices = ", ".join(sorted(error.options or []))
+        return f"{group}={name}: there is no such choice; choose one of {choices}"
+    return _one_line(error)
+
+
+def _one_line(error: Exception) -> str:
+    return " ".join(str(error).split())

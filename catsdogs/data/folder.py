@@ -1,0 +1,76 @@
+"""Find labelled pictures in a folder: the competition's flat layout, or one folder per class."""
+
+import re
+from collections.abc import Iterable
+from pathlib import Path
+
+from catsdogs.errors import UserError
+
+LABELS = {"dog": 0, "cat": 1}
+EXTENSIONS = (".jpg", ".jpeg", ".png", ".webp")
+LAYOUTS = "pictures named cat.N.jpg and dog.N.jpg, or folders cats/ and dogs/"
+_FLAT_NAME = re.compile(r"(cat|dog)\.\d+", re.IGNORECASE)
+_CLASS_FOLDER = re.compile(r"(cat|dog)s?", re.IGNORECASE)
+
+
+def find_pictures(root: Path) -> dict[str, int]:
+    """Map each picture's path, relative to `root` with forward slashes, to its label.
+
+    Paths come per class in the order in which the split takes them: sorted as strings by file name
+    (`cat.10.jpg` before `cat.2.jpg`), then by folder.
+
+    Raises:
+        UserError: If the folder is absent, holds no pictures in either layout, mixes the two
+            layouts, or holds one class only.
+    """
+    if not root.is_dir():
+        raise UserError(f"data.root={root}: there is no such folder")
+    flat = _by_label(root, _flat_pictures(root))
+    folders = _by_label(root, _class_folder_pictures(root))
+    if flat and folders:
+        raise UserError(f"data.root={root}: holds both layouts; keep one: {LAYOUTS}")
+    found = flat or folders
+    if not found:
+        raise UserError(f"data.root={root}: no pictures found; expected {LAYOUTS}{_hint(root)}")
+    for name, label in LABELS.items():
+        if label not in found.values():
+            raise UserError(
+                f"data.root={root}: no {name}s among {len(found)} pictures of one class"
+            )
+    return found
+
+
+def _flat_pictures(root: Path) -> Iterable[tuple[str, Path]]:
+    for file in root.iterdir():
+        match = _FLAT_NAME.fullmatch(file.stem)
+        if match and _is_picture(file):
+            yield match[1], file
+
+
+def _class_folder_pictures(root: Path) -> Iterable[tuple[str, Path]]:
+    for folder in root.iterdir():
+        match = _CLASS_FOLDER.fullmatch(folder.name)
+        if match and folder.is_dir():
+            yield from ((match[1], file) for file in folder.rglob("*") if _is_picture(file))
+
+
+def _is_picture(path: Path) -> bool:
+    return path.suffix.lower() in EXTENSIONS and path.is_file()
+
+
+def _by_label(root: Path, pictures: Iterable[tuple[str, Path]]) -> dict[str, int]:
+    rows = [
+        (LABELS[kind.lower()], file.name, file.relative_to(root).as_posix())
+        for kind, file in pictures
+    ]
+    return {path: label for label, _, path in sorted(rows)}
+
+
+def _hint(root: Path) -> str:
+    """Name a subfolder that looks like what was meant, for an archive unpacked one level deeper."""
+    for folder in sorted(child for child in root.iterdir() if child.is_dir()):
+        if any(True for _ in _flat_pictures(folder)) or any(
+            True for _ in _class_folder_pictures(folder)
+        ):
+            return f". Did you mean data.root={folder}?"
+    return ""

@@ -1,0 +1,97 @@
+"""Files and folders that appear whole or not at all, and where those that are kept for reuse go."""
+
+import contextlib
+import os
+import shutil
+import tempfile
+from collections.abc import Iterator
+from pathlib import Path
+
+import platformdirs
+
+from catsdogs.errors import UserError
+
+
+def cache_directory() -> Path:
+    """Return the folder for what can be rebuilt: `CATSDOGS_CACHE`, or the user's own cache."""
+    chosen = os.environ.get("CATSDOGS_CACHE")
+    return Path(chosen).expanduser() if chosen else Path(platformdirs.user_cache_dir("catsdogs"))
+
+
+def make_directory(path: Path, setting: str) -> Path:
+    """Create a folder with its parents.
+
+    Raises:
+        UserError: If it cannot be created or written to; `setting` says what chose it.
+    """
+    try:
+        path.mkdir(parents=True, exist_ok=True)
+        # Only writing tells: permission bits say nothing to root or on a read-only file system.
+        with tempfile.TemporaryFile(dir=path):
+            return path
+    except OSError as error:
+        raise UserError(
+            f"{setting}={path}: cannot write to this folder ({error.strerror}); choose another"
+        ) from error
+
+
+def probe_directory(path: Path, setting: str) -> None:
+    """Try to create and write to a folder, and leave nothing of the trial behind.
+
+    Raises:
+        UserError: If it cannot be created or written to; `setting` says what chose it.
+    """
+    absent = [folder for folder in (path, *path.parents) if not folder.exists()]
+    try:
+        make_directory(path, setting)
+    finally:
+        for folder in absent:
+            with contextlib.suppress(OSError):
+                folder.rmdir()
+
+
+@contextlib.contextmanager
+def whole_file(path: Path) -> Iterator[Path]:
+    """Yield a name beside `path` to write to; on success it is synced and renamed to `path`."""
+    partial = path.with_name(f".{path.name}.{os.getpid()}.partial")
+    try:
+        yield partial
+        _sync(partial)
+        partial.replace(path)
+        _sync(path.parent)
+    finally:
+        partial.unlink(missing_ok=True)
+
+
+def write_whole(path: Path, text: str) -> None:
+    """Write a text file so that a reader finds the old content or the new, never a part."""
+    with whole_file(path) as partial:
+        partial.write_text(text, encoding="utf-8")
+
+
+@contextlib.contextmanager
+def whole_directory(path: Path) -> Iterator[Path]:
+    """Yield an empty folder beside `path` to fill; on success it replaces `path`.
+
+    The caller holds a lock on `path`: two writers would fill the same folder.
+    """
+    partial = path.with_name(f".{path.name}.partial")
+    shutil.rmtree(partial, ignore_errors=True)
+    partial.mkdir(parents=True)
+    try:
+        yield partial
+        for file in partial.iterdir():
+            _sync(file)
+        shutil.rmtree(path, ignore_errors=True)
+        partial.replace(path)
+        _sync(path.parent)
+    finally:
+        shutil.rmtree(partial, ignore_errors=True)
+
+
+def _sync(path: Path) -> None:
+    descriptor = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)

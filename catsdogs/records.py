@@ -1,0 +1,158 @@
+"""What a run leaves behind: plain files, from which any table or figure can be made again.
+
+A run directory holds `record.json` (all facts but the series), `steps.csv` (cost of every
+iteration), `epochs.csv` (epoch 0 is the untrained head) and `predictions.csv` (the best
+checkpoint's logit for every validation and test picture). Needs no torch.
+"""
+
+import csv
+import importlib.metadata
+import io
+import json
+import math
+import os
+import platform
+import subprocess
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+from typing import Any, Self, TextIO
+
+from catsdogs.files import write_whole
+
+STEP_COLUMNS = ("iteration", "cost")
+EPOCH_COLUMNS = ("epoch", "train_cost", "val_cost", "val_accuracy", "learning_rate", "seconds")
+PREDICTION_COLUMNS = ("split", "path", "label", "logit")
+PACKAGES = ("catsdogs", "torch", "torchvision", "numpy", "pillow", "hydra-core", "tensorboard")
+
+
+class RunRecord:
+    """The records of one run, valid on disk whenever nothing is being written.
+
+    Use as a context manager; the series are flushed at every `flush` and closed at the end.
+    """
+
+    def __init__(self, directory: Path, facts: dict[str, Any]) -> None:
+        self.directory = directory
+        self.facts = facts
+        self._steps = _Series(directory / "steps.csv", STEP_COLUMNS)
+        self._epochs = _Series(directory / "epochs.csv", EPOCH_COLUMNS)
+        self._write_facts()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._steps.close()
+        self._epochs.close()
+
+    def add_step(self, iteration: int, cost: float) -> None:
+        """Append one iteration's cost; it is on disk after the next `flush`."""
+        self._steps.add((iteration, cost))
+
+    def add_epoch(self, row: Sequence[float]) -> None:
+        """Append one epoch in the order of `EPOCH_COLUMNS` and flush both series."""
+        self._epochs.add(row)
+        self.flush()
+
+    def flush(self) -> None:
+        """Hand what was appended to the operating system."""
+        self._steps.flush()
+        self._epochs.flush()
+
+    def update(self, **facts: Any) -> None:
+        """Add facts to `record.json` and write it whole."""
+        self.facts |= facts
+        self._write_facts()
+
+    def write_predictions(self, rows: Iterable[tuple[str, str, int, float]]) -> None:
+        """Write `predictions.csv`: split, path, label and logit of every picture."""
+        text = io.StringIO()
+        writer = csv.writer(text, lineterminator="\n")
+        writer.writerow(PREDICTION_COLUMNS)
+        writer.writerows(rows)
+        write_whole(self.directory / "predictions.csv", text.getvalue())
+
+    def _write_facts(self) -> None:
+        text = json.dumps(_json_ready(self.facts), indent=2, allow_nan=False, ensure_ascii=False)
+        write_whole(self.directory / "record.json", text + "\n")
+
+
+class _Series:
+    """A CSV file that grows; floats are written so that they read back to the same bits."""
+
+    def __init__(self, path: Path, columns: Sequence[str]) -> None:
+        self._file: TextIO = path.open("w", encoding="utf-8", newline="")
+        self._writer = csv.writer(self._file, lineterminator="\n")
+        self._writer.writerow(columns)
+        self._file.flush()
+
+    def add(self, row: Sequence[float]) -> None:
+        self._writer.writerow(row)
+
+    def flush(self) -> None:
+        self._file.flush()
+
+    def close(self) -> None:
+        self._file.close()
+
+
+def versions() -> dict[str, str]:
+    """Return the versions of Python and of the packages that decide a run's numbers."""
+    found = {"python": platform.python_version()}
+    for package in PACKAGES:
+        try:
+            found[package] = importlib.metadata.version(package)
+        except importlib.metadata.PackageNotFoundError:
+            found[package] = "not installed"
+    return found
+
+
+def hardware() -> dict[str, Any]:
+    """Return what the run stands on: system, processor, cores and bytes of memory."""
+    return {
+        "system": platform.platform(),
+        "processor": _processor(),
+        "cores": os.cpu_count(),
+        "memory_bytes": os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES"),
+    }
+
+
+def git_state() -> dict[str, Any] | None:
+    """Return the commit of the source tree and whether it was changed; None when installed."""
+    tree = Path(__file__).resolve().parents[1]
+    if not (tree / ".git").exists():
+        return None
+    try:
+        commit, status = (
+            subprocess.run(
+                ["git", "-C", str(tree), *arguments],
+                capture_output=True,
+                text=True,
+                check=True,
+                timeout=10,
+            ).stdout.strip()
+            for arguments in (("rev-parse", "HEAD"), ("status", "--porcelain"))
+        )
+    except (OSError, subprocess.SubprocessError):
+        return None
+    return {"commit": commit, "changed": bool(status)}
+
+
+def _processor() -> str:
+    try:
+        lines = Path("/proc/cpuinfo").read_text(encoding="utf-8").splitlines()
+    except OSError:
+        return platform.processor()
+    names = [line.split(":", 1)[1].strip() for line in lines if line.startswith("model name")]
+    return names[0] if names else platform.processor()
+
+
+def _json_ready(value: Any) -> Any:
+    """Replace numbers that JSON cannot hold (nan, inf) by their names."""
+    if isinstance(value, float) and not math.isfinite(value):
+        return str(value)
+    if isinstance(value, dict):
+        return {key: _json_ready(item) for key, item in value.items()}
+    if isinstance(value, list | tuple):
+        return [_json_ready(item) for item in value]
+    return value

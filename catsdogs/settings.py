@@ -1,0 +1,167 @@
+"""The settings of a run as plain checked values; below this file nobody sees a configuration."""
+
+import dataclasses
+import math
+import re
+from pathlib import Path
+from typing import Any, Literal, cast, get_args
+
+from catsdogs.data.manifest import SPLITS, Split
+from catsdogs.errors import UserError
+
+Source = Literal["drawn", "folder"]
+StoreType = Literal["float32", "float16"]
+
+
+@dataclasses.dataclass(frozen=True)
+class DataSettings:
+    """Where pictures come from, how they are split and how their features are kept."""
+
+    source: Source
+    root: Path | None
+    drawing_seed: int
+    per_class: dict[Split, int]
+    max_bad_fraction: float
+    store_dtype: StoreType
+    workers: int
+
+
+@dataclasses.dataclass(frozen=True)
+class Settings:
+    """Everything that `train` is told, except how its optimizer is built."""
+
+    data: DataSettings
+    weights: str
+    weights_seed: int
+    epochs: int
+    batch_size: int
+    val_batch_size: int
+    seed: int
+    device: str
+    deterministic: bool
+    output_dir: Path
+    debug: bool
+
+    @classmethod
+    def from_config(cls, config: dict[str, Any]) -> "Settings":
+        """Check a resolved configuration.
+
+        Raises:
+            UserError: For an unknown setting or a value of the wrong type or out of range.
+        """
+        read = _Reader("", config)
+        settings = cls(
+            data=_data_settings(read.section("data")),
+            epochs=read.integer("epochs", low=0),
+            batch_size=read.integer("batch_size", low=1),
+            val_batch_size=read.integer("val_batch_size", low=1),
+            seed=read.integer("seed", low=0),
+            device=read.matching("device", r"auto|cpu|mps|cuda(:\d+)?", "auto, cpu, mps, cuda[:N]"),
+            deterministic=read.boolean("deterministic"),
+            output_dir=Path(read.text("output_dir")).expanduser(),
+            debug=read.boolean("debug"),
+            **_model_settings(read.section("model")),
+        )
+        _check_numbers("optimizer", read.take("optimizer"))
+        read.refuse_rest()
+        return settings
+
+
+def _data_settings(read: "_Reader") -> DataSettings:
+    source = cast(Source, read.choice("source", get_args(Source)))
+    settings = DataSettings(
+        source=source,
+        root=Path(read.text("root")) if source == "folder" else None,
+        drawing_seed=read.integer("drawing_seed", low=0) if source == "drawn" else 0,
+        per_class={split: read.integer(f"{split}_per_class", low=1) for split in SPLITS},
+        max_bad_fraction=read.number("max_bad_fraction", low=0, high=1),
+        store_dtype=cast(StoreType, read.choice("store_dtype", get_args(StoreType))),
+        workers=read.integer("workers", low=0),
+    )
+    read.refuse_rest()
+    return settings
+
+
+def _model_settings(read: "_Reader") -> dict[str, Any]:
+    settings = {
+        "weights": read.text("weights"),
+        "weights_seed": read.integer("weights_seed", low=0),
+    }
+    read.refuse_rest()
+    return settings
+
+
+def _check_numbers(name: str, value: Any) -> None:
+    """Refuse nan and infinity anywhere in a free-form section; native SGD would accept them."""
+    if isinstance(value, dict):
+        for key, item in value.items():
+            _check_numbers(f"{name}.{key}", item)
+    elif isinstance(value, list):
+        for index, item in enumerate(value):
+            _check_numbers(f"{name}[{index}]", item)
+    elif isinstance(value, float) and not math.isfinite(value):
+        raise UserError(f"{name}={value}: must be a finite number")
+
+
+class _Reader:
+    """Take settings out of one section by name; what is left at the end is unknown."""
+
+    def __init__(self, prefix: str, section: dict[str, Any]) -> None:
+        self._prefix = prefix
+        self._left = dict(section)
+
+    def take(self, key: str) -> Any:
+        if key not in self._left:
+            raise UserError(f"{self._prefix}{key}: this setting is missing")
+        return self._left.pop(key)
+
+    def section(self, key: str) -> "_Reader":
+        value = self.take(key)
+        if not isinstance(value, dict):
+            raise UserError(f"{self._prefix}{key}={value}: must be a section of settings")
+        return _Reader(f"{self._prefix}{key}.", value)
+
+    def integer(self, key: str, *, low: int) -> int:
+        value = self.take(key)
+        if not isinstance(value, int) or isinstance(value, bool) or value < low:
+            raise self._wrong(key, value, f"a whole number, {low} or above")
+        return value
+
+    def number(self, key: str, *, low: float, high: float) -> float:
+        value = self.take(key)
+        if isinstance(value, bool) or not isinstance(value, int | float):
+            raise self._wrong(key, value, f"a number from {low} to {high}")
+        if not low <= value <= high:
+            raise self._wrong(key, value, f"a number from {low} to {high}")
+        return float(value)
+
+    def boolean(self, key: str) -> bool:
+        value = self.take(key)
+        if not isinstance(value, bool):
+            raise self._wrong(key, value, "true or false")
+        return value
+
+    def text(self, key: str) -> str:
+        value = self.take(key)
+        if value is None or not str(value):
+            raise self._wrong(key, value, "a text that is not empty")
+        return str(value)
+
+    def choice(self, key: str, choices: tuple[str, ...]) -> str:
+        value = self.take(key)
+        if value not in choices:
+            raise self._wrong(key, value, f"one of {', '.join(choices)}")
+        return str(value)
+
+    def matching(self, key: str, pattern: str, described: str) -> str:
+        value = self.text(key)
+        if not re.fullmatch(pattern, value):
+            raise self._wrong(key, value, f"one of {described}")
+        return value
+
+    def refuse_rest(self) -> None:
+        for key, value in self._left.items():
+            raise UserError(f"{self._prefix}{key}={value}: there is no such setting; see --help")
+
+    def _wrong(self, key: str, value: Any, expected: str) -> UserError:
+        return UserError(f"{self._prefix}{key}={value}: must be {expected}")

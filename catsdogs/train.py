@@ -1,0 +1,73 @@
+"""Train the head on frozen features with the optimizer you name.
+
+python -m catsdogs.train optimizer=custom_adam data=drawn epochs=10 seed=0
+"""
+
+import shlex
+import sys
+from collections.abc import Callable, Iterable
+
+from hydra.core.hydra_config import HydraConfig
+from hydra.errors import InstantiationException
+from hydra.utils import instantiate
+from omegaconf import DictConfig, OmegaConf
+from torch import Tensor
+from torch.optim import Optimizer
+
+from catsdogs.command import command, plain
+from catsdogs.errors import UserError
+from catsdogs.settings import Settings
+from catsdogs.training.run import Plan, train
+
+DIVERGED = 3
+
+
+@command("config")
+def main(config: DictConfig) -> int:
+    """Check every setting, train, and return the exit status."""
+    values = plain(config)
+    plan = Plan(
+        settings=Settings.from_config(values),
+        label=_label(config),
+        make_optimizer=_optimizer_factory(config),
+        config=values,
+        config_yaml=OmegaConf.to_yaml(config, resolve=True),
+        command=shlex.join(["python", "-m", "catsdogs.train", *sys.argv[1:]]),
+    )
+    return 0 if train(plan).status == "finished" else DIVERGED
+
+
+def _label(config: DictConfig) -> str:
+    """Name the run as its optimizer's file in conf/optimizer, or as the class put in its place."""
+    hydra_config = HydraConfig.get()
+    if any("optimizer._target_=" in override for override in hydra_config.overrides.task):
+        return str(config.optimizer._target_).rpartition(".")[2]
+    return str(hydra_config.runtime.choices["optimizer"])
+
+
+def _optimizer_factory(config: DictConfig) -> Callable[[Iterable[Tensor]], Optimizer]:
+    """Return what builds the optimizer over given parameters.
+
+    It raises UserError for hyperparameters that the class refuses and for no optimizer at all.
+    """
+    target = config.optimizer.get("_target_")
+    try:
+        build = instantiate(config.optimizer)
+    except InstantiationException as error:
+        reason = " ".join(str(error.__cause__ or error).split())
+        raise UserError(f"optimizer._target_={target}: cannot be used ({reason})") from error
+
+    def make(parameters: Iterable[Tensor]) -> Optimizer:
+        try:
+            optimizer = build(parameters)
+        except (TypeError, ValueError) as error:
+            raise UserError(f"optimizer: {target} refuses its settings: {error}") from error
+        if not isinstance(optimizer, Optimizer):
+            raise UserError(f"optimizer._target_={target}: is no torch.optim.Optimizer")
+        return optimizer
+
+    return make
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,1 @@
+"""From pictures to a trained head: backbone, feature store, head, the one loop, checkpoints."""

@@ -1,0 +1,145 @@
+"""The frozen backbone: torchvision's ResNet-18 up to its last feature map, and its weights."""
+
+import dataclasses
+import hashlib
+import urllib.error
+from pathlib import Path
+from typing import Literal, Self
+
+import torch
+import torchvision
+from torch import Tensor, nn
+from torchvision.models import ResNet18_Weights, resnet18
+
+from catsdogs.errors import UserError
+from catsdogs.training.torch_file import load_torch_file
+
+CHANNELS, SIDE = 512, 8
+StateDict = dict[str, Tensor]
+
+
+class Backbone(nn.Module):
+    """ResNet-18 without its last two children: (n, 3, 256, 256) to (n, 512, 8, 8).
+
+    Its parameters want no gradient, and it stays in eval mode whatever `train()` asks, so its
+    BatchNorm statistics never move.
+    """
+
+    def __init__(self, state: StateDict) -> None:
+        super().__init__()
+        network = resnet18(weights=None)
+        network.load_state_dict(state, strict=False)  # `fc` may be absent; the rest was checked
+        self.layers = nn.Sequential(*list(network.children())[:-2])
+        self.requires_grad_(False)
+        self.eval()
+
+    def train(self, mode: bool = True) -> Self:
+        """Stay in eval mode; `mode` is ignored on purpose."""
+        return super().train(False)
+
+    def forward(self, pixels: Tensor) -> Tensor:
+        """Map normalised pixels (n, 3, 256, 256) to features (n, 512, 8, 8)."""
+        features: Tensor = self.layers(pixels)
+        return features
+
+
+@dataclasses.dataclass(frozen=True)
+class BackboneWeights:
+    """Checked weights for a `Backbone`, and what the records say of them.
+
+    Attributes:
+        source: `random`, `imagenet` or `file`.
+        description: One sentence on what these weights are.
+        sha256: Of the file, or of what determines random weights.
+        state: torchvision's names to float32 tensors; `fc` may be absent.
+    """
+
+    source: Literal["random", "imagenet", "file"]
+    description: str
+    sha256: str
+    state: StateDict = dataclasses.field(repr=False)
+
+    @property
+    def facts(self) -> dict[str, str]:
+        """What a record or a checkpoint says of them."""
+        return {
+            "source": self.source,
+            "description": self.description,
+            "sha256": self.sha256,
+        }
+
+
+def find_weights(choice: str, *, seed: int = 0) -> BackboneWeights:
+    """Load and check the weights named by `model.weights`.
+
+    Args:
+        choice: `random`, `imagenet` (torchvision's, downloaded once into the torch hub cache,
+            which `TORCH_HOME` moves), or the path of a state dict with torchvision's names.
+        seed: Decides the random weights.
+
+    Raises:
+        UserError: If the file is absent, cannot be downloaded, or is no ResNet-18.
+    """
+    if choice == "random":
+        return _random_weights(seed)
+    if choice == "imagenet":
+        path = _download_imagenet()
+        described = "torchvision's IMAGENET1K_V1 weights of ResNet-18"
+        return BackboneWeights("imagenet", described, _sha256(path), _read(path))
+    path = Path(choice).expanduser()
+    if not path.is_file():
+        raise UserError(
+            f"model.weights={choice}: there is no such file; "
+            "give random, imagenet or the path of a ResNet-18 state dict"
+        )
+    return BackboneWeights("file", f"the state dict {path.name}", _sha256(path), _read(path))
+
+
+def _random_weights(seed: int) -> BackboneWeights:
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(seed)
+        state = resnet18(weights=None).state_dict()
+    origin = f"random seed={seed} torch={torch.__version__} torchvision={torchvision.__version__}"
+    described = f"random weights (torchvision's initialisation, seed {seed}): nothing was learned"
+    return BackboneWeights("random", described, hashlib.sha256(origin.encode()).hexdigest(), state)
+
+
+def _download_imagenet() -> Path:
+    weights = ResNet18_Weights.IMAGENET1K_V1
+    path = Path(torch.hub.get_dir()) / "checkpoints" / Path(weights.url).name
+    if not path.exists():
+        try:
+            weights.get_state_dict(progress=True, check_hash=True)
+        except (urllib.error.URLError, OSError, RuntimeError) as error:
+            raise UserError(
+                f"model.weights=imagenet: could not download {weights.url} ({error}); "
+                f"place that file at {path}, or use model.weights=random or a path"
+            ) from error
+    return path
+
+
+def _read(path: Path) -> StateDict:
+    """Read a state dict and hold it against ResNet-18's names and shapes."""
+    loaded = load_torch_file(path, f"model.weights={path}: not a readable PyTorch state dict")
+    if not isinstance(loaded, dict) or not all(isinstance(v, Tensor) for v in loaded.values()):
+        raise UserError(f"model.weights={path}: not a state dict (a dict of names to tensors)")
+    with torch.device("meta"):
+        expected = resnet18(weights=None).state_dict()
+    expected = {name: tensor for name, tensor in expected.items() if not name.startswith("fc.")}
+    for name, tensor in expected.items():
+        if name not in loaded:
+            raise UserError(f"model.weights={path}: not a ResNet-18: {name} is missing")
+        if loaded[name].shape != tensor.shape:
+            raise UserError(
+                f"model.weights={path}: not a ResNet-18: {name} has shape "
+                f"{tuple(loaded[name].shape)} instead of {tuple(tensor.shape)}"
+            )
+    for name in loaded:
+        if name not in expected and not name.startswith("fc."):
+            raise UserError(f"model.weights={path}: not a ResNet-18: {name} is unknown")
+    return {name: loaded[name].to(tensor.dtype) for name, tensor in expected.items()}
+
+
+def _sha256(path: Path) -> str:
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()

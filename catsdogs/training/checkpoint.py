@@ -1,0 +1,40 @@
+"""Checkpoints: one file with all that a run is at one moment, loadable without running code."""
+
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import nn
+from torch.optim import Optimizer
+
+from catsdogs.errors import UserError
+from catsdogs.files import whole_file
+from catsdogs.training.torch_file import load_torch_file
+
+FORMAT = 1
+
+
+def save_checkpoint(
+    path: Path, head: nn.Module, optimizer: Optimizer, facts: dict[str, Any]
+) -> None:
+    """Write the head, the optimizer and `facts` (plain values only) as one whole file."""
+    content = {
+        "format": FORMAT,
+        "head": head.state_dict(),
+        "optimizer": optimizer.state_dict(),
+        **facts,
+    }
+    with whole_file(path) as partial:
+        torch.save(content, partial)
+
+
+def load_checkpoint(path: Path) -> dict[str, Any]:
+    """Read a checkpoint onto the CPU; tensors and plain values only, never code.
+
+    Raises:
+        UserError: If the file is absent, damaged or no checkpoint of this project.
+    """
+    content = load_torch_file(path, f"{path}: not a readable checkpoint")
+    if not isinstance(content, dict) or content.get("format") != FORMAT:
+        raise UserError(f"{path}: not a checkpoint of catsdogs, format {FORMAT}")
+    return content

@@ -1,0 +1,43 @@
+"""Where a run computes, and whether two runs must agree to the last bit."""
+
+import os
+
+import torch
+
+from catsdogs.errors import UserError
+
+
+def choose_device(choice: str) -> torch.device:
+    """Return the device named by the setting; `auto` takes CUDA if there is one, else the CPU.
+
+    Raises:
+        UserError: If the machine does not have it.
+    """
+    if choice == "auto":
+        choice = "cuda" if torch.cuda.is_available() else "cpu"
+    device = torch.device(choice)
+    if device.type == "cuda" and (device.index or 0) >= torch.cuda.device_count():
+        raise UserError(
+            f"device={choice}: this machine shows {torch.cuda.device_count()} CUDA devices; "
+            "use device=cpu or device=auto"
+        )
+    if device.type == "mps" and not torch.backends.mps.is_available():
+        raise UserError(f"device={choice}: this machine has no MPS; use device=cpu or device=auto")
+    return device
+
+
+def describe_device(device: torch.device) -> str:
+    """Return the device with what its speed and its sums depend on."""
+    if device.type == "cuda":
+        return f"{device} ({torch.cuda.get_device_name(device)})"
+    return f"{device} ({torch.get_num_threads()} threads)"
+
+
+def set_determinism(on: bool) -> None:
+    """Refuse operations whose result may differ between two runs on the same machine."""
+    # cuBLAS reads this when it starts; without it deterministic products are refused.
+    os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")
+    torch.use_deterministic_algorithms(on)
+    # Filling fresh memory guards against bugs only, and costs time.
+    torch.utils.deterministic.fill_uninitialized_memory = False  # type: ignore[attr-defined]
+    torch.backends.cudnn.benchmark = not on

@@ -1,0 +1,225 @@
+"""The backbone's outputs, computed once per picture and kept on disk.
+
+The backbone is frozen, so its outputs are data: every optimizer, seed and learning rate trains on
+the same store. A store is a folder of three files, `features.npy` (memory-mapped), `manifest.csv`
+and `store.json`, under a name that is the hash of all that decided its numbers.
+"""
+
+import dataclasses
+import hashlib
+import json
+import logging
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any, Literal
+
+import numpy as np
+import numpy.typing as npt
+import PIL
+import torch
+import torchvision
+from filelock import FileLock, Timeout
+from torch import Tensor
+from torch.utils.data import DataLoader
+
+from catsdogs.data.manifest import SPLITS, Manifest, Split
+from catsdogs.data.pixels import PIPELINE, PictureFiles, normalise
+from catsdogs.errors import UserError
+from catsdogs.files import cache_directory, make_directory, whole_directory
+from catsdogs.progress import progress
+from catsdogs.training.backbone import CHANNELS, SIDE, Backbone, BackboneWeights
+
+log = logging.getLogger(__name__)
+StoreType = Literal["float32", "float16"]
+BATCH = 32
+
+
+@dataclasses.dataclass(frozen=True)
+class Features:
+    """The rows of one split.
+
+    Attributes:
+        values: Memory-mapped, shape (n, 512, 8, 8), float32 or float16.
+        labels: float32 of shape (n,): 1 for a cat, 0 for a dog.
+        paths: The n pictures, relative to the manifest's root.
+        device: Where batches go.
+    """
+
+    values: npt.NDArray[Any]
+    labels: Tensor
+    paths: list[str]
+    device: torch.device
+
+    def __len__(self) -> int:
+        return len(self.labels)
+
+    def batch(self, rows: Tensor) -> tuple[Tensor, Tensor]:
+        """Return features (n, 512, 8, 8) as float32 and labels (n,) for the given row numbers."""
+        values = torch.from_numpy(self.values[rows.numpy()])
+        return values.to(self.device, torch.float32), self.labels[rows].to(self.device)
+
+
+@dataclasses.dataclass(frozen=True)
+class FeatureStore:
+    """A store on disk that was found whole.
+
+    Attributes:
+        path: Its folder.
+        key: What its numbers were made from.
+        built: Whether this call computed it (a cold start) instead of finding it.
+        splits: The features of each split.
+    """
+
+    path: Path
+    key: dict[str, str]
+    built: bool
+    splits: dict[Split, Features]
+
+
+def open_store(
+    manifest: Manifest,
+    weights: BackboneWeights,
+    *,
+    dtype: StoreType = "float32",
+    device: torch.device,
+    workers: int = 1,
+    make_backbone: Callable[[BackboneWeights], Backbone] = lambda weights: Backbone(weights.state),
+) -> FeatureStore:
+    """Open the feature store of these pictures and weights; build it first if there is none.
+
+    Two processes that want the same store wait for one another. A store whose size or checksum is
+    wrong is rebuilt, with a warning.
+
+    Args:
+        manifest: The pictures; the store's rows are its `used` pictures, in that order.
+        weights: Of the backbone, which is made only if a pass is needed.
+        dtype: How features are kept; they are computed in float32.
+        device: Where the backbone runs and where batches go.
+        workers: Processes that decode pictures while the backbone computes.
+        make_backbone: Makes the backbone from its weights.
+
+    Raises:
+        UserError: If the cache cannot be written, or a picture changed since the manifest.
+    """
+    key = store_key(manifest, weights, dtype, device)
+    stores = make_directory(cache_directory() / "features", "CATSDOGS_CACHE")
+    name = hashlib.sha256(json.dumps(key, sort_keys=True).encode()).hexdigest()[:16]
+    path = stores / name
+    with _lock(stores / f"{name}.lock"):
+        built = not _is_whole(path, len(manifest.used), dtype)
+        if built:
+            with whole_directory(path) as folder:
+                backbone = make_backbone(weights).to(device)
+                _fill(folder, manifest, backbone, dtype, device, workers)
+                _seal(folder, manifest, key)
+    return FeatureStore(path, key, built, _split(path, manifest, device))
+
+
+def store_key(
+    manifest: Manifest, weights: BackboneWeights, dtype: StoreType, device: torch.device
+) -> dict[str, str]:
+    """Return all that decides a store's numbers; equal keys mean equal features."""
+    return {
+        "manifest": manifest.sha256,
+        "weights": weights.sha256,
+        "pixels": PIPELINE,
+        "layer": "resnet18-layer4",
+        "dtype": dtype,
+        "device": device.type,
+        "torch": torch.__version__,
+        "torchvision": torchvision.__version__,
+        "pillow": PIL.__version__,
+    }
+
+
+def _lock(path: Path) -> FileLock:
+    lock = FileLock(path)
+    try:
+        lock.acquire(timeout=0)
+    except Timeout:
+        log.warning("another process is at the same features; waiting for it (%s)", path)
+        lock.acquire()
+    return lock
+
+
+def _is_whole(path: Path, rows: int, dtype: StoreType) -> bool:
+    """Tell whether a store stands at `path` as it was sealed; say so if one does but damaged."""
+    if not path.exists():
+        return False
+    try:
+        sealed = json.loads((path / "store.json").read_text(encoding="utf-8"))
+        values = np.load(path / "features.npy", mmap_mode="r")
+        if values.shape != (rows, CHANNELS, SIDE, SIDE) or values.dtype != dtype:
+            raise ValueError(f"features are {values.dtype} of shape {values.shape}")
+        if sealed["sha256"] != _checksum(path):
+            raise ValueError("the checksum is wrong")
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        log.warning("the feature store %s is damaged (%s); rebuilding it", path, error)
+        return False
+    return True
+
+
+def _fill(
+    folder: Path,
+    manifest: Manifest,
+    backbone: Backbone,
+    dtype: StoreType,
+    device: torch.device,
+    workers: int,
+) -> None:
+    """Run every picture through the backbone once, decoding ahead in worker processes."""
+    files = [manifest.root / picture.path for picture in manifest.used]
+    loader = DataLoader(PictureFiles(files), batch_size=BATCH, num_workers=workers)
+    header = {
+        "descr": np.lib.format.dtype_to_descr(np.dtype(dtype)),
+        "fortran_order": False,
+        "shape": (len(files), CHANNELS, SIDE, SIDE),
+    }
+    # Written in order, not through a memory map: on a full disk a map kills the process.
+    with (
+        (folder / "features.npy").open("wb") as file,
+        progress(total=len(files), description="backbone pass", unit="picture") as bar,
+        torch.inference_mode(),
+    ):
+        np.lib.format.write_array_header_1_0(file, header)
+        for pixels in _decoded(loader, manifest.root):
+            features = backbone(normalise(pixels.to(device)))
+            file.write(features.cpu().numpy().astype(dtype).tobytes())
+            bar.update(len(pixels))
+
+
+def _decoded(loader: DataLoader[Tensor], root: Path) -> Iterator[Tensor]:
+    try:
+        yield from loader
+    except OSError as error:
+        raise UserError(
+            f"data.root={root}: a picture that the manifest found readable is no more; "
+            f"run again ({str(error).strip().splitlines()[-1]})"
+        ) from error
+
+
+def _seal(folder: Path, manifest: Manifest, key: dict[str, str]) -> None:
+    (folder / "manifest.csv").write_text(manifest.to_csv(), encoding="utf-8")
+    sealed = {"key": key, "pictures": len(manifest.used), "sha256": _checksum(folder)}
+    (folder / "store.json").write_text(json.dumps(sealed, indent=2) + "\n", encoding="utf-8")
+
+
+def _checksum(folder: Path) -> str:
+    with (folder / "features.npy").open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def _split(path: Path, manifest: Manifest, device: torch.device) -> dict[Split, Features]:
+    values = np.load(path / "features.npy", mmap_mode="r")
+    splits: dict[Split, Features] = {}
+    start = 0
+    for split in SPLITS:
+        pictures = [p for p in manifest.used if p.split == split]
+        splits[split] = Features(
+            values[start : start + len(pictures)],
+            torch.tensor([float(p.label) for p in pictures]),
+            [p.path for p in pictures],
+            device,
+        )
+        start += len(pictures)
+    return splits

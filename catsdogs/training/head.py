@@ -1,0 +1,53 @@
+"""The monograph's convolution head, which is one linear map and is computed as one."""
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional
+
+from catsdogs.training.backbone import CHANNELS
+
+
+class ConvHead(nn.Module):
+    """Three convolutions with nothing between them: features (n, 512, 8, 8) to logits (n,).
+
+    2,103,811 trainable parameters in six tensors. A positive logit says cat.
+
+    Because no activation stands between the layers, they equal one 512x8x8 kernel and a bias.
+    `forward` composes that kernel from the six tensors once per batch instead of convolving every
+    picture; through autograd the same six gradients result. `layered` is the network as the
+    monograph wrote it, kept as the reference that tests compare with.
+    """
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.conv1 = nn.Conv2d(CHANNELS, 256, kernel_size=4)
+        self.conv2 = nn.Conv2d(256, 1, kernel_size=5)
+        self.conv3 = nn.Conv2d(1, 1, kernel_size=1)
+
+    @classmethod
+    def seeded(cls, seed: int) -> "ConvHead":
+        """Initialise as torch does, from `seed` alone; the global generator is left as it was."""
+        with torch.random.fork_rng(devices=[]):
+            torch.manual_seed(seed)
+            return cls()
+
+    def forward(self, features: Tensor) -> Tensor:
+        """Return one logit per picture, shape (n,), by the composed kernel."""
+        kernel, bias = self.compose()
+        return features.flatten(1) @ kernel.flatten() + bias
+
+    def compose(self) -> tuple[Tensor, Tensor]:
+        """Return the equal single layer: a kernel of shape (1, 512, 8, 8) and a bias (1,)."""
+        scale = self.conv3.weight.flatten()
+        # Two valid convolutions in a row are one, whose kernel is their full convolution.
+        kernel = functional.conv_transpose2d(self.conv2.weight, self.conv1.weight) * scale
+        assert self.conv1.bias is not None
+        assert self.conv2.bias is not None
+        assert self.conv3.bias is not None
+        inner = self.conv2.weight.sum(dim=(2, 3)).flatten() @ self.conv1.bias + self.conv2.bias
+        return kernel, inner * scale + self.conv3.bias
+
+    def layered(self, features: Tensor) -> Tensor:
+        """Return the same logits, convolving every picture three times."""
+        logits: Tensor = self.conv3(self.conv2(self.conv1(features)))
+        return logits.flatten()  # not squeeze(), which turns a batch of one into a scalar

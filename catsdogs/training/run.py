@@ -1,0 +1,229 @@
+"""One run from checked settings to records: the wiring of the parts, in the order they act."""
+
+import dataclasses
+import shutil
+import sys
+import time
+from collections.abc import Callable, Iterable
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor
+from torch.optim import Optimizer
+
+from catsdogs.data.drawn import draw_folder
+from catsdogs.data.manifest import Manifest, Split, make_manifest
+from catsdogs.data.pixels import PIPELINE
+from catsdogs.files import make_directory, probe_directory, write_whole
+from catsdogs.records import RunRecord, git_state, hardware, versions
+from catsdogs.settings import DataSettings, Settings
+from catsdogs.training.backbone import BackboneWeights, find_weights
+from catsdogs.training.checkpoint import load_checkpoint
+from catsdogs.training.device import choose_device, describe_device, set_determinism
+from catsdogs.training.engine import Evaluation, evaluate, fit
+from catsdogs.training.feature_store import FeatureStore, open_store
+from catsdogs.training.head import ConvHead
+from catsdogs.training.journal import Journal, Status
+
+
+@dataclasses.dataclass(frozen=True)
+class Plan:
+    """What to train, and how the records name it.
+
+    Attributes:
+        settings: Checked.
+        label: The run's name in directories, TensorBoard and legends.
+        make_optimizer: Builds the optimizer over the head's parameters.
+        config: The resolved configuration, for the record and the checkpoints.
+        config_yaml: The same as text.
+        command: What was typed.
+    """
+
+    settings: Settings
+    label: str
+    make_optimizer: Callable[[Iterable[Tensor]], Optimizer]
+    config: dict[str, Any]
+    config_yaml: str
+    command: str
+
+
+@dataclasses.dataclass(frozen=True)
+class Outcome:
+    """How a run ended, and the directory that says everything else."""
+
+    directory: Path
+    status: Status
+
+
+def train(plan: Plan) -> Outcome:
+    """Carry out a plan; nothing is written before every setting has been tried.
+
+    Raises:
+        UserError: For settings, pictures or weights that cannot work.
+    """
+    started = time.perf_counter()
+    settings = plan.settings
+    device = choose_device(settings.device)
+    set_determinism(settings.deterministic)
+    probe_directory(settings.output_dir, "output_dir")
+    head = ConvHead.seeded(settings.seed).to(device)
+    optimizer = plan.make_optimizer(head.parameters())
+    weights = find_weights(settings.weights, seed=settings.weights_seed)
+    manifest = _find_pictures(settings.data)
+    _announce(plan, manifest, weights, device)
+    store = _open_store(manifest, weights, settings.data, device)
+
+    directory = _make_run_directory(settings.output_dir, plan.label, settings.seed)
+    write_whole(directory / "config.yaml", plan.config_yaml)
+    data, model = store.splits, {"weights": weights.facts, "pixels": PIPELINE}
+    with RunRecord(directory, _facts(plan, manifest, store, device) | model) as record:
+        checkpoint_facts = {"config": plan.config, "versions": versions(), **model}
+        journal = Journal(directory, record, head, optimizer, checkpoint_facts)
+        events = fit(
+            head,
+            optimizer,
+            data["train"],
+            data["val"],
+            epochs=settings.epochs,
+            batch_size=settings.batch_size,
+            val_batch_size=settings.val_batch_size,
+            seed=settings.seed,
+        )
+        steps_per_epoch = -(-len(data["train"]) // settings.batch_size)
+        status = journal.follow(events, iterations=settings.epochs * steps_per_epoch)
+        test = _judge_best(directory, store, settings.val_batch_size, record, device)
+        record.update(
+            status=status,
+            finished=_now(),
+            training_seconds=journal.training_seconds,
+            total_seconds=time.perf_counter() - started,
+        )
+    _conclude(journal, test, settings.output_dir)
+    return Outcome(directory, status)
+
+
+def _find_pictures(data: DataSettings) -> Manifest:
+    if data.root is None:
+        root = draw_folder(sum(data.per_class.values()), seed=data.drawing_seed)
+    else:
+        root = data.root
+    return make_manifest(root, data.per_class, max_bad_fraction=data.max_bad_fraction)
+
+
+def _announce(
+    plan: Plan, manifest: Manifest, weights: BackboneWeights, device: torch.device
+) -> None:
+    counts = ", ".join(f"{count} {split}" for split, count in _counts(manifest).items())
+    print(f"{plan.label}, seed {plan.settings.seed}, on {describe_device(device)}")
+    print(f"pictures: {counts}, half of them cats, from {manifest.root}")
+    if manifest.unreadable:
+        first = manifest.unreadable[0]
+        print(
+            f"left out: {len(manifest.unreadable)} unreadable pictures, "
+            f"the first {first.path} ({first.status})"
+        )
+    print(f"backbone: ResNet-18 with {weights.description}")
+
+
+def _open_store(
+    manifest: Manifest, weights: BackboneWeights, data: DataSettings, device: torch.device
+) -> FeatureStore:
+    started = time.perf_counter()
+    store = open_store(
+        manifest, weights, dtype=data.store_dtype, device=device, workers=data.workers
+    )
+    verb = "computed" if store.built else "found"
+    print(f"features: {verb} in {time.perf_counter() - started:.1f} s, in {store.path}\n")
+    return store
+
+
+def _facts(
+    plan: Plan, manifest: Manifest, store: FeatureStore, device: torch.device
+) -> dict[str, Any]:
+    return {
+        "format": 1,
+        "label": plan.label,
+        "status": "running",
+        "command": plan.command,
+        "seed": plan.settings.seed,
+        "started": _now(),
+        "config": plan.config,
+        "versions": versions(),
+        "hardware": hardware() | {"device": describe_device(device)},
+        "threads": torch.get_num_threads(),
+        "git": git_state(),
+        "data": {
+            "source": plan.settings.data.source,
+            "root": str(manifest.root),
+            "sha256": manifest.sha256,
+            "pictures": _counts(manifest),
+            "unreadable": [{"path": p.path, "status": p.status} for p in manifest.unreadable],
+        },
+        "feature_store": {"path": str(store.path), "computed": store.built, "key": store.key},
+    }
+
+
+def _judge_best(
+    directory: Path,
+    store: FeatureStore,
+    batch_size: int,
+    record: RunRecord,
+    device: torch.device,
+) -> Evaluation:
+    """Read `best.pt` back, write its answers to validation and test, and judge it on test."""
+    head = ConvHead().to(device)
+    head.load_state_dict(load_checkpoint(directory / "best.pt")["head"])
+    judged: tuple[Split, ...] = ("val", "test")
+    answers = {split: evaluate(head, store.splits[split], batch_size) for split in judged}
+    record.write_predictions(
+        (split, path, int(label), logit)
+        for split in judged
+        for path, label, logit in zip(
+            store.splits[split].paths,
+            store.splits[split].labels.tolist(),
+            answers[split].logits.tolist(),
+            strict=True,
+        )
+    )
+    record.update(test_cost=answers["test"].cost, test_accuracy=answers["test"].accuracy)
+    return answers["test"]
+
+
+def _conclude(journal: Journal, test: Evaluation, output_dir: Path) -> None:
+    best = journal.best
+    print(
+        f"\nbest epoch {best['epoch']}: validation accuracy {best['val_accuracy']:.1%}, "
+        f"cost {best['val_cost']:.4f}; on {len(test.logits)} unseen test pictures: "
+        f"accuracy {test.accuracy:.1%}, cost {test.cost:.4f}"
+    )
+    print(f"records, checkpoints and curves: {journal.directory}")
+    beside = Path(sys.executable).with_name("tensorboard")
+    tensorboard = "tensorboard" if shutil.which("tensorboard") else str(beside)
+    print(f"to see the curves: {tensorboard} --logdir {output_dir}")
+
+
+def _make_run_directory(output_dir: Path, label: str, seed: int) -> Path:
+    """Make `LABEL-seedN-TIME` under the output folder; a name that is taken gets a number."""
+    make_directory(output_dir, "output_dir")
+    name = f"{label}-seed{seed}-{datetime.now():%Y%m%d-%H%M%S}"
+    for suffix in ("", *(f"-{number}" for number in range(2, 1000))):
+        directory = output_dir / f"{name}{suffix}"
+        try:
+            directory.mkdir()
+        except FileExistsError:
+            continue
+        return directory
+    raise FileExistsError(output_dir / name)
+
+
+def _counts(manifest: Manifest) -> dict[str, int]:
+    counts: dict[str, int] = {}
+    for picture in manifest.used:
+        counts[picture.split] = counts.get(picture.split, 0) + 1
+    return counts
+
+
+def _now() -> str:
+    return datetime.now(UTC).isoformat(timespec="seconds")

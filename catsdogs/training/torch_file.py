@@ -1,0 +1,23 @@
+"""Read what `torch.save` wrote without ever running code that the file may carry."""
+
+import pickle
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from catsdogs.errors import UserError
+
+
+def load_torch_file(path: Path, complaint: str) -> Any:
+    """Load tensors and plain values onto the CPU.
+
+    Raises:
+        UserError: With `complaint` and the reason, if the file is absent, damaged or holds
+            anything that would have to be executed.
+    """
+    try:
+        return torch.load(path, map_location="cpu", weights_only=True)
+    except (OSError, RuntimeError, EOFError, ValueError, KeyError, pickle.UnpicklingError) as error:
+        reason = str(error).splitlines()[0] if str(error) else type(error).__name__
+        raise UserError(f"{complaint} ({reason})") from error
