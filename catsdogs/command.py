@@ -1,8 +1,10 @@
 """What every command shares: its configuration, one-line errors and exit statuses."""
 
+import difflib
 import functools
 import logging
 import os
+import re
 import sys
 import traceback
 from collections.abc import Callable
@@ -10,7 +12,7 @@ from pathlib import Path
 from typing import Any, NoReturn
 
 import hydra
-from hydra.errors import HydraException, MissingConfigException
+from hydra.errors import HydraException, MissingConfigException, OverrideParseException
 from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
@@ -100,10 +102,18 @@ def _debugging() -> bool:
 
 
 def _composition_message(error: Exception) -> str:
-    if isinstance(error, MissingConfigException) and error.missing_cfg_file:
-        group, _, name = error.missing_cfg_file.rpartition("/")
-        choices = ", ".join(sorted(error.options or []))
+    if isinstance(error, OverrideParseException):
+        return f"cannot read {error.override!r} as key=value"
+    if isinstance(error, MissingConfigException) and error.options:
+        group, _, name = str(error.missing_cfg_file).rpartition("/")
+        choices = ", ".join(sorted(error.options))
         return f"{group}={name}: there is no such choice; choose one of {choices}"
+    unknown = re.match(r"Could not override '(?P<key>[^']+)'", str(error))
+    if unknown:
+        known = OmegaConf.load(conf_directory() / "config.yaml")
+        near = difflib.get_close_matches(unknown["key"], map(str, known), n=1)
+        way_out = f"did you mean {near[0]}?" if near else "--cfg job lists those there are"
+        return f"{unknown['key']}: there is no such setting here; {way_out}"
     return _one_line(error)
 
 

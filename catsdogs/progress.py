@@ -6,17 +6,21 @@ from typing import Any
 
 from tqdm import tqdm
 
+SHORT = 1.0  # seconds; what takes less shows no bar
+
 
 def progress(
     iterable: Iterable[Any] | None = None, *, total: int, description: str, unit: str
 ) -> Any:
     """Return a tqdm bar on stderr over `iterable`, or to be updated by hand without one."""
+    terminal = sys.stderr.isatty()
     return tqdm(
         iterable,
         total=total,
         desc=description,
         unit=unit,
-        mininterval=0.1 if sys.stderr.isatty() else 5.0,
-        dynamic_ncols=True,
-        leave=False,
+        delay=SHORT,
+        mininterval=0.1 if terminal else 10.0,
+        dynamic_ncols=terminal,
+        leave=not terminal,
     )

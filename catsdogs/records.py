@@ -17,12 +17,13 @@ from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any, Self, TextIO
 
+import catsdogs
 from catsdogs.files import write_whole
 
 STEP_COLUMNS = ("iteration", "cost")
 EPOCH_COLUMNS = ("epoch", "train_cost", "val_cost", "val_accuracy", "learning_rate", "seconds")
 PREDICTION_COLUMNS = ("split", "path", "label", "logit")
-PACKAGES = ("catsdogs", "torch", "torchvision", "numpy", "pillow", "hydra-core", "tensorboard")
+PACKAGES = ("torch", "torchvision", "numpy", "pillow", "hydra-core", "tensorboard")
 
 
 class RunRecord:
@@ -98,7 +99,7 @@ class _Series:
 
 def versions() -> dict[str, str]:
     """Return the versions of Python and of the packages that decide a run's numbers."""
-    found = {"python": platform.python_version()}
+    found = {"python": platform.python_version(), "catsdogs": catsdogs.__version__}
     for package in PACKAGES:
         try:
             found[package] = importlib.metadata.version(package)

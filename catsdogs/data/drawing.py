@@ -17,6 +17,7 @@ from PIL import Image, ImageChops, ImageDraw
 
 Colour = tuple[int, int, int]
 Points = NDArray[np.float64]
+Pair = tuple[float, float] | Points
 T = TypeVar("T")
 
 SUPERSAMPLING = 2
@@ -36,8 +37,12 @@ def pick(rng: np.random.Generator, options: Sequence[T]) -> T:
 
 def mix(first: Colour, second: Colour, share: float) -> Colour:
     """The colour a ``share`` of the way from the first to the second."""
-    red, green, blue = (round(a + (b - a) * share) for a, b in zip(first, second, strict=True))
-    return red, green, blue
+    (r0, g0, b0), (r1, g1, b1) = first, second
+    return (
+        round(r0 + (r1 - r0) * share),
+        round(g0 + (g1 - g0) * share),
+        round(b0 + (b1 - b0) * share),
+    )
 
 
 def brightness(colour: Colour) -> float:
@@ -72,18 +77,18 @@ def smooth(corners: Points) -> Points:
     return curve
 
 
-def capsule(start: Sequence[float], end: Sequence[float], r0: float, r1: float) -> Points:
+def capsule(start: Pair, end: Pair, r0: float, r1: float) -> Points:
     """The outline of two circles and all between them: a leg, a tail, a muzzle."""
     dx, dy = end[0] - start[0], end[1] - start[1]
     gap = hypot(dx, dy)
     if gap <= abs(r0 - r1):
-        x, y, r = (*start[:2], r0) if r0 > r1 else (*end[:2], r1)
+        x, y, r = (*start, r0) if r0 > r1 else (*end, r1)
         return ellipse(x, y, r, r)
     along, lean = atan2(dy, dx), acos((r0 - r1) / gap)
     back = np.linspace(along + lean, along + 2 * pi - lean, 14)
     front = np.linspace(along - lean, along + lean, 14)
-    first = np.stack([np.cos(back), np.sin(back)], 1) * r0 + start[:2]
-    second = np.stack([np.cos(front), np.sin(front)], 1) * r1 + end[:2]
+    first = np.stack([np.cos(back), np.sin(back)], 1) * r0 + start
+    second = np.stack([np.cos(front), np.sin(front)], 1) * r1 + end
     return np.concatenate([first, second])
 
 
@@ -111,7 +116,7 @@ def _curve_basis(count: int) -> Points:
 
 
 class Canvas:
-    """A picture with a frame of reference laid over it: 0 to 1 across at first, a part's own later."""
+    """A picture under a frame of reference: 0 to 1 across at first, a part's own later."""
 
     def __init__(self, image: Image.Image, matrix: Points, origin: Points, light: float) -> None:
         """Lay a frame over ``image``; ``light`` is -1 or 1, the side that the light falls from."""
@@ -143,10 +148,13 @@ class Canvas:
     def soft(self, outline: Points, colour: Colour, depth: float = 1.0) -> None:
         """Fill an outline so that it looks round: dusk at the rim, light where the light falls."""
         pixels = self._pixels(outline)
-        bright = pixels.mean(0) + np.array([0.5 * self.light, -0.5]) * _thickness(pixels)
-        for shrink, dusk in SHADING:
+        thickness = _thickness(pixels)
+        bright = pixels.mean(0) + np.array([0.5 * self.light, -0.5]) * thickness
+        arms = pixels - bright
+        # Few layers do for a shape too small to show the steps between them.
+        for shrink, dusk in SHADING[:: 1 if thickness > 16 else 2 if thickness > 5 else 4]:
             tone = mix(colour, DUSK if dusk > 0 else PAPER, abs(dusk) * depth)
-            self._polygon(bright + (pixels - bright) * (1 - shrink), tone)
+            self._polygon(bright + arms * (1 - shrink), tone)
 
     def line(self, path: Points, colour: Colour, width: float) -> None:
         """Draw a path with a round pen whose width is in the frame's own unit."""

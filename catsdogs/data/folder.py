@@ -34,9 +34,7 @@ def find_pictures(root: Path) -> dict[str, int]:
         raise UserError(f"data.root={root}: no pictures found; expected {LAYOUTS}{_hint(root)}")
     for name, label in LABELS.items():
         if label not in found.values():
-            raise UserError(
-                f"data.root={root}: no {name}s among {len(found)} pictures of one class"
-            )
+            raise UserError(f"data.root={root}: {len(found)} pictures, and no {name}s among them")
     return found
 
 

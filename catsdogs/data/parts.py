@@ -12,6 +12,7 @@ from math import cos, hypot, pi, sin
 
 import numpy as np
 
+from catsdogs.data.coats import Coat
 from catsdogs.data.drawing import (
     DUSK,
     INK,
@@ -20,7 +21,6 @@ from catsdogs.data.drawing import (
     Colour,
     Points,
     brightness,
-    capsule,
     ellipse,
     mix,
     points,
@@ -29,18 +29,7 @@ from catsdogs.data.drawing import (
 
 TONGUE: Colour = (232, 120, 128)
 THROAT: Colour = (122, 46, 58)
-
-
-@dataclass(frozen=True, slots=True)
-class Coat:
-    """The colours of one animal."""
-
-    fur: Colour
-    mark: Colour
-    pale: Colour
-    skin: Colour
-    nose: Colour
-    iris: Colour
+HIDING_YAW = 0.6
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,6 +38,15 @@ class Gaze:
 
     yaw: float
     pitch: float
+
+    @property
+    def sides(self) -> tuple[int, int]:
+        """The far side (-1 left, 1 right) and the near one, in the order of drawing."""
+        return (1, -1) if self.yaw > 0 else (-1, 1)
+
+    def hides(self, side: int) -> bool:
+        """Whether the head is turned so far that it covers what hangs on this side."""
+        return side == self.sides[0] and abs(self.yaw) > HIDING_YAW
 
     def turn(self, place: Points) -> Points:
         """Rotate points (x right, y down, z towards the viewer) with the head."""
@@ -63,10 +61,10 @@ class Gaze:
             -1,
         )
 
-    def spot(self, x: float, y: float, z: float) -> tuple[float, float, float]:
-        """Where one point of the head is seen, and how near it is."""
+    def spot(self, x: float, y: float, z: float) -> tuple[float, float]:
+        """Where one point of the head is seen."""
         seen = self.turn(np.array([x, y, z]))
-        return float(seen[0]), float(seen[1]), float(seen[2])
+        return float(seen[0]), float(seen[1])
 
     def wrap(self, outline: Points) -> Points:
         """Lay a flat outline around the head's ball."""
@@ -100,50 +98,59 @@ HEADS = {
 
 @dataclass(frozen=True, slots=True)
 class Ear:
-    """A right ear, pointing up from its root at (0, 0), one unit long, and where it sits."""
+    """A right ear, one unit long, upright from its root at (0, 0), and its seat on the head."""
 
     outline: Points
-    inner: Points
     seat: tuple[float, float]
     lean: float
+    skin: Points | None = None
+    flap: Points | None = None
     hangs: bool = False
 
 
 _UPRIGHT = points(
-    (-0.52, 0.30), (-0.50, -0.20), (-0.09, -0.94), (0.0, -1.0), (0.10, -0.94), (0.48, -0.24), (0.54, 0.30)
+    (-0.52, 0.30), (-0.50, -0.20), (-0.09, -0.94), (0.0, -1.0), (0.10, -0.94), (0.48, -0.24),
+    (0.54, 0.30),
 )  # fmt: skip
-_FOLDED = points((-0.52, 0.30), (-0.44, -0.28), (-0.10, -0.62), (0.26, -0.58), (0.52, -0.20), (0.54, 0.3))
-_FLAP = points((-0.18, -0.62), (0.28, -0.58), (0.58, -0.16), (0.34, 0.14), (0.34, 0.14), (0.0, -0.22))
+_FOLDED = points(
+    (-0.52, 0.30), (-0.46, -0.30), (-0.14, -0.70), (0.24, -0.66), (0.54, -0.24), (0.54, 0.30),
+)  # fmt: skip
+_FLAP = points(
+    (-0.24, -0.68), (0.24, -0.68), (0.62, -0.22), (0.44, 0.34), (0.44, 0.34), (0.02, -0.10),
+)  # fmt: skip
 _LOBE = points(
-    (-0.24, 0.02), (0.02, -0.22), (0.34, -0.14), (0.52, 0.20), (0.62, 0.72), (0.50, 1.12), (0.22, 1.22),
-    (-0.04, 0.98), (-0.10, 0.5),
+    (-0.24, 0.02), (0.02, -0.22), (0.34, -0.14), (0.52, 0.20), (0.62, 0.72), (0.50, 1.12),
+    (0.22, 1.22), (-0.04, 0.98), (-0.10, 0.50),
 )  # fmt: skip
 _BLADE = points(
-    (-0.16, 0.20), (-0.26, -0.45), (-0.22, -1.15), (-0.02, -1.55), (0.18, -1.2), (0.26, -0.5), (0.18, 0.2)
+    (-0.16, 0.20), (-0.26, -0.45), (-0.22, -1.15), (-0.02, -1.55), (0.18, -1.20), (0.26, -0.50),
+    (0.18, 0.20),
 )  # fmt: skip
+_DISC = ellipse(0, -0.3, 0.52, 0.52)
 _LEAF = points(
-    (-0.16, 0.15), (-0.34, -0.45), (-0.12, -1.0), (0.02, -1.15), (0.02, -1.15), (0.28, -0.7), (0.2, 0.1)
+    (-0.16, 0.15), (-0.34, -0.45), (-0.12, -1.00), (0.02, -1.15), (0.02, -1.15), (0.28, -0.70),
+    (0.20, 0.10),
 )  # fmt: skip
 
 EARS = {
-    "pointed": Ear(smooth(_UPRIGHT), smooth(_UPRIGHT * 0.66 + (0.02, -0.06)), (0.60, -0.62), 0.34),
-    "folded": Ear(smooth(_FOLDED), smooth(_FLAP), (0.64, -0.62), 0.36),
-    "drooping": Ear(smooth(_LOBE), smooth(_LOBE * 0.7 + (0.07, 0.22)), (0.72, -0.50), 0.0, hangs=True),
-    "round": Ear(ellipse(0, -0.3, 0.52, 0.52), ellipse(0, -0.26, 0.32, 0.33), (0.68, -0.62), 0.5),
-    "long": Ear(smooth(_BLADE), smooth(_BLADE * (0.58, 0.8) + (0, -0.1)), (0.38, -0.75), 0.16),
-    "leaf": Ear(smooth(_LEAF), smooth(_LEAF * (0.58, 0.75) + (0, -0.1)), (0.76, -0.42), 1.25),
+    "pointed": Ear(smooth(_UPRIGHT), (0.60, -0.62), 0.34, skin=smooth(_UPRIGHT * 0.66)),
+    "folded": Ear(smooth(_FOLDED), (0.64, -0.62), 0.36, flap=smooth(_FLAP)),
+    "drooping": Ear(smooth(_LOBE), (0.80, -0.50), -0.16, hangs=True),
+    "round": Ear(_DISC, (0.68, -0.62), 0.5, skin=_DISC * 0.62 + (0, -0.08)),
+    "long": Ear(smooth(_BLADE), (0.38, -0.75), 0.16, skin=smooth(_BLADE * (0.58, 0.86))),
+    "leaf": Ear(smooth(_LEAF), (0.76, -0.42), 1.25, skin=smooth(_LEAF * (0.58, 0.82))),
 }
 
 
-def draw_ear(canvas: Canvas, kind: str, coat: Coat, fur: Colour) -> None:
-    """Draw one ear; its inner shape is skin, or fur where the ear is folded over it."""
+def draw_ear(canvas: Canvas, kind: str, coat: Coat) -> None:
+    """Draw one ear, and the skin inside it or the flap folded over it."""
     ear = EARS[kind]
-    canvas.soft(ear.outline, mix(fur, DUSK, 0.06))
-    if kind == "folded":
-        canvas.fill(ear.inner + (0.0, 0.06), mix(fur, DUSK, 0.38))
-        canvas.soft(ear.inner, mix(fur, PAPER, 0.06), 0.7)
-    elif not ear.hangs:
-        canvas.soft(ear.inner, mix(coat.skin, fur, 0.25), 0.6)
+    canvas.soft(ear.outline, mix(coat.ears, DUSK, 0.06))
+    if ear.skin is not None:
+        canvas.soft(ear.skin + (0, -0.05), mix(coat.skin, coat.ears, 0.25), 0.6)
+    if ear.flap is not None:
+        canvas.fill(ear.flap + (0, 0.06), mix(coat.ears, DUSK, 0.38))
+        canvas.soft(ear.flap, mix(coat.ears, DUSK, 0.08), 0.8)
 
 
 @dataclass(frozen=True, slots=True)
@@ -184,12 +191,28 @@ def draw_eye(canvas: Canvas, kind: str, iris: Colour, look: tuple[float, float],
 
 
 def _triangle(canvas: Canvas, coat: Coat) -> None:
-    canvas.soft(smooth(points((-0.5, -0.3), (0, -0.38), (0.5, -0.3), (0.3, 0.05), (0, 0.32), (-0.3, 0.05))), coat.nose)
+    canvas.soft(
+        smooth(points((-0.5, -0.3), (0, -0.38), (0.5, -0.3), (0.3, 0.05), (0, 0.32), (-0.3, 0.05))),
+        coat.nose,
+    )
 
 
 def _button(canvas: Canvas, coat: Coat) -> None:
     dark = mix(coat.nose, INK, 0.55)
-    canvas.soft(smooth(points((-0.62, -0.1), (-0.4, -0.42), (0.4, -0.42), (0.62, -0.1), (0.4, 0.3), (0, 0.46), (-0.4, 0.3))), dark)
+    canvas.soft(
+        smooth(
+            points(
+                (-0.62, -0.1),
+                (-0.4, -0.42),
+                (0.4, -0.42),
+                (0.62, -0.1),
+                (0.4, 0.3),
+                (0, 0.46),
+                (-0.4, 0.3),
+            )
+        ),
+        dark,
+    )
     canvas.fill(ellipse(-0.27, 0.08, 0.13, 0.09, 0.5), INK)
     canvas.fill(ellipse(0.27, 0.08, 0.13, 0.09, -0.5), INK)
     canvas.glaze([ellipse(0.16 * canvas.light, -0.26, 0.24, 0.09)], PAPER, 0.6)
@@ -226,9 +249,32 @@ def draw_mouth(canvas: Canvas, fur: Colour, open_wide: float, tongue: float) -> 
     """Draw the mouth below a nose at (0, 0): two arcs, and when open a throat and a tongue."""
     line = mix(fur, INK, 0.72)
     if open_wide > 0:
-        canvas.fill(smooth(points((-0.5, 0.5), (0, 0.42), (0.5, 0.5), (0.3, 0.62 + open_wide), (-0.3, 0.62 + open_wide))), THROAT)
+        canvas.fill(
+            smooth(
+                points(
+                    (-0.5, 0.5),
+                    (0, 0.42),
+                    (0.5, 0.5),
+                    (0.3, 0.62 + open_wide),
+                    (-0.3, 0.62 + open_wide),
+                )
+            ),
+            THROAT,
+        )
     if tongue > 0:
-        canvas.soft(smooth(points((-0.26, 0.55), (0.26, 0.55), (0.3, 0.6 + tongue), (0, 0.78 + tongue), (-0.3, 0.6 + tongue))), TONGUE, 0.6)
+        canvas.soft(
+            smooth(
+                points(
+                    (-0.26, 0.55),
+                    (0.26, 0.55),
+                    (0.3, 0.6 + tongue),
+                    (0, 0.78 + tongue),
+                    (-0.3, 0.6 + tongue),
+                )
+            ),
+            TONGUE,
+            0.6,
+        )
         canvas.line(points((0, 0.6), (0, 0.45 + tongue)), mix(TONGUE, THROAT, 0.4), 0.05)
     canvas.line(points((0, 0.1), (0, 0.42)), line, 0.07)
     for side in (-1, 1):
@@ -244,41 +290,3 @@ def draw_whiskers(canvas: Canvas, fur: Colour, length: float, side: int) -> None
         tip = root + (length * side * cos(tilt), length * sin(tilt) + 0.08)
         bend = (root + tip) / 2 + (0, -0.07)
         canvas.line(np.stack([root, bend, tip]), tone, 0.026)
-
-
-def stripes(rng: np.random.Generator) -> list[Points]:
-    """A tabby's pattern: strokes down the forehead and in from the cheeks."""
-    shapes = [capsule((x, -1.0), (x * 0.5, -0.38 - 0.12 * (x == 0)), 0.10, 0.02) for x in (-0.36, 0.0, 0.36)]
-    for side in (-1, 1):
-        for height in np.linspace(-0.25, 0.6, 4) + rng.uniform(-0.06, 0.06):
-            shapes.append(capsule((side, height), (side * 0.6, height * 0.8), 0.09, 0.02))
-    return shapes
-
-
-def spots(rng: np.random.Generator) -> list[Points]:
-    """Round spots all over."""
-    places = rng.uniform(-0.9, 0.9, (18, 2))
-    return [ellipse(x, y, r, r * 0.9) for (x, y), r in zip(places, rng.uniform(0.06, 0.15, 18), strict=True)]
-
-
-def patches(rng: np.random.Generator) -> list[Points]:
-    """Large patches: one around an eye, one on the crown, one on the cheek."""
-    side = 1 if rng.random() < 0.5 else -1
-    return [
-        ellipse(0.45 * side, -0.1, 0.38, 0.46, 0.3 * side),
-        ellipse(-0.5 * side, -0.75, 0.5, 0.42),
-        ellipse(-0.7 * side, 0.5, *rng.uniform(0.2, 0.4, 2)),
-    ]
-
-
-def plain(rng: np.random.Generator) -> list[Points]:
-    """No pattern."""
-    return []
-
-
-MARKINGS: dict[str, Callable[[np.random.Generator], list[Points]]] = {
-    "plain": plain,
-    "striped": stripes,
-    "spotted": spots,
-    "patched": patches,
-}

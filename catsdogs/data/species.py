@@ -7,8 +7,9 @@ from dataclasses import replace
 import numpy as np
 from PIL import Image
 
+from catsdogs.data.creature import Creature, sample_animal
 from catsdogs.data.drawing import pick
-from catsdogs.data.portrait import Creature, draw_portrait, sample_animal
+from catsdogs.data.portrait import draw_portrait
 
 _SHORTHAIR = Creature(
     ears=("pointed",),
@@ -48,7 +49,7 @@ DOG: tuple[Creature, ...] = (
     _HOUND,
     replace(_HOUND, heads=("broad",), shaggy=(0.06, 0.16), eyes=("bead", "ringed")),
     replace(
-        _HOUND, ears=("pointed",), ear_width=(0.7, 0.95), heads=("long",), muzzle_length=(0.6, 0.95)
+        _HOUND, ears=("pointed",), ear_width=(0.7, 0.95), heads=("long",), muzzle_length=(0.6, 0.85)
     ),
     replace(_HOUND, ears=("folded",), ear_size=(0.6, 0.85), shaggy=(0.0, 0.12)),
 )

@@ -1,7 +1,7 @@
 """The zoo: creatures that are neither cat nor dog, on which a backbone learns to see parts.
 
-Every part is drawn on its own, so that no part foretells another and no colour foretells a part; only
-the pairs that would make a cat or a dog are left out.
+Every part is drawn on its own, so that no part foretells another and no colour foretells a part;
+only the pairs that would make a cat or a dog are left out.
 """
 
 from __future__ import annotations
@@ -11,9 +11,11 @@ from typing import NamedTuple
 import numpy as np
 from PIL import Image
 
+from catsdogs.data.coats import MARKINGS
+from catsdogs.data.creature import Creature, Range, sample_animal
 from catsdogs.data.drawing import pick
-from catsdogs.data.parts import EARS, EYES, HEADS, MARKINGS, NOSES
-from catsdogs.data.portrait import Creature, Range, draw_portrait, sample_animal
+from catsdogs.data.parts import EARS, EYES, HEADS, NOSES
+from catsdogs.data.portrait import draw_portrait
 
 ZOO_STREAM = 2  # Cats and dogs draw from streams 1 and 0 of a seed.
 
@@ -34,7 +36,7 @@ SMALL_MUZZLE: tuple[Range, Range] = ((0.0, 0.2), (0.28, 0.38))
 BIG_MUZZLE: tuple[Range, Range] = ((0.3, 0.95), (0.38, 0.54))
 
 CAT_EARS = ("pointed", "folded", "leaf")
-DOG_EARS = ("drooping", "folded")
+DOG_EARS = ("drooping", "folded", "pointed")
 
 
 def draw_creature(index: int, *, seed: int = 0, size: int = 128) -> tuple[Image.Image, ZooLabels]:

@@ -18,6 +18,10 @@ def load_torch_file(path: Path, complaint: str) -> Any:
     """
     try:
         return torch.load(path, map_location="cpu", weights_only=True)
-    except (OSError, RuntimeError, EOFError, ValueError, KeyError, pickle.UnpicklingError) as error:
+    except pickle.UnpicklingError as error:
+        # torch's own message advises to load it with weights_only=False, which runs its code.
+        reason = "it holds more than tensors and plain values, or is not of torch.save at all"
+        raise UserError(f"{complaint} ({reason})") from error
+    except (OSError, RuntimeError, EOFError, ValueError, KeyError) as error:
         reason = str(error).splitlines()[0] if str(error) else type(error).__name__
         raise UserError(f"{complaint} ({reason})") from error

@@ -1,0 +1,55 @@
+"""Small pictures, a cache of its own for every test, and a way to type a command in process."""
+
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from catsdogs.data.manifest import Split
+from catsdogs.train import main
+
+PER_CLASS: dict[Split, int] = {"train": 5, "val": 2, "test": 2}
+SIZES = [f"data.{split}_per_class={count}" for split, count in PER_CLASS.items()]
+
+
+@pytest.fixture(autouse=True)
+def cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """Keep every test away from the user's own cache."""
+    path = tmp_path / "cache"
+    monkeypatch.setenv("CATSDOGS_CACHE", str(path))
+    return path
+
+
+def write_picture(path: Path, seed: int = 0) -> None:
+    """Write a small picture of noise."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    noise = np.random.default_rng(seed).integers(0, 256, (12, 16, 3), dtype=np.uint8)
+    Image.fromarray(noise).save(path)
+
+
+@pytest.fixture(scope="session")
+def pictures(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Return a folder in the competition's layout with nine pictures of each class."""
+    root = tmp_path_factory.mktemp("pictures")
+    for seed, name in enumerate(("cat", "dog")):
+        for number in range(9):
+            write_picture(root / f"{name}.{number}.jpg", 100 * seed + number)
+    return root
+
+
+@pytest.fixture
+def run_train(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Callable[..., int]:
+    """Return a function that runs `python -m catsdogs.train ARGUMENTS` here, for its status."""
+    monkeypatch.chdir(tmp_path)
+
+    def run(*arguments: str) -> int:
+        monkeypatch.setattr("sys.argv", ["catsdogs-train", *arguments])
+        try:
+            main()
+        except SystemExit as stop:
+            return int(stop.code or 0)
+        return 0
+
+    return run

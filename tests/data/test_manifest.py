@@ -1,0 +1,120 @@
+"""The manifest: every picture decoded once, unreadable ones named, the rest split by rule."""
+
+import dataclasses
+from pathlib import Path
+
+import pytest
+from PIL import Image
+
+from catsdogs.data import manifest as manifest_module
+from catsdogs.data.manifest import Manifest, Picture, Split, make_manifest, split_per_class
+from catsdogs.errors import UserError
+from conftest import PER_CLASS, write_picture
+
+
+def paths(manifest: Manifest, split: str) -> list[str]:
+    return [p.path for p in manifest.pictures if p.split == split]
+
+
+def test_each_class_gives_its_first_pictures_to_train_the_next_to_val_the_next_to_test(
+    pictures: Path,
+) -> None:
+    manifest = make_manifest(pictures, {"train": 3, "val": 2, "test": 1})
+    assert paths(manifest, "train") == [
+        *(f"dog.{n}.jpg" for n in (0, 1, 2)),
+        *(f"cat.{n}.jpg" for n in (0, 1, 2)),
+    ]
+    assert paths(manifest, "val") == ["dog.3.jpg", "dog.4.jpg", "cat.3.jpg", "cat.4.jpg"]
+    assert paths(manifest, "test") == ["dog.5.jpg", "cat.5.jpg"]
+    assert len(paths(manifest, "")) == 6
+
+
+def test_the_monograph_split_of_the_competition_takes_file_names_as_strings() -> None:
+    names = sorted(f"cat.{n}.jpg" for n in range(1200)) + sorted(
+        f"dog.{n}.jpg" for n in range(1200)
+    )
+    rows = [Picture(name, int(name.startswith("cat")), 1, 1, "", "ok") for name in names]
+    split = split_per_class(rows, {"train": 1000, "val": 100, "test": 100})
+    val = [p.path for p in split if p.split == "val" and p.label == 1]
+    assert (val[0], val[-1]) == ("cat.819.jpg", "cat.908.jpg")  # by hand: names 1001 and 1100
+
+
+def test_an_unreadable_picture_is_listed_and_the_next_one_takes_its_place(tmp_path: Path) -> None:
+    for number in range(4):
+        write_picture(tmp_path / f"cat.{number}.jpg", number)
+        write_picture(tmp_path / f"dog.{number}.jpg", 10 + number)
+    whole = (tmp_path / "cat.1.jpg").read_bytes()
+    (tmp_path / "cat.1.jpg").write_bytes(whole[: len(whole) // 2])
+    manifest = make_manifest(tmp_path, {"train": 1, "val": 1, "test": 1}, max_bad_fraction=0.2)
+    assert [p.path for p in manifest.unreadable] == ["cat.1.jpg"]
+    assert "truncated" in manifest.unreadable[0].status.lower()
+    assert [p.path for p in manifest.used if p.label == 1] == [
+        "cat.0.jpg",
+        "cat.2.jpg",
+        "cat.3.jpg",
+    ]
+
+
+def test_more_unreadable_pictures_than_allowed_stop_the_run(pictures: Path, tmp_path: Path) -> None:
+    for file in pictures.iterdir():
+        (tmp_path / file.name).write_bytes(file.read_bytes())
+    (tmp_path / "dog.0.jpg").write_bytes(b"no picture")
+    with pytest.raises(UserError, match=r"1 of 18 pictures are unreadable.*dog\.0\.jpg"):
+        make_manifest(tmp_path, PER_CLASS, max_bad_fraction=0.01)
+
+
+def test_too_few_pictures_are_refused_with_the_numbers(pictures: Path) -> None:
+    with pytest.raises(UserError, match="too few dogs.*ask for 1200, and 9 are readable"):
+        make_manifest(pictures, {"train": 1000, "val": 100, "test": 100})
+
+
+def test_an_unchanged_folder_is_decoded_once_and_a_changed_file_again(
+    pictures: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    root = tmp_path / "copy"
+    root.mkdir()
+    for file in pictures.iterdir():
+        (root / file.name).write_bytes(file.read_bytes())
+    decoded: list[str] = []
+    original = manifest_module._decode
+
+    def spy(root: Path, path: str, label: int) -> Picture:
+        decoded.append(path)
+        return original(root, path, label)
+
+    monkeypatch.setattr(manifest_module, "_decode", spy)
+    first = make_manifest(root, PER_CLASS)
+    second = make_manifest(root, PER_CLASS)
+    assert (first, len(decoded)) == (second, 18)
+    write_picture(root / "cat.0.jpg", seed=999)
+    assert make_manifest(root, PER_CLASS).sha256 != first.sha256
+
+
+def test_the_hash_follows_content_label_and_split_but_not_names_or_place() -> None:
+    picture = Picture("cat.0.jpg", 1, 16, 12, "aa", "ok", "train")
+
+    def digest(**changes: object) -> str:
+        return Manifest(Path("x"), (dataclasses.replace(picture, **changes),)).sha256  # type: ignore[arg-type]
+
+    same = digest()
+    assert digest(path="elsewhere.jpg") == same
+    assert len({same, digest(sha256="bb"), digest(label=0), digest(split="val")}) == 4
+
+
+def test_the_csv_has_a_line_per_picture_with_what_was_found(pictures: Path) -> None:
+    manifest = make_manifest(pictures, PER_CLASS)
+    header, first, *rest = manifest.to_csv().splitlines()
+    assert header == "path,label,width,height,sha256,status,split"
+    assert first.startswith("dog.0.jpg,0,16,12,")
+    assert first.endswith(",ok,train")
+    assert len(rest) == 17
+
+
+@pytest.mark.parametrize("mode", ["L", "P", "RGBA", "CMYK", "I;16"])
+def test_every_mode_that_pillow_reads_counts_as_readable(tmp_path: Path, mode: str) -> None:
+    suffix = "jpg" if mode == "CMYK" else "png"
+    for name in ("cat", "dog"):
+        for number in range(3):
+            Image.new(mode, (9, 9), number).save(tmp_path / f"{name}.{number}.{suffix}")
+    one: dict[Split, int] = {"train": 1, "val": 1, "test": 1}
+    assert not make_manifest(tmp_path, one).unreadable

@@ -1,0 +1,253 @@
+"""The command from end to end: what a run leaves behind, and what wrong input gets."""
+
+import csv
+import json
+import os
+import re
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+import torch
+from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
+
+from catsdogs.training.checkpoint import load_checkpoint
+from conftest import SIZES
+
+Run = Callable[..., int]
+
+
+def no_optimizer(*_: object, **__: object) -> int:
+    return 3
+
+
+def rows(path: Path) -> list[dict[str, str]]:
+    with path.open() as file:
+        return list(csv.DictReader(file))
+
+
+def only_run(output_dir: Path = Path("outputs")) -> Path:
+    (directory,) = output_dir.iterdir()
+    return directory
+
+
+@pytest.fixture
+def small(pictures: Path) -> list[str]:
+    """Return the arguments of a run of seconds on the small folder of pictures."""
+    return ["data=folder", f"data.root={pictures}", "data.workers=0", "batch_size=4", *SIZES]
+
+
+def test_a_run_leaves_every_file_of_the_contract_and_they_agree(
+    run_train: Run, small: list[str]
+) -> None:
+    assert run_train(*small, "epochs=2", "optimizer=custom_adam") == 0
+    directory = only_run()
+    assert re.fullmatch(r"custom_adam-seed0-\d{8}-\d{6}", directory.name)
+    names = {file.name for file in directory.iterdir() if "tfevents" not in file.name}
+    assert names == {
+        "record.json",
+        "steps.csv",
+        "epochs.csv",
+        "predictions.csv",
+        "best.pt",
+        "last.pt",
+        "config.yaml",
+    }
+    record = json.loads((directory / "record.json").read_text())
+    epochs, steps = rows(directory / "epochs.csv"), rows(directory / "steps.csv")
+    assert record["status"] == "finished"
+    assert [row["epoch"] for row in epochs] == ["0", "1", "2"]
+    assert [row["iteration"] for row in steps] == [str(n) for n in range(1, 7)]
+    assert record["last"]["val_cost"] == float(epochs[-1]["val_cost"])
+    best = max(epochs, key=lambda row: float(row["val_accuracy"]))  # the first of equals
+    assert record["best"]["epoch"] == int(best["epoch"])
+    assert load_checkpoint(directory / "best.pt")["epoch"] == int(best["epoch"])
+    assert load_checkpoint(directory / "last.pt")["epoch"] == 2
+    predictions = rows(directory / "predictions.csv")
+    assert [row["split"] for row in predictions] == ["val"] * 4 + ["test"] * 4
+    test = [row for row in predictions if row["split"] == "test"]
+    right = [(float(row["logit"]) > 0) == (row["label"] == "1") for row in test]
+    assert record["test_accuracy"] == sum(right) / len(right)
+
+
+def test_tensorboard_shows_the_numbers_of_the_records(run_train: Run, small: list[str]) -> None:
+    assert run_train(*small, "epochs=2") == 0
+    events = EventAccumulator(str(only_run()), size_guidance={"scalars": 0}).Reload()
+    steps, epochs = rows(only_run() / "steps.csv"), rows(only_run() / "epochs.csv")
+    for tag, expected in (
+        ("train/cost", [(int(row["iteration"]), float(row["cost"])) for row in steps]),
+        ("val/cost", [(int(row["epoch"]), float(row["val_cost"])) for row in epochs]),
+        ("val/accuracy", [(int(row["epoch"]), float(row["val_accuracy"])) for row in epochs]),
+    ):
+        shown = [(event.step, event.value) for event in events.Scalars(tag)]
+        assert [step for step, _ in shown] == [step for step, _ in expected]
+        assert [value for _, value in shown] == pytest.approx(
+            [value for _, value in expected], rel=1e-6
+        )
+
+
+@pytest.mark.parametrize("rule", ["sgd", "adam"])
+def test_native_and_custom_runs_agree_to_the_last_bit(
+    run_train: Run, small: list[str], rule: str
+) -> None:
+    for kind in ("native", "custom"):
+        name = f"{kind}_{rule}"
+        assert run_train(*small, f"optimizer={name}", "epochs=2", f"output_dir={name}") == 0
+    native, custom = only_run(Path(f"native_{rule}")), only_run(Path(f"custom_{rule}"))
+    for name in ("steps.csv", "predictions.csv"):
+        assert (native / name).read_bytes() == (custom / name).read_bytes()
+    ours, theirs = (load_checkpoint(run / "last.pt")["head"] for run in (custom, native))
+    assert all(torch.equal(ours[name], theirs[name]) for name in theirs)
+
+
+def test_another_seed_starts_elsewhere_and_the_same_seed_repeats_itself(
+    run_train: Run, small: list[str]
+) -> None:
+    for number, seed in enumerate((0, 0, 1)):
+        assert run_train(*small, "epochs=1", f"seed={seed}", f"output_dir=run{number}") == 0
+    first, again, other = ((only_run(Path(f"run{n}")) / "steps.csv").read_text() for n in range(3))
+    assert first == again != other
+
+
+def test_a_second_run_finds_the_features_of_the_first(
+    run_train: Run, small: list[str], capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert run_train(*small, "epochs=0", "output_dir=first") == 0
+    assert "features: computed" in capsys.readouterr().out
+    assert run_train(*small, "epochs=0", "output_dir=second", "optimizer=native_sgd") == 0
+    assert "features: found" in capsys.readouterr().out
+
+
+def test_a_diverged_run_is_a_recorded_result_with_status_3(
+    run_train: Run, small: list[str], capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert run_train(*small, "optimizer=custom_sgd", "optimizer.lr=1e30", "epochs=3") == 3
+    record = json.loads((only_run() / "record.json").read_text())
+    assert record["status"] == "diverged"
+    steps = rows(only_run() / "steps.csv")
+    assert record["diverged"]["iteration"] == int(steps[-1]["iteration"])
+    assert "nan" in steps[-1]["cost"] or "inf" in steps[-1]["cost"]
+    assert load_checkpoint(only_run() / "best.pt")["epoch"] == 0
+    assert "Try a smaller optimizer.lr" in capsys.readouterr().out
+
+
+def test_a_class_of_ones_own_runs_under_its_own_name(run_train: Run, small: list[str]) -> None:
+    own = "optimizer._target_=torch.optim.AdamW"
+    assert run_train(*small, "optimizer=native_adam", own, "epochs=1") == 0
+    assert only_run().name.startswith("AdamW-seed0-")
+
+
+WRONG = [
+    (["optimizer=custom_lion"], "optimizer=custom_lion: there is no such choice; choose one of"),
+    (["epoch=3"], "epoch: there is no such setting here; did you mean epochs?"),
+    (["data.root=x"], "data.root: there is no such setting here"),
+    (["+surprise=1"], "surprise=1: there is no such setting"),
+    (["+data.surprise=1"], "data.surprise=1: there is no such setting"),
+    (["+optimizer.surprise=1"], "unexpected keyword argument 'surprise'"),
+    (["epochs=-1"], "epochs=-1: must be a whole number, 0 or above"),
+    (["epochs=many"], "epochs=many: must be a whole number"),
+    (["epochs=1.5"], "epochs=1.5: must be a whole number"),
+    (["batch_size=0"], "batch_size=0: must be a whole number, 1 or above"),
+    (["seed=true"], "seed=True: must be a whole number"),
+    (["deterministic=2"], "deterministic=2: must be true or false"),
+    (["device=tpu"], "device=tpu: must be one of"),
+    (["device=cuda:99"], "device=cuda:99: this machine shows"),
+    (["data.max_bad_fraction=2"], "data.max_bad_fraction=2: must be a number from 0 to 1"),
+    (["data.store_dtype=float8"], "data.store_dtype=float8: must be one of float32, float16"),
+    (["optimizer.lr=nan"], "optimizer.lr=nan: must be a finite number"),
+    (["optimizer.lr=inf"], "optimizer.lr=inf: must be a finite number"),
+    (["optimizer.lr=-1"], "Invalid lr: -1"),
+    (["optimizer.lr=fast"], "Invalid lr: 'fast' (must be a number)"),
+    (["optimizer.betas=[0.9,1.0]"], "Invalid betas[1]: 1.0"),
+    (["optimizer._target_=torch.optim.Nope"], "optimizer._target_=torch.optim.Nope: cannot be"),
+    (["optimizer._target_=test_train.no_optimizer"], "is no torch.optim.Optimizer"),
+    (["data=folder"], "data.root has no default"),
+    (["data=folder", "data.root=nowhere"], "nowhere: there is no such folder"),
+    (["data=folder", "data.root=empty"], "no pictures found"),
+    (["data=folder", "data.root=cats_only"], "no dogs among them"),
+    (["data=folder", "data.root=few"], "too few dogs"),
+    (["model.weights=nowhere.pth"], "model.weights=nowhere.pth: there is no such file"),
+    (["model.weights=other.pth"], "not a ResNet-18: conv1.weight is missing"),
+    (["model.weights="], "model.weights=: must be a text"),
+    (["output_dir=a_file/runs"], "output_dir=a_file/runs: cannot write to this folder"),
+    (["epochs=[1"], "cannot read 'epochs=[1' as key=value"),
+]
+
+
+@pytest.mark.parametrize(("arguments", "message"), WRONG, ids=str)
+def test_wrong_input_gets_one_line_on_stderr_status_2_and_leaves_nothing(
+    run_train: Run,
+    pictures: Path,
+    tmp_path: Path,
+    capfd: pytest.CaptureFixture[str],
+    arguments: list[str],
+    message: str,
+) -> None:
+    (tmp_path / "empty").mkdir()
+    (tmp_path / "a_file").touch()
+    for name, kept in (("cats_only", ["cat.0.jpg"]), ("few", ["cat.0.jpg", "dog.0.jpg"])):
+        (tmp_path / name).mkdir()
+        for picture in kept:
+            (tmp_path / name / picture).write_bytes((pictures / picture).read_bytes())
+    torch.save({"a": torch.zeros(1)}, tmp_path / "other.pth")
+    before = {path for path in tmp_path.rglob("*") if "cache" not in path.parts}
+    assert run_train(*arguments) == 2
+    captured = capfd.readouterr()
+    lines = [line for line in captured.err.split("\n") if line and "\r" not in line]
+    assert len(lines) == 1, captured.err
+    assert lines[0].startswith("error: ")
+    assert message in lines[0]
+    assert {path for path in tmp_path.rglob("*") if "cache" not in path.parts} == before
+
+
+def test_debug_shows_the_traceback(run_train: Run, capfd: pytest.CaptureFixture[str]) -> None:
+    assert run_train("epochs=-1", "debug=true") == 2
+    assert "Traceback" in capfd.readouterr().err
+
+
+def test_a_bug_ends_in_one_line_and_status_1(
+    run_train: Run, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+) -> None:
+    def broken(_: object) -> None:
+        raise ZeroDivisionError("two\nlines")
+
+    monkeypatch.setattr("catsdogs.train.train", broken)
+    assert run_train() == 1
+    assert capfd.readouterr().err == (
+        "error: unexpected ZeroDivisionError: two lines (debug=true shows the traceback)\n"
+    )
+
+
+def test_an_expensive_pass_is_not_started_for_an_optimizer_that_cannot_be_built(
+    run_train: Run, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def forbidden(*_: object, **__: object) -> None:
+        raise AssertionError("pictures were touched first")
+
+    monkeypatch.setattr("catsdogs.training.run.draw_folder", forbidden)
+    assert run_train("optimizer.lr=-1") == 2
+
+
+def test_the_module_runs_from_any_directory_and_prints_its_configuration(tmp_path: Path) -> None:
+    answer = subprocess.run(
+        [sys.executable, "-m", "catsdogs.train", "--cfg", "job", "optimizer=native_sgd"],
+        cwd=tmp_path,
+        env=os.environ | {"PYTHONPATH": str(Path(__file__).parents[1])},
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    assert "_target_: torch.optim.SGD" in answer.stdout
+    assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.skipif("CATSDOGS_PHOTOS" not in os.environ, reason="CATSDOGS_PHOTOS names no folder")
+def test_real_photographs_train_from_files_to_records(run_train: Run) -> None:
+    root = os.environ["CATSDOGS_PHOTOS"]
+    sizes = ["data.train_per_class=8", "data.val_per_class=4", "data.test_per_class=4"]
+    assert run_train("data=folder", f"data.root={root}", *sizes, "epochs=2") == 0
+    record = json.loads((only_run() / "record.json").read_text())
+    assert record["data"]["pictures"] == {"train": 16, "val": 8, "test": 8}
+    assert not record["data"]["unreadable"]

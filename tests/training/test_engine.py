@@ -1,0 +1,144 @@
+"""The one loop: order, metrics, what it yields, and that it stops before a bad update."""
+
+import math
+from collections.abc import Iterator
+
+import pytest
+import torch
+from torch import Tensor, nn
+from torch.nn.functional import binary_cross_entropy_with_logits
+
+from catsdogs.training.engine import (
+    DivergedError,
+    EpochDone,
+    StepDone,
+    evaluate,
+    fit,
+    shuffled,
+)
+from catsdogs.training.feature_store import Features
+
+
+class Linear(nn.Module):
+    """A head on two numbers per picture, small enough to follow by hand."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.weight = nn.Parameter(torch.tensor([0.3, -0.2]))
+
+    def forward(self, features: Tensor) -> Tensor:
+        return features @ self.weight
+
+
+def make_features(count: int, seed: int = 0) -> Features:
+    values = torch.randn(count, 2, generator=torch.Generator().manual_seed(seed)).numpy()
+    labels = (torch.arange(count) % 2).float()
+    return Features(values, labels, [str(n) for n in range(count)], torch.device("cpu"))
+
+
+def run(
+    head: nn.Module, epochs: int = 2, lr: float = 0.1, train: Features | None = None
+) -> Iterator[StepDone | EpochDone]:
+    return fit(
+        head,
+        torch.optim.SGD(head.parameters(), lr=lr),
+        train or make_features(10),
+        make_features(7, seed=1),
+        epochs=epochs,
+        batch_size=4,
+        val_batch_size=3,
+        seed=0,
+    )
+
+
+def test_the_untrained_head_comes_first_then_every_step_and_epoch_in_order() -> None:
+    events = list(run(Linear()))
+    names = "".join("e" if isinstance(event, EpochDone) else "s" for event in events)
+    assert names == "essse" + "ssse"
+    assert [e.iteration for e in events if isinstance(e, StepDone)] == [1, 2, 3, 4, 5, 6]
+    assert [e.epoch for e in events if isinstance(e, EpochDone)] == [0, 1, 2]
+
+
+def test_costs_and_weights_equal_a_loop_written_by_hand() -> None:
+    head, reference = Linear(), torch.tensor([0.3, -0.2], dtype=torch.float64, requires_grad=True)
+    train = make_features(10)
+    costs = [event.cost for event in run(head, train=train) if isinstance(event, StepDone)]
+    expected = []
+    for epoch in (1, 2):
+        order = shuffled(10, 0, epoch)
+        for rows in (order[:4], order[4:8], order[8:]):
+            logits = torch.from_numpy(train.values[rows.numpy()]).double() @ reference
+            cost = binary_cross_entropy_with_logits(logits, train.labels[rows].double())
+            (gradient,) = torch.autograd.grad(cost, reference)
+            reference = (reference - 0.1 * gradient).detach().requires_grad_()
+            expected.append(cost.item())
+    assert costs == pytest.approx(expected, abs=1e-6)
+    torch.testing.assert_close(head.weight.double(), reference, atol=1e-6, rtol=0)
+
+
+def test_an_epoch_cost_weighs_pictures_not_batches() -> None:
+    events = list(run(Linear(), epochs=1))
+    costs = [event.cost for event in events if isinstance(event, StepDone)]
+    epoch = events[-1]
+    assert isinstance(epoch, EpochDone)
+    assert epoch.train_cost == pytest.approx((4 * costs[0] + 4 * costs[1] + 2 * costs[2]) / 10)
+    assert epoch.train_cost != pytest.approx(sum(costs) / 3)
+
+
+@pytest.mark.parametrize("batch_size", [1, 3, 7, 100])
+def test_an_evaluation_is_the_same_for_any_batch_size(batch_size: int) -> None:
+    head, features = Linear(), make_features(7)
+    whole = head(torch.from_numpy(features.values)).detach()
+    evaluation = evaluate(head, features, batch_size)
+    right = sum(
+        (logit > 0) == (label == 1) for logit, label in zip(whole, features.labels, strict=True)
+    )
+    assert evaluation.accuracy == pytest.approx(int(right) / 7)
+    expected = binary_cross_entropy_with_logits(whole, features.labels).item()
+    assert evaluation.cost == pytest.approx(expected, abs=1e-6)
+    torch.testing.assert_close(evaluation.logits, whole)
+
+
+def test_the_order_of_an_epoch_is_a_permutation_that_seed_and_epoch_decide() -> None:
+    order = shuffled(50, 3, 2)
+    assert sorted(order.tolist()) == list(range(50))
+    assert torch.equal(order, shuffled(50, 3, 2))
+    assert not torch.equal(order, shuffled(50, 3, 3))
+    assert not torch.equal(order, shuffled(50, 4, 2))
+    assert not torch.equal(shuffled(50, 0, 1), shuffled(50, 1, 0))
+
+
+def test_a_cost_that_is_not_finite_is_told_and_stops_before_the_update() -> None:
+    head, train = Linear(), make_features(10)
+    train.values[shuffled(10, 0, 1)[5]] = math.inf  # in the second batch of the first epoch
+    events = []
+    stream = run(head, train=train)
+    with pytest.raises(DivergedError, match="epoch 1, iteration 2"):
+        for event in stream:
+            events.append(event)
+            if isinstance(event, StepDone) and event.iteration == 1:
+                before = head.weight.detach().clone()
+    assert isinstance(events[-1], StepDone)
+    assert not math.isfinite(events[-1].cost)
+    assert torch.equal(head.weight, before)
+
+
+def test_a_validation_that_is_not_finite_is_told_and_stops() -> None:
+    train = make_features(4)  # one batch, so that no later step meets the huge weights first
+    train.values[:] *= 100
+    with pytest.raises(DivergedError, match="validation cost"):
+        list(run(Linear(), epochs=1, lr=3e38, train=train))
+
+
+def test_the_learning_rate_of_an_epoch_is_the_one_it_ran_with() -> None:
+    head = Linear()
+    optimizer = torch.optim.SGD(head.parameters(), lr=0.1)
+    rates = []
+    train = make_features(10)
+    for event in fit(
+        head, optimizer, train, train, epochs=2, batch_size=5, val_batch_size=5, seed=0
+    ):
+        if isinstance(event, EpochDone):
+            rates.append(event.learning_rate)
+            optimizer.param_groups[0]["lr"] /= 10
+    assert rates == pytest.approx([0.1, 0.01, 0.001])

@@ -1,0 +1,211 @@
+"""The feature store: built once, found again, never trusted when damaged, one writer at a time."""
+
+import json
+import logging
+import os
+import subprocess
+import sys
+import textwrap
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from torch import Tensor
+
+from catsdogs.data.manifest import Manifest, make_manifest
+from catsdogs.data.pixels import decode, normalise
+from catsdogs.errors import UserError
+from catsdogs.training import feature_store
+from catsdogs.training.backbone import Backbone, BackboneWeights, find_weights
+from catsdogs.training.feature_store import FeatureStore, open_store, store_key
+from conftest import PER_CLASS
+
+CPU = torch.device("cpu")
+
+
+@pytest.fixture(scope="module")
+def weights() -> BackboneWeights:
+    return find_weights("random")
+
+
+@pytest.fixture
+def manifest(pictures: Path) -> Manifest:
+    return make_manifest(pictures, PER_CLASS)
+
+
+class Average(torch.nn.Module):
+    """A stand-in for the backbone that is quick and tells pictures apart."""
+
+    def forward(self, pixels: Tensor) -> Tensor:
+        means = torch.nn.functional.adaptive_avg_pool2d(pixels, 8).mean(dim=1, keepdim=True)
+        return means.expand(-1, 512, -1, -1)
+
+
+def quick(_: BackboneWeights) -> Backbone:
+    return Average()  # type: ignore[return-value]
+
+
+def forbidden(_: BackboneWeights) -> Backbone:
+    raise AssertionError("a warm store must not touch the backbone")
+
+
+def open_quick(
+    manifest: Manifest,
+    weights: BackboneWeights,
+    make: Callable[[BackboneWeights], Backbone] = quick,
+) -> FeatureStore:
+    return open_store(manifest, weights, device=CPU, workers=0, make_backbone=make)
+
+
+def test_its_rows_are_the_backbone_of_each_picture_in_manifest_order(
+    manifest: Manifest, weights: BackboneWeights
+) -> None:
+    store = open_store(manifest, weights, device=CPU, workers=1)
+    picture = [p for p in manifest.pictures if p.split == "val"][1]
+    with torch.no_grad():
+        one = Backbone(weights.state)(normalise(decode(manifest.root / picture.path)[None]))[0]
+    features, labels = store.splits["val"].batch(torch.tensor([1]))
+    torch.testing.assert_close(features[0], one, atol=1e-5, rtol=1e-4)
+    assert store.splits["val"].paths[1] == picture.path
+    assert labels.tolist() == [picture.label]
+
+
+def test_a_warm_store_is_found_without_the_backbone(
+    manifest: Manifest, weights: BackboneWeights
+) -> None:
+    cold = open_quick(manifest, weights)
+    warm = open_quick(manifest, weights, forbidden)
+    assert (cold.built, warm.built) == (True, False)
+    for split, features in cold.splits.items():
+        assert np.array_equal(features.values, warm.splits[split].values)
+        assert torch.equal(features.labels, warm.splits[split].labels)
+
+
+def test_the_key_follows_everything_that_decides_the_numbers(
+    manifest: Manifest, weights: BackboneWeights, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    key = store_key(manifest, weights, "float32", CPU)
+    others = [
+        store_key(manifest, weights, "float16", CPU),
+        store_key(manifest, find_weights("random", seed=1), "float32", CPU),
+        store_key(manifest, weights, "float32", torch.device("cuda")),
+        store_key(
+            make_manifest(manifest.root, {"train": 4, "val": 2, "test": 2}), weights, "float32", CPU
+        ),
+    ]
+    monkeypatch.setattr(feature_store, "PIPELINE", "another pipeline")
+    others.append(store_key(manifest, weights, "float32", CPU))
+    assert all(other != key for other in others)
+
+
+def test_float16_halves_the_file_and_batches_stay_float32(
+    manifest: Manifest, weights: BackboneWeights
+) -> None:
+    full = open_quick(manifest, weights)
+    half = open_store(
+        manifest, weights, dtype="float16", device=CPU, workers=0, make_backbone=quick
+    )
+    sizes = [(store.path / "features.npy").stat().st_size - 128 for store in (full, half)]
+    assert sizes[0] == 2 * sizes[1] == 18 * 512 * 8 * 8 * 4
+    batch, _ = half.splits["train"].batch(torch.arange(3))
+    assert batch.dtype == torch.float32
+    torch.testing.assert_close(
+        batch, full.splits["train"].batch(torch.arange(3))[0], atol=2e-3, rtol=1e-3
+    )
+
+
+def flip_a_bit(path: Path) -> None:
+    content = bytearray((path / "features.npy").read_bytes())
+    content[-1000] ^= 1
+    (path / "features.npy").write_bytes(content)
+
+
+def cut_short(path: Path) -> None:
+    with (path / "features.npy").open("r+b") as file:
+        file.truncate(5000)
+
+
+def lose_the_seal(path: Path) -> None:
+    (path / "store.json").unlink()
+
+
+def garble_the_seal(path: Path) -> None:
+    (path / "store.json").write_text("[]")
+
+
+@pytest.mark.parametrize("damage", [flip_a_bit, cut_short, lose_the_seal, garble_the_seal])
+def test_a_damaged_store_is_rebuilt_with_a_warning(
+    manifest: Manifest,
+    weights: BackboneWeights,
+    caplog: pytest.LogCaptureFixture,
+    damage: Callable[[Path], None],
+) -> None:
+    store = open_quick(manifest, weights)
+    whole = np.array(store.splits["train"].values)
+    damage(store.path)
+    with caplog.at_level(logging.WARNING):
+        again = open_quick(manifest, weights)
+    assert again.built
+    assert np.array_equal(again.splits["train"].values, whole)
+    assert f"{store.path} is damaged" in caplog.text
+
+
+def test_an_interrupted_pass_leaves_no_store(manifest: Manifest, weights: BackboneWeights) -> None:
+    class Interrupted(Average):
+        def forward(self, pixels: Tensor) -> Tensor:
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        open_quick(manifest, weights, lambda _: Interrupted())  # type: ignore[arg-type,return-value]
+    assert open_quick(manifest, weights).built
+
+
+def test_a_picture_that_vanished_since_the_manifest_is_named(
+    pictures: Path, weights: BackboneWeights, tmp_path: Path
+) -> None:
+    root = tmp_path / "copy"
+    root.mkdir()
+    for file in pictures.iterdir():
+        (root / file.name).write_bytes(file.read_bytes())
+    manifest = make_manifest(root, PER_CLASS)
+    (root / "cat.0.jpg").unlink()
+    with pytest.raises(UserError, match=r"cat\.0\.jpg") as caught:
+        open_store(manifest, weights, device=CPU, workers=1, make_backbone=quick)
+    assert "\n" not in str(caught.value)
+
+
+def test_the_seal_says_what_the_store_was_made_from(
+    manifest: Manifest, weights: BackboneWeights
+) -> None:
+    store = open_quick(manifest, weights)
+    sealed = json.loads((store.path / "store.json").read_text())
+    assert sealed["key"] == store.key
+    assert sealed["pictures"] == 18
+    assert (store.path / "manifest.csv").read_text() == manifest.to_csv()
+
+
+def test_two_processes_that_want_the_same_store_build_it_once(pictures: Path, cache: Path) -> None:
+    script = textwrap.dedent(f"""
+        from pathlib import Path
+        import torch
+        from catsdogs.data.manifest import make_manifest
+        from catsdogs.training.backbone import find_weights
+        from catsdogs.training.feature_store import open_store
+        manifest = make_manifest(Path({str(pictures)!r}), {PER_CLASS!r})
+        store = open_store(manifest, find_weights("random"), device=torch.device("cpu"), workers=0)
+        print("built" if store.built else "found")
+    """)
+    processes = [
+        subprocess.Popen(
+            [sys.executable, "-c", script],
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+            env=os.environ | {"CATSDOGS_CACHE": str(cache)},
+        )
+        for _ in range(2)
+    ]
+    answers = [process.communicate(timeout=120) for process in processes]
+    assert sorted(out.strip() for out, _ in answers) == ["built", "found"], answers
