@@ -2,6 +2,7 @@
 
 import dataclasses
 import hashlib
+import json
 import urllib.error
 from pathlib import Path
 from typing import Literal, Self
@@ -11,6 +12,7 @@ import torchvision
 from torch import Tensor, nn
 from torchvision.models import ResNet18_Weights, resnet18
 
+import catsdogs
 from catsdogs.errors import UserError
 from catsdogs.training.torch_file import load_torch_file
 
@@ -48,13 +50,13 @@ class BackboneWeights:
     """Checked weights for a `Backbone`, and what the records say of them.
 
     Attributes:
-        source: `random`, `imagenet` or `file`.
+        source: `embedded`, `random`, `imagenet` or `file`.
         description: One sentence on what these weights are.
         sha256: Of the file, or of what determines random weights.
         state: torchvision's names to float32 tensors; `fc` may be absent.
     """
 
-    source: Literal["random", "imagenet", "file"]
+    source: Literal["embedded", "random", "imagenet", "file"]
     description: str
     sha256: str
     state: StateDict = dataclasses.field(repr=False)
@@ -73,13 +75,16 @@ def find_weights(choice: str, *, seed: int = 0) -> BackboneWeights:
     """Load and check the weights named by `model.weights`.
 
     Args:
-        choice: `random`, `imagenet` (torchvision's, downloaded once into the torch hub cache,
-            which `TORCH_HOME` moves), or the path of a state dict with torchvision's names.
+        choice: `embedded` (the package's own, trained on drawn animals), `random`, `imagenet`
+            (torchvision's, downloaded once into the torch hub cache, which `TORCH_HOME` moves), or
+            the path of a state dict with torchvision's names, of torch.save or .safetensors.
         seed: Decides the random weights.
 
     Raises:
         UserError: If the file is absent, cannot be downloaded, or is no ResNet-18.
     """
+    if choice == "embedded":
+        return _embedded_weights()
     if choice == "random":
         return _random_weights(seed)
     if choice == "imagenet":
@@ -90,9 +95,19 @@ def find_weights(choice: str, *, seed: int = 0) -> BackboneWeights:
     if not path.is_file():
         raise UserError(
             f"model.weights={choice}: there is no such file; "
-            "give random, imagenet or the path of a ResNet-18 state dict"
+            "give embedded, random, imagenet or the path of a ResNet-18 state dict"
         )
     return BackboneWeights("file", f"the state dict {path.name}", _sha256(path), _read(path))
+
+
+def _embedded_weights() -> BackboneWeights:
+    folder = Path(catsdogs.__file__).parent / "weights"
+    path = folder / "embedded.safetensors"
+    expected = json.loads((folder / "embedded.json").read_text(encoding="utf-8"))["sha256"]
+    if _sha256(path) != expected:
+        raise UserError(f"model.weights=embedded: {path} is damaged; install catsdogs again")
+    described = "the embedded weights: learned from drawn animals, none a cat or a dog; no ImageNet"
+    return BackboneWeights("embedded", described, expected, _read(path))
 
 
 def _random_weights(seed: int) -> BackboneWeights:
