@@ -43,8 +43,9 @@ def test_an_unreadable_picture_is_listed_and_the_next_one_takes_its_place(tmp_pa
     for number in range(4):
         write_picture(tmp_path / f"cat.{number}.jpg", number)
         write_picture(tmp_path / f"dog.{number}.jpg", 10 + number)
+    Image.effect_noise((64, 64), 80).save(tmp_path / "cat.1.jpg")
     whole = (tmp_path / "cat.1.jpg").read_bytes()
-    (tmp_path / "cat.1.jpg").write_bytes(whole[: len(whole) // 2])
+    (tmp_path / "cat.1.jpg").write_bytes(whole[: -len(whole) // 4])  # its header is whole
     manifest = make_manifest(tmp_path, {"train": 1, "val": 1, "test": 1}, max_bad_fraction=0.2)
     assert [p.path for p in manifest.unreadable] == ["cat.1.jpg"]
     assert "truncated" in manifest.unreadable[0].status.lower()
