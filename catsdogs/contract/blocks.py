@@ -92,7 +92,8 @@ def _block_sizes(subject: Subject) -> tuple[int, ...]:
 
 
 def _plain(subject: Subject, lr: float) -> dict[str, Any]:
-    off = {"weight_decay": 0.0, "maximize": False}
+    # A table of lower precision rounds, which is a choice and no defect of the rule.
+    off = {"weight_decay": 0.0, "maximize": False, "table_dtype": None}
     return {"lr": lr} | {name: value for name, value in off.items() if name in subject.defaults}
 
 

@@ -67,26 +67,30 @@ class RuleOptimizer(Optimizer):
                 Nothing has moved then.
             ValueError: For a group that asks for what this class does not do, see `fixed`.
         """
+        return self._step(closure)
+
+    def _step(self, closure: Callable[[], float] | None, **told: Any) -> float | None:
+        """Take a step; what it was told besides the closure joins the group's hyperparameters."""
         loss = None
         if closure is not None:
             with torch.enable_grad():
                 loss = closure()
-        apply_moves(type(self).rule, self._moves())
+        apply_moves(type(self).rule, self._moves(told))
         return loss
 
-    def _moves(self) -> list[Move]:
+    def _moves(self, told: dict[str, Any]) -> list[Move]:
+        for group in self.param_groups:
+            self._refuse_other_than_fixed(group)
         with_gradient = [
             (param, param.grad, group)
             for group in self.param_groups
             for param in group["params"]
             if param.grad is not None
         ]
-        for group in self.param_groups:
-            self._refuse_other_than_fixed(group)
         for param, grad, _ in with_gradient:
             self._refuse_unsupported(param, grad)
         return [
-            Move(param, grad, group["maximize"], self.arguments(param, group))
+            Move(param, grad, group["maximize"], self.arguments(param, group | told))
             for param, grad, group in with_gradient
         ]
 

@@ -15,11 +15,12 @@ import torch
 from torch import Tensor
 from torch.optim import Optimizer
 
-from catsdogs.optim import SGD, Adam, Momentum, PublishedAdam, PublishedSGD, RMSprop
+from catsdogs.optim import SAGA, SGD, Adam, Momentum, PublishedAdam, PublishedSGD, RMSprop
 from catsdogs.optim.adam import adam_update
 from catsdogs.optim.momentum import momentum_update
 from catsdogs.optim.rmsprop import rmsprop_update
 from catsdogs.optim.rule import apply_moves
+from catsdogs.optim.saga import saga_update
 from catsdogs.optim.sgd import sgd_update
 
 Factory = Callable[..., Optimizer]
@@ -237,8 +238,8 @@ class SGDIgnoresMaximize(SGD):
     def step(self, closure: Any = None) -> Any:
         return super().step(closure)
 
-    def _moves(self) -> Any:
-        return [move._replace(maximize=False) for move in super()._moves()]
+    def _moves(self, told: dict[str, Any]) -> Any:
+        return [move._replace(maximize=False) for move in super()._moves(told)]
 
 
 @seen_by("climbs_with_maximize", lr=0.01)
@@ -391,9 +392,9 @@ class SGDForgetsNewGroups(SGD):
         super().__init__(params, lr=lr, **rest)
         self.first = len(self.param_groups)
 
-    def _moves(self) -> Any:
+    def _moves(self, told: dict[str, Any]) -> Any:
         known = [id(p) for group in self.param_groups[: self.first] for p in group["params"]]
-        return [move for move in super()._moves() if id(move.param) in known]
+        return [move for move in super()._moves(told) if id(move.param) in known]
 
 
 @seen_by("takes_every_shape", lr=0.01)
@@ -452,8 +453,8 @@ class SGDDecaysThroughTheGradient(SGD):
 class SGDNegatesTheGradient(SGD):
     """maximize negates p.grad in place."""
 
-    def _moves(self) -> Any:
-        moves = super()._moves()
+    def _moves(self, told: dict[str, Any]) -> Any:
+        moves = super()._moves(told)
         for move in moves:
             if move.maximize:
                 move.grad.neg_()
@@ -488,8 +489,8 @@ class MomentumKeepsTheGradient(Momentum):
 class AdamGivesEveryParameterState(Adam):
     """A parameter without a gradient gets state."""
 
-    def _moves(self) -> Any:
-        moves = super()._moves()
+    def _moves(self, told: dict[str, Any]) -> Any:
+        moves = super()._moves(told)
         for group in self.param_groups:
             for param in group["params"]:
                 if param.grad is None:
@@ -501,24 +502,24 @@ class AdamGivesEveryParameterState(Adam):
 class MomentumTakesNoneForZero(Momentum):
     """A missing gradient counts as a zero one once there is state."""
 
-    def _moves(self) -> Any:
+    def _moves(self, told: dict[str, Any]) -> Any:
         for group in self.param_groups:
             for param in group["params"]:
                 if param.grad is None and self.state.get(param):
                     param.grad = torch.zeros_like(param)
-        return super()._moves()
+        return super()._moves(told)
 
 
 @seen_by("does_nothing_without_gradients")
 class AdamCountsEveryCall(Adam):
     """The step counts of all parameters advance, whether they have a gradient or not."""
 
-    def _moves(self) -> Any:
+    def _moves(self, told: dict[str, Any]) -> Any:
         for group in self.param_groups:
             for param in group["params"]:
                 if param.grad is None and self.state.get(param):
                     self.state[param]["step"] += 1
-        return super()._moves()
+        return super()._moves(told)
 
 
 @seen_by("stands_still_on_a_zero_gradient", lr=0.01)
@@ -548,8 +549,8 @@ class AdamPowersPerTensor(Adam):
 class SGDNormalisesTogether(SGD):
     """Every gradient is divided by the norm of the last one."""
 
-    def _moves(self) -> Any:
-        moves = super()._moves()
+    def _moves(self, told: dict[str, Any]) -> Any:
+        moves = super()._moves(told)
         if not moves or moves[-1].grad.is_sparse:
             return moves
         norm = moves[-1].grad.norm()
@@ -669,7 +670,7 @@ class ClosureMutant(SGD):
     @torch.no_grad()
     def step(self, closure: Any = None) -> Any:
         loss = None if closure is None else self.evaluate(closure)
-        apply_moves(type(self).rule, self._moves())
+        apply_moves(type(self).rule, self._moves({}))
         return loss
 
 
@@ -704,7 +705,7 @@ class GradientsReadBeforeTheClosure(SGD):
 
     @torch.no_grad()
     def step(self, closure: Any = None) -> Any:
-        moves = self._moves()
+        moves = self._moves({})
         loss = None
         if closure is not None:
             with torch.enable_grad():
@@ -738,7 +739,7 @@ class SGDBypassesHooks(SGD):
         if closure is not None:
             with torch.enable_grad():
                 loss = closure()
-        apply_moves(type(self).rule, self._moves())
+        apply_moves(type(self).rule, self._moves({}))
         return loss
 
 
@@ -933,6 +934,136 @@ class MomentumKeepsItsHistory(Momentum):
     def arguments(self, param: Tensor, group: dict[str, Any]) -> dict[str, Any]:
         arguments = super().arguments(param, group)
         self.state[param].setdefault("norms", []).append(0.0)
+        return arguments
+
+
+# The table of SAGA.
+
+BLOCKS: dict[str, Any] = {"lr": 0.01, "block_sizes": (8, 8, 8, 4)}
+CORRECTS = "corrects_by_the_last_gradient_of_the_block"
+
+
+@seen_by("reaches_the_least_squares_solution", **BLOCKS)
+class SAGAWithTheWrongSign(SAGA):
+    """The stored gradient is added and the new one subtracted (found in a published SAGA)."""
+
+    def arguments(self, param: Tensor, group: dict[str, Any]) -> dict[str, Any]:
+        arguments = super().arguments(param, group)
+        return arguments | {"correction": -arguments["correction"]}
+
+
+@seen_by(CORRECTS, **BLOCKS)
+class SAGAKeyedByPosition(SAGA):
+    """The table is keyed by the position of the step in the epoch."""
+
+    def arguments(self, param: Tensor, group: dict[str, Any]) -> dict[str, Any]:
+        position = self.state[param].get("position", 0)
+        count = len(group["block_sizes"])
+        state = self.state[param].pop("position", None)
+        arguments = super().arguments(param, group | {"block": position % count})
+        self.state[param]["position"] = position + 1 if state is not None else 1
+        return arguments
+
+
+@seen_by("reaches_the_least_squares_solution", **BLOCKS)
+class SAGAWithOneRow(SAGA):
+    """One previous gradient is kept for all blocks (found in several published SAGAs)."""
+
+    def arguments(self, param: Tensor, group: dict[str, Any]) -> dict[str, Any]:
+        return super().arguments(param, group | {"block": 0})
+
+
+@seen_by("reaches_the_least_squares_solution", **BLOCKS)
+class SAGAOnReshuffledBlocks(SAGA):
+    """A block's number means other samples in the next pass."""
+
+    def arguments(self, param: Tensor, group: dict[str, Any]) -> dict[str, Any]:
+        state = self.state[param]
+        visits = state.pop("visits", 0)
+        count = len(group["block_sizes"])
+        arguments = super().arguments(
+            param, group | {"block": (group["block"] + visits // count) % count}
+        )
+        self.state[param]["visits"] = visits + 1
+        return arguments
+
+
+@seen_by(CORRECTS, **BLOCKS)
+class SAGAMovesTheMeanFirst(SAGA):
+    """The mean takes in the new gradient before it is used."""
+
+    @staticmethod
+    def rule(param: Tensor, grad: Tensor, **rest: Any) -> None:
+        known = rest["row"] if rest["seen"] else rest["mean"]
+        ahead = rest["lr"] * rest["share"] * (grad - known)
+        saga_update(param, grad, **rest)
+        param.sub_(ahead)
+
+
+@seen_by(CORRECTS, **BLOCKS)
+class SAGAFreezesItsMean(SAGA):
+    """The mean is filled in the first pass and never updated."""
+
+    def arguments(self, param: Tensor, group: dict[str, Any]) -> dict[str, Any]:
+        arguments = super().arguments(param, group)
+        return arguments | ({"share": 0.0} if arguments["seen"] else {})
+
+
+@seen_by(CORRECTS, **BLOCKS)
+class SAGACountsBlocksAsEqual(SAGA):
+    """The smaller last block counts like the others."""
+
+    def arguments(self, param: Tensor, group: dict[str, Any]) -> dict[str, Any]:
+        return super().arguments(param, group | {"block_sizes": (8, 8, 8, 8)})
+
+
+@seen_by(CORRECTS, **BLOCKS)
+class SAGADividesByAllFromTheStart(SAGA):
+    """An unseen block stands for the mean of the seen, but the mean is divided by all blocks."""
+
+    def arguments(self, param: Tensor, group: dict[str, Any]) -> dict[str, Any]:
+        sizes = group["block_sizes"]
+        return super().arguments(param, group) | {"share": sizes[group["block"]] / sum(sizes)}
+
+
+@seen_by("refuses_a_missing_or_unknown_block", **BLOCKS)
+class SAGAGuessesItsBlock(SAGA):
+    """A step without a block is taken for block 0."""
+
+    def step(self, closure: Any = None, *, block: int | None = 0) -> Any:
+        return super().step(closure, block=block)
+
+
+@seen_by("loads_state_as_it_was_saved", table_dtype=torch.float16, **BLOCKS)
+class SAGALosesItsTableType(SAGA):
+    """The table goes through torch's own loading, which casts it to the type of the weights."""
+
+    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
+        super(SAGA, self).load_state_dict(state_dict)
+
+
+@seen_by("loads_state_as_it_was_saved", **BLOCKS)
+class SAGAMarksSeenInATensor(SAGA):
+    """Which blocks were seen is a bool tensor, which loading casts to the type of the weights."""
+
+    def arguments(self, param: Tensor, group: dict[str, Any]) -> dict[str, Any]:
+        marks = self.state[param].get("seen")
+        seen = marks is not None and bool(marks[group["block"]])
+        arguments = super().arguments(param, group)
+        self.state[param]["seen"] = torch.as_tensor(self.state[param]["seen"])
+        return arguments | {"seen": seen}
+
+
+@seen_by("keeps_no_gradient", **BLOCKS)
+class SAGAKeepsTheGradient(SAGA):
+    """The mean starts as the gradient itself."""
+
+    def arguments(self, param: Tensor, group: dict[str, Any]) -> dict[str, Any]:
+        fresh = not self.state[param]
+        arguments = super().arguments(param, group)
+        if fresh and param.grad is not None:
+            self.state[param]["mean"] = param.grad
+            arguments |= {"mean": param.grad, "share": 0.0}
         return arguments
 
 

@@ -49,6 +49,14 @@ def test_every_first_order_dense_optimizer_of_torch_passes_every_claim(name: str
     assert failures(TORCH[name], TORCH[name]) == []
 
 
+@pytest.mark.parametrize("table_dtype", [None, torch.float16], ids=str)
+def test_saga_passes_every_claim_with_a_table_of_either_precision(
+    table_dtype: torch.dtype | None,
+) -> None:
+    saga = partial(optim.SAGA, lr=1e-2, block_sizes=(8, 8, 8, 4), table_dtype=table_dtype)
+    assert [str(finding) for finding in check(saga) if finding.verdict == "fail"] == []
+
+
 @pytest.mark.parametrize("name", OURS)
 def test_every_optimizer_of_this_package_passes_every_claim_beside_its_native_twin(
     name: str,
