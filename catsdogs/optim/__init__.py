@@ -3,7 +3,21 @@
 Imports torch alone, so the folder could be lifted out as a library.
 """
 
-from catsdogs.optim.adam import Adam, adam_update
-from catsdogs.optim.sgd import SGD, sgd_update
+from catsdogs.optim.adam import Adam
+from catsdogs.optim.linear_saga import LinearSAGA
+from catsdogs.optim.momentum import Momentum
+from catsdogs.optim.published import PublishedAdam, PublishedSGD
+from catsdogs.optim.rmsprop import RMSprop
+from catsdogs.optim.saga import SAGA
+from catsdogs.optim.sgd import SGD
 
-__all__ = ["SGD", "Adam", "adam_update", "sgd_update"]
+__all__ = [
+    "SAGA",
+    "SGD",
+    "Adam",
+    "LinearSAGA",
+    "Momentum",
+    "PublishedAdam",
+    "PublishedSGD",
+    "RMSprop",
+]

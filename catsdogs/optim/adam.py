@@ -8,13 +8,14 @@ r"""Adam (Kingma and Ba, 2015, arXiv:1412.6980).
 t counts the steps of each parameter, so one that gets its first gradient late starts at t = 1.
 
 Differences from the paper: eps is added after the bias correction of v, as torch does. Differences
-from `torch.optim.Adam`: no amsgrad, no decoupled weight decay, no sparse or complex parameters, no
-foreach, fused, capturable or differentiable variant; a nan hyperparameter is refused; `step` is a
-Python int in the state. Where both are defined, the operations and their order are those of torch
-2.15's single-tensor path, so results are bit-identical to `torch.optim.Adam(..., foreach=False)`.
+from `torch.optim.Adam`: no amsgrad and no decoupled weight decay (a native checkpoint with either
+is refused), no sparse or complex parameters, no foreach, fused, capturable or differentiable
+variant; a nan hyperparameter is refused; `step` is a Python int in the state. Where both are
+defined, the operations and their order are those of torch 2.15's single-tensor path, so results are
+bit-identical to `torch.optim.Adam(..., foreach=False)`.
 """
 
-from typing import Any
+from typing import Any, ClassVar
 
 import torch
 from torch import Tensor
@@ -30,20 +31,22 @@ def adam_update(
     exp_avg: Tensor,
     exp_avg_sq: Tensor,
     *,
-    step: int,
-    lr: float,
+    step_size: float,
+    root_correction: float,
     beta1: float,
     beta2: float,
     eps: float,
     weight_decay: float,
 ) -> None:
-    """Move `param` and both averages in place by step number `step` (from 1); `grad` stays."""
+    """Move `param` and both averages in place; `grad` is left as it is.
+
+    `step_size` is lr / (1 - beta1^t) and `root_correction` is sqrt(1 - beta2^t).
+    """
     if weight_decay != 0:
         grad = grad.add(param, alpha=weight_decay)
     exp_avg.lerp_(grad, 1 - beta1)
     exp_avg_sq.mul_(beta2).addcmul_(grad, grad, value=1 - beta2)
-    step_size = lr / (1 - beta1**step)
-    denominator = (exp_avg_sq.sqrt() / (1 - beta2**step) ** 0.5).add_(eps)
+    denominator = (exp_avg_sq.sqrt() / root_correction).add_(eps)
     param.addcdiv_(exp_avg, denominator, value=-step_size)
 
 
@@ -61,6 +64,9 @@ class Adam(RuleOptimizer):
     Raises:
         ValueError: For a hyperparameter outside its range.
     """
+
+    rule = staticmethod(adam_update)
+    fixed: ClassVar[dict[str, Any]] = {"amsgrad": False, "decoupled_weight_decay": False}
 
     def __init__(
         self,
@@ -88,25 +94,23 @@ class Adam(RuleOptimizer):
         }
         super().__init__(params, defaults)
 
-    def update(self, param: Tensor, grad: Tensor, group: dict[str, Any]) -> None:
-        """Apply `adam_update`, with state under torch's names, created at the first gradient."""
+    def arguments(self, param: Tensor, group: dict[str, Any]) -> dict[str, Any]:
+        """Return the hyperparameters and the state, created at the first gradient."""
         state = self.state[param]
         if not state:
             state["step"] = 0
-            state["exp_avg"] = torch.zeros_like(param, memory_format=torch.preserve_format)
-            state["exp_avg_sq"] = torch.zeros_like(param, memory_format=torch.preserve_format)
+            state["exp_avg"] = torch.zeros_like(param)
+            state["exp_avg_sq"] = torch.zeros_like(param)
         # A native checkpoint holds the step as a tensor; int() accepts both.
-        state["step"] = int(state["step"]) + 1
+        step = state["step"] = int(state["step"]) + 1
         beta1, beta2 = group["betas"]
-        adam_update(
-            param,
-            grad,
-            state["exp_avg"],
-            state["exp_avg_sq"],
-            step=state["step"],
-            lr=float(group["lr"]),
-            beta1=beta1,
-            beta2=beta2,
-            eps=group["eps"],
-            weight_decay=group["weight_decay"],
-        )
+        return {
+            "exp_avg": state["exp_avg"],
+            "exp_avg_sq": state["exp_avg_sq"],
+            "step_size": float(group["lr"]) / (1 - beta1**step),
+            "root_correction": (1 - beta2**step) ** 0.5,
+            "beta1": beta1,
+            "beta2": beta2,
+            "eps": group["eps"],
+            "weight_decay": group["weight_decay"],
+        }

@@ -16,6 +16,16 @@ def require_non_negative(name: str, value: float | Tensor) -> None:
         raise ValueError(f"Invalid {name}: {value} (must be a finite number, 0 or above)")
 
 
+def require_finite(name: str, value: float | Tensor) -> None:
+    """Refuse a hyperparameter that is infinite, nan or a tensor of several elements.
+
+    Raises:
+        ValueError: with the hyperparameter's name and value.
+    """
+    if not math.isfinite(_as_float(name, value)):
+        raise ValueError(f"Invalid {name}: {value} (must be a finite number)")
+
+
 def require_fraction(name: str, value: float | Tensor) -> None:
     """Refuse a decay rate outside [0, 1).
 

@@ -1,23 +1,49 @@
 """The bookkeeping that every update rule shares: the closure, the groups and what is skipped."""
 
 from collections.abc import Callable
-from typing import Any, overload
+from typing import Any, ClassVar, NamedTuple, overload
 
 import torch
 from torch import Tensor
 from torch.optim import Optimizer
 
 
+class Move(NamedTuple):
+    """One parameter, its gradient and what its update rule takes besides."""
+
+    param: Tensor
+    grad: Tensor
+    maximize: bool
+    arguments: dict[str, Any]
+
+
+def apply_moves(rule: Callable[..., None], moves: list[Move]) -> None:
+    """Apply `rule` to one parameter after the other. This is the whole of a step's arithmetic."""
+    for param, grad, maximize, arguments in moves:
+        rule(param, -grad if maximize else grad, **arguments)
+
+
 class RuleOptimizer(Optimizer):
     """A `torch.optim.Optimizer` whose subclasses say only how one parameter moves.
 
-    A subclass validates its hyperparameters in `__init__` and defines `update`. Hyperparameters
-    are read from the group at every step, so parameter groups and learning-rate schedulers work;
-    state lives in `self.state[param]`, so `state_dict` holds all of it.
+    A subclass validates its hyperparameters in `__init__`, names its update function in `rule` and
+    gathers what that function takes in `arguments`. Hyperparameters are read from the group at
+    every step, so parameter groups and learning-rate schedulers work; state lives in
+    `self.state[param]`, so `state_dict` holds all of it.
+
+    Attributes:
+        rule: The update function, `rule(param, grad, **arguments)`: it moves `param` and the state
+            in place and leaves `grad` as it is.
+        fixed: Hyperparameters of the native twin that this class does not have, with the one value
+            it can follow. They stand in every group, so that a checkpoint loads into the native
+            twin, and a group that says otherwise (from a native checkpoint) is refused.
     """
 
-    def update(self, param: Tensor, grad: Tensor, group: dict[str, Any]) -> None:
-        """Move `param` in place, given its gradient (which must not be modified)."""
+    rule: ClassVar[Callable[..., None]]
+    fixed: ClassVar[dict[str, Any]] = {}
+
+    def arguments(self, param: Tensor, group: dict[str, Any]) -> dict[str, Any]:
+        """Return what `rule` takes besides `param` and its gradient; create missing state."""
         raise NotImplementedError
 
     @overload
@@ -38,22 +64,60 @@ class RuleOptimizer(Optimizer):
 
         Raises:
             RuntimeError: For a sparse gradient or a complex parameter; neither is supported.
+                Nothing has moved then.
+            ValueError: For a group that asks for what this class does not do, see `fixed`.
         """
+        return self._step(closure)
+
+    def _step(self, closure: Callable[[], float] | None, **told: Any) -> float | None:
+        """Take a step; what it was told besides the closure joins the group's hyperparameters."""
         loss = None
         if closure is not None:
             with torch.enable_grad():
                 loss = closure()
-        for group in self.param_groups:
-            for param in group["params"]:
-                if param.grad is None:
-                    continue
-                self._refuse_unsupported(param)
-                self.update(param, -param.grad if group["maximize"] else param.grad, group)
+        apply_moves(type(self).rule, self._moves(told))
         return loss
 
-    def _refuse_unsupported(self, param: Tensor) -> None:
+    def _moves(self, told: dict[str, Any]) -> list[Move]:
+        for group in self.param_groups:
+            self._refuse_other_than_fixed(group)
+        with_gradient = [
+            (param, param.grad, group)
+            for group in self.param_groups
+            for param in group["params"]
+            if param.grad is not None
+        ]
+        for param, grad, _ in with_gradient:
+            self._refuse_unsupported(param, grad)
+        return [
+            Move(param, grad, group["maximize"], self.arguments(param, group | told))
+            for param, grad, group in with_gradient
+        ]
+
+    def _refuse_other_than_fixed(self, group: dict[str, Any]) -> None:
+        for name, value in self.fixed.items():
+            if group[name] != value:
+                raise ValueError(
+                    f"{type(self).__name__} has no {name}: a group asks for {group[name]}"
+                )
+
+    def _refuse_unsupported(self, param: Tensor, grad: Tensor) -> None:
         name = type(self).__name__
-        if param.grad is not None and param.grad.is_sparse:
+        if grad.is_sparse:
             raise RuntimeError(f"{name} does not support sparse gradients; use a dense layer")
         if param.is_complex():
             raise RuntimeError(f"{name} does not support complex parameters; use view_as_real")
+
+    def add_param_group(self, param_group: dict[str, Any]) -> None:
+        """Add a group as torch does; its parameters start with fresh state."""
+        super().add_param_group(param_group)
+        self._fill_missing(self.param_groups[-1])
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        super().__setstate__(state)
+        for group in self.param_groups:  # a checkpoint may be older than a hyperparameter
+            self._fill_missing(group)
+
+    def _fill_missing(self, group: dict[str, Any]) -> None:
+        for name, value in (self.defaults | self.fixed).items():
+            group.setdefault(name, value)

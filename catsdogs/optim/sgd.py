@@ -3,13 +3,13 @@ r"""Stochastic gradient descent (Robbins and Monro, 1951), without momentum.
     g_t = grad f_t(p_{t-1}) + weight_decay * p_{t-1}
     p_t = p_{t-1} - lr * g_t
 
-Differences from `torch.optim.SGD`: no momentum (its own file), no sparse or complex parameters, no
-foreach, fused or differentiable variant; a nan hyperparameter is refused. Where both are defined,
-the operations and their order are those of torch 2.15's single-tensor path, so results are
-bit-identical to `torch.optim.SGD(..., foreach=False)`.
+Differences from `torch.optim.SGD`: no momentum (its own file; a native checkpoint with momentum is
+refused), no sparse or complex parameters, no foreach, fused or differentiable variant; a nan
+hyperparameter is refused. Where both are defined, the operations and their order are those of torch
+2.15's single-tensor path, so results are bit-identical to `torch.optim.SGD(..., foreach=False)`.
 """
 
-from typing import Any
+from typing import Any, ClassVar
 
 from torch import Tensor
 from torch.optim.optimizer import ParamsT
@@ -38,6 +38,9 @@ class SGD(RuleOptimizer):
         ValueError: For a hyperparameter outside its range.
     """
 
+    rule = staticmethod(sgd_update)
+    fixed: ClassVar[dict[str, Any]] = {"momentum": 0, "dampening": 0, "nesterov": False}
+
     def __init__(
         self,
         params: ParamsT,
@@ -50,6 +53,6 @@ class SGD(RuleOptimizer):
         require_non_negative("weight_decay", weight_decay)
         super().__init__(params, {"lr": lr, "weight_decay": weight_decay, "maximize": maximize})
 
-    def update(self, param: Tensor, grad: Tensor, group: dict[str, Any]) -> None:
-        """Apply `sgd_update`; there is no state."""
-        sgd_update(param, grad, lr=float(group["lr"]), weight_decay=group["weight_decay"])
+    def arguments(self, param: Tensor, group: dict[str, Any]) -> dict[str, Any]:
+        """Return the hyperparameters; there is no state."""
+        return {"lr": float(group["lr"]), "weight_decay": group["weight_decay"]}

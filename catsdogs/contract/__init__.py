@@ -1,0 +1,19 @@
+"""What a drop-in `torch.optim.Optimizer` must do, as claims that are tried one by one.
+
+    from functools import partial
+    from catsdogs.contract import check
+
+    mine, adam = partial(MyOptimizer, lr=1e-3), partial(torch.optim.Adam, lr=1e-3)
+    for finding in check(mine, reference=adam):
+        print(finding)
+
+The contract is the one that PyTorch's own optimizers keep: every first-order optimizer of
+`torch.optim` 2.15 that takes dense gradients passes every claim. It imports torch alone and knows
+no optimizer by name. It does not judge whether an optimizer is a good one.
+"""
+
+from catsdogs.contract.checking import check
+from catsdogs.contract.claims import Finding
+from catsdogs.contract.subject import Factory
+
+__all__ = ["Factory", "Finding", "check"]

@@ -1,0 +1,129 @@
+r"""RMSprop (Tieleman and Hinton, 2012, lecture 6.5; centered as in Graves, 2013, arXiv:1308.0850).
+
+    g_t = grad f_t(p_{t-1}) + weight_decay * p_{t-1}
+    v_t = alpha * v_{t-1} + (1 - alpha) * g_t^2
+    a_t = alpha * a_{t-1} + (1 - alpha) * g_t               centered
+    d_t = sqrt(v_t) + eps        or, centered,  sqrt(v_t - a_t^2) + eps
+    p_t = p_{t-1} - lr * g_t / d_t                          without momentum
+    b_t = momentum * b_{t-1} + g_t / d_t
+    p_t = p_{t-1} - lr * b_t                                with momentum
+
+Differences from the sources: eps is added outside the root, as torch does (Graves has it inside).
+Differences from `torch.optim.RMSprop`: no sparse or complex parameters, no foreach, capturable or
+differentiable variant; a nan hyperparameter is refused; `step` is a Python int in the state (the
+rule does not need it, a native checkpoint does). Where both are defined, the operations and their
+order are those of torch 2.15's single-tensor path, so results are bit-identical to
+`torch.optim.RMSprop(..., foreach=False)`.
+"""
+
+from typing import Any
+
+import torch
+from torch import Tensor
+from torch.optim.optimizer import ParamsT
+
+from catsdogs.optim.checks import require_fraction, require_non_negative
+from catsdogs.optim.rule import RuleOptimizer
+
+
+def rmsprop_update(
+    param: Tensor,
+    grad: Tensor,
+    square_avg: Tensor,
+    grad_avg: Tensor | None,
+    momentum_buffer: Tensor | None,
+    *,
+    lr: float,
+    alpha: float,
+    eps: float,
+    weight_decay: float,
+    momentum: float,
+) -> None:
+    """Move `param` and its state in place by one step; `grad` is left as it is.
+
+    None for `grad_avg` means not centered, None for `momentum_buffer` means no momentum.
+    """
+    if weight_decay != 0:
+        grad = grad.add(param, alpha=weight_decay)
+    square_avg.mul_(alpha).addcmul_(grad, grad, value=1 - alpha)
+    if grad_avg is None:
+        root = square_avg.sqrt()
+    else:
+        grad_avg.lerp_(grad, 1 - alpha)
+        root = square_avg.addcmul(grad_avg, grad_avg, value=-1).sqrt_()
+    denominator = root.add_(eps)
+    if momentum_buffer is None:
+        param.addcdiv_(grad, denominator, value=-lr)
+    else:
+        momentum_buffer.mul_(momentum).addcdiv_(grad, denominator)
+        param.add_(momentum_buffer, alpha=-lr)
+
+
+class RMSprop(RuleOptimizer):
+    """RMSprop, plain or centered, with or without momentum, with coupled (L2) weight decay.
+
+    Args:
+        params: Parameters, named parameters or groups, as `torch.optim.RMSprop` takes them.
+        lr: Learning rate, 0 or above.
+        alpha: Decay rate of the average of the squared gradient, in [0, 1).
+        eps: Added to the denominator, 0 or above.
+        weight_decay: L2 penalty added to the gradient, 0 or above.
+        momentum: What is kept of the buffer at each step, 0 or above.
+        centered: Divide by the deviation of the gradient from its average.
+        maximize: Climb instead of descend.
+
+    Raises:
+        ValueError: For a hyperparameter outside its range.
+    """
+
+    rule = staticmethod(rmsprop_update)
+
+    def __init__(
+        self,
+        params: ParamsT,
+        lr: float | Tensor = 1e-2,
+        alpha: float = 0.99,
+        eps: float = 1e-8,
+        weight_decay: float = 0.0,
+        momentum: float = 0.0,
+        centered: bool = False,
+        *,
+        maximize: bool = False,
+    ) -> None:
+        require_non_negative("lr", lr)
+        require_fraction("alpha", alpha)
+        require_non_negative("eps", eps)
+        require_non_negative("weight_decay", weight_decay)
+        require_non_negative("momentum", momentum)
+        defaults = {
+            "lr": lr,
+            "alpha": alpha,
+            "eps": eps,
+            "weight_decay": weight_decay,
+            "momentum": momentum,
+            "centered": centered,
+            "maximize": maximize,
+        }
+        super().__init__(params, defaults)
+
+    def arguments(self, param: Tensor, group: dict[str, Any]) -> dict[str, Any]:
+        """Return the hyperparameters and the state, created at the first gradient."""
+        state = self.state[param]
+        wanted = ["square_avg"]
+        wanted += ["grad_avg"] if group["centered"] else []
+        wanted += ["momentum_buffer"] if group["momentum"] > 0 else []
+        for name in wanted:
+            if name not in state:
+                state[name] = torch.zeros_like(param)
+        # A native checkpoint holds the step as a tensor; int() accepts both.
+        state["step"] = int(state.get("step", 0)) + 1
+        return {
+            "square_avg": state["square_avg"],
+            "grad_avg": state["grad_avg"] if group["centered"] else None,
+            "momentum_buffer": state["momentum_buffer"] if group["momentum"] > 0 else None,
+            "lr": float(group["lr"]),
+            "alpha": group["alpha"],
+            "eps": group["eps"],
+            "weight_decay": group["weight_decay"],
+            "momentum": group["momentum"],
+        }

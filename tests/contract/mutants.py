@@ -1,0 +1,1077 @@
+"""Correct optimizers with one defect each, and the claim that must see it.
+
+A mutant's docstring is its defect. Several are copied from published optimizers.
+"""
+
+# Mutants pass the arguments of an update rule on without naming them all.
+# mypy: disable-error-code="override"
+
+import functools
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import Tensor
+from torch.optim import Optimizer
+
+from catsdogs.optim import SAGA, SGD, Adam, Momentum, PublishedAdam, PublishedSGD, RMSprop
+from catsdogs.optim.adam import adam_update
+from catsdogs.optim.momentum import momentum_update
+from catsdogs.optim.rmsprop import rmsprop_update
+from catsdogs.optim.rule import apply_moves
+from catsdogs.optim.saga import saga_update
+from catsdogs.optim.sgd import sgd_update
+
+Factory = Callable[..., Optimizer]
+PARITY = "equals_the_reference_in_float64"
+
+
+@dataclass(frozen=True)
+class Mutant:
+    """A defective optimizer, the claim that must fail, and the reference if that needs one."""
+
+    factory: Factory
+    seen_by: str
+    reference: Factory | None = None
+
+
+MUTANTS: dict[str, Mutant] = {}
+
+
+def seen_by(
+    claim: str, reference: Factory | None = None, **settings: Any
+) -> Callable[[type[Optimizer]], type[Optimizer]]:
+    """Register a mutant under its class name, built with these hyperparameters."""
+
+    def register(mutant: type[Optimizer]) -> type[Optimizer]:
+        twin = functools.partial(reference, **settings) if reference else None
+        MUTANTS[mutant.__name__] = Mutant(functools.partial(mutant, **settings), claim, twin)
+        return mutant
+
+    return register
+
+
+# The formula.
+
+
+@seen_by(PARITY, torch.optim.Adam)
+class AdamEpsBeforeBiasCorrection(Adam):
+    """eps is added to sqrt(v) before the bias correction."""
+
+    @staticmethod
+    def rule(
+        param: Tensor, grad: Tensor, *, eps: float, root_correction: float, **rest: Any
+    ) -> None:
+        adam_update(param, grad, eps=eps / root_correction, root_correction=root_correction, **rest)
+
+
+@seen_by(PARITY, torch.optim.Adam)
+class AdamEpsInsideTheRoot(Adam):
+    """The denominator is sqrt(v + eps)."""
+
+    @staticmethod
+    def rule(param: Tensor, grad: Tensor, *, exp_avg_sq: Tensor, eps: float, **rest: Any) -> None:
+        # Adding eps to v and taking it off again leaves the state as it should be.
+        b2, root = rest["beta2"], rest["root_correction"]
+        exp_avg_sq.add_(eps * root**2 / b2)
+        adam_update(param, grad, exp_avg_sq=exp_avg_sq, eps=0.0, **rest)
+        exp_avg_sq.sub_(eps * root**2)
+
+
+@seen_by(PARITY, torch.optim.Adam)
+class AdamStepOffByOne(Adam):
+    """The bias correction uses t + 1."""
+
+    def arguments(self, param: Tensor, group: dict[str, Any]) -> dict[str, Any]:
+        arguments = super().arguments(param, group)
+        self.state[param]["step"] += 1
+        peeked = super().arguments(param, group)
+        self.state[param]["step"] -= 2
+        return arguments | {name: peeked[name] for name in ("step_size", "root_correction")}
+
+
+@seen_by(PARITY, torch.optim.Adam)
+class AdamWithoutBiasCorrection(Adam):
+    """The averages are not corrected for their start at zero."""
+
+    def arguments(self, param: Tensor, group: dict[str, Any]) -> dict[str, Any]:
+        return super().arguments(param, group) | {"step_size": group["lr"], "root_correction": 1.0}
+
+
+@seen_by(PARITY, torch.optim.Adam)
+class AdamSwappedBetas(Adam):
+    """beta1 and beta2 change places."""
+
+    def arguments(self, param: Tensor, group: dict[str, Any]) -> dict[str, Any]:
+        arguments = super().arguments(param, group)
+        return arguments | {"beta1": arguments["beta2"], "beta2": arguments["beta1"]}
+
+
+@seen_by(PARITY, torch.optim.Adam)
+class AdamFloat32State(Adam):
+    """The averages are float32 whatever the weights are."""
+
+    def arguments(self, param: Tensor, group: dict[str, Any]) -> dict[str, Any]:
+        arguments = super().arguments(param, group)
+        for name in ("exp_avg", "exp_avg_sq"):
+            arguments[name].copy_(arguments[name].float())
+        return arguments
+
+
+@seen_by(PARITY, torch.optim.SGD, lr=0.01, momentum=0.9, dampening=0.3)
+class MomentumDampsTheFirstGradient(Momentum):
+    """The first gradient enters the buffer with 1 - dampening."""
+
+    def arguments(self, param: Tensor, group: dict[str, Any]) -> dict[str, Any]:
+        return super().arguments(param, group) | {"dampening": group["dampening"]}
+
+
+@seen_by(PARITY, torch.optim.SGD, lr=0.01, momentum=0.9, nesterov=True)
+class NesterovWithoutTheGradient(Momentum):
+    """Nesterov steps along the buffer alone."""
+
+    def arguments(self, param: Tensor, group: dict[str, Any]) -> dict[str, Any]:
+        return super().arguments(param, group) | {"nesterov": False}
+
+
+@seen_by(PARITY, torch.optim.SGD, lr=0.01, momentum=0.9)
+class MomentumStartsAtTheWeights(Momentum):
+    """The buffer starts as a copy of the weights (found in a published SGDW)."""
+
+    def arguments(self, param: Tensor, group: dict[str, Any]) -> dict[str, Any]:
+        fresh = "momentum_buffer" not in self.state[param]
+        arguments = super().arguments(param, group)
+        if fresh:
+            arguments["momentum_buffer"].copy_(param)
+        return arguments
+
+
+@seen_by(PARITY, torch.optim.SGD, lr=0.01, momentum=0.9)
+class MomentumByInterpolation(Momentum):
+    """buf.lerp_(grad, 1 - dampening): no momentum at all (found in a published SGDW)."""
+
+    @staticmethod
+    def rule(param: Tensor, grad: Tensor, **rest: Any) -> None:
+        momentum_update(param, grad, **rest | {"momentum": rest["dampening"]})
+
+
+@seen_by(PARITY, torch.optim.RMSprop)
+class RMSpropEpsInsideTheRoot(RMSprop):
+    """The denominator is sqrt(v + eps)."""
+
+    @staticmethod
+    def rule(param: Tensor, grad: Tensor, **rest: Any) -> None:
+        average, alpha, eps = rest["square_avg"], rest["alpha"], rest["eps"]
+        average.add_(eps / alpha)
+        rmsprop_update(param, grad, **rest | {"eps": 0.0})
+        average.sub_(eps)
+
+
+@seen_by(PARITY, torch.optim.RMSprop, centered=True)
+class RMSpropForgetsToCenter(RMSprop):
+    """The mean of the gradient is kept but never subtracted."""
+
+    @staticmethod
+    def rule(param: Tensor, grad: Tensor, **rest: Any) -> None:
+        rest["grad_avg"].lerp_(grad, 1 - rest["alpha"])
+        rmsprop_update(param, grad, **rest | {"grad_avg": None})
+
+
+@seen_by(PARITY, torch.optim.SGD, lr=0.01)
+class SGDSkipsScalars(SGD):
+    """Parameters of no dimension are not stepped."""
+
+    def arguments(self, param: Tensor, group: dict[str, Any]) -> dict[str, Any]:
+        return super().arguments(param, group) | ({"lr": 0.0} if param.dim() == 0 else {})
+
+
+@seen_by("goes_downhill", lr=0.01)
+class SGDGoesUp(SGD):
+    """The sign of the step is wrong."""
+
+    @staticmethod
+    def rule(param: Tensor, grad: Tensor, **rest: Any) -> None:
+        sgd_update(param, -grad, **rest)
+
+
+# Weight decay and maximize.
+
+
+@seen_by("decays_weights_in_one_of_the_known_ways", lr=0.01)
+class SGDDecaysUpwards(SGD):
+    """Weight decay has the wrong sign."""
+
+    @staticmethod
+    def rule(param: Tensor, grad: Tensor, *, lr: float, weight_decay: float) -> None:
+        sgd_update(param, grad, lr=lr, weight_decay=-weight_decay)
+
+
+@seen_by("decays_weights_in_one_of_the_known_ways", lr=0.01)
+class SGDIgnoresWeightDecay(SGD):
+    """Weight decay is accepted and not used."""
+
+    @staticmethod
+    def rule(param: Tensor, grad: Tensor, *, lr: float, weight_decay: float) -> None:
+        sgd_update(param, grad, lr=lr, weight_decay=0.0)
+
+
+@seen_by("decays_weights_in_one_of_the_known_ways", lr=0.01)
+class AdamDecaysTwice(Adam):
+    """Weight decay is both a penalty and a shrinking."""
+
+    @staticmethod
+    def rule(param: Tensor, grad: Tensor, **rest: Any) -> None:
+        param.mul_(1 - 0.01 * rest["weight_decay"])
+        adam_update(param, grad, **rest)
+
+
+@seen_by("climbs_with_maximize", lr=0.01)
+class SGDIgnoresMaximize(SGD):
+    """maximize is accepted and not used."""
+
+    @staticmethod
+    def rule(param: Tensor, grad: Tensor, **rest: Any) -> None:
+        sgd_update(param, grad, **rest)
+
+    @torch.no_grad()
+    def step(self, closure: Any = None) -> Any:
+        return super().step(closure)
+
+    def _moves(self, told: dict[str, Any]) -> Any:
+        return [move._replace(maximize=False) for move in super()._moves(told)]
+
+
+@seen_by("climbs_with_maximize", lr=0.01)
+class SGDMaximizesThePenalty(SGD):
+    """maximize turns weight decay around as well."""
+
+    def arguments(self, param: Tensor, group: dict[str, Any]) -> dict[str, Any]:
+        sign = -1 if group["maximize"] else 1
+        arguments = super().arguments(param, group)
+        return arguments | {"weight_decay": sign * arguments["weight_decay"]}
+
+
+# Hyperparameters.
+
+
+@seen_by("honours_the_settings_of_each_group", lr=0.01)
+class SGDIgnoresTheGroup(SGD):
+    """lr is read from the defaults."""
+
+    def arguments(self, param: Tensor, group: dict[str, Any]) -> dict[str, Any]:
+        return super().arguments(param, group) | {"lr": float(self.defaults["lr"])}
+
+
+@seen_by("honours_the_settings_of_each_group", lr=0.01)
+class SGDFirstGroupForAll(SGD):
+    """The first group's lr is used for every group."""
+
+    def arguments(self, param: Tensor, group: dict[str, Any]) -> dict[str, Any]:
+        return super().arguments(param, self.param_groups[0])
+
+
+@seen_by("reads_the_group_at_every_step", lr=0.01)
+class SGDCachesItsGroups(SGD):
+    """Hyperparameters are copied when a group is added."""
+
+    def add_param_group(self, param_group: dict[str, Any]) -> None:
+        super().add_param_group(param_group)
+        group = self.param_groups[-1]
+        cached = {**group, "lr": float(group["lr"])}
+        self.cached = [*getattr(self, "cached", []), (group["params"], cached)]
+
+    def arguments(self, param: Tensor, group: dict[str, Any]) -> dict[str, Any]:
+        for params, cached in self.cached:
+            if any(param is other for other in params):
+                return super().arguments(param, cached)
+        return super().arguments(param, group)
+
+
+@seen_by("reads_the_group_at_every_step")
+class AdamCachesBetas(Adam):
+    """betas are kept on the object."""
+
+    def __init__(self, params: Any, betas: Any = (0.9, 0.999), **rest: Any) -> None:
+        self.betas = betas
+        super().__init__(params, betas=betas, **rest)
+
+    def arguments(self, param: Tensor, group: dict[str, Any]) -> dict[str, Any]:
+        return super().arguments(param, {**group, "betas": self.betas})
+
+
+@functools.cache
+def _complement(betas: tuple[float, float]) -> tuple[float, float]:
+    return betas
+
+
+@seen_by("takes_betas_as_a_list")
+class AdamHashesBetas(Adam):
+    """betas are the key of a cache, so a list is refused."""
+
+    def __init__(self, params: Any, betas: Any = (0.9, 0.999), **rest: Any) -> None:
+        super().__init__(params, betas=_complement(betas), **rest)
+
+
+@seen_by("takes_a_tensor_as_learning_rate", lr=0.01)
+class SGDDecaysATensorRate(SGD):
+    """A tensor lr is changed in place."""
+
+    def arguments(self, param: Tensor, group: dict[str, Any]) -> dict[str, Any]:
+        if isinstance(group["lr"], Tensor):
+            group["lr"].mul_(0.99)
+        return super().arguments(param, group)
+
+
+@seen_by("leaves_hyperparameters_alone", lr=0.01)
+class SGDDecaysItsRate(SGD):
+    """The step multiplies the group's lr by 0.99."""
+
+    @torch.no_grad()
+    def step(self, closure: Any = None) -> Any:
+        loss = super().step(closure)
+        for group in self.param_groups:
+            group["lr"] = group["lr"] * 0.99
+        return loss
+
+
+@seen_by("refuses_a_negative_learning_rate")
+class SGDTakesAnyRate(Optimizer):
+    """Nothing is checked."""
+
+    def __init__(self, params: Any, lr: float = 0.01) -> None:
+        super().__init__(params, {"lr": lr})
+
+    @torch.no_grad()
+    def step(self, closure: Any = None) -> Any:
+        loss = None
+        if closure is not None:
+            with torch.enable_grad():
+                loss = closure()
+        for group in self.param_groups:
+            for param in group["params"]:
+                if param.grad is not None:
+                    param.add_(param.grad, alpha=-group["lr"])
+        return loss
+
+
+@seen_by("refuses_other_bad_hyperparameters")
+class AdamTakesAnyBetas(Adam):
+    """betas are not checked."""
+
+    def __init__(self, params: Any, betas: Any = (0.9, 0.999), **rest: Any) -> None:
+        super().__init__(params, **rest)
+        for group in self.param_groups:
+            group["betas"] = tuple(betas)
+        self.defaults["betas"] = tuple(betas)
+
+
+@seen_by("refuses_what_is_no_parameter_list", lr=0.01)
+class SGDTakesABareTensor(SGD):
+    """A bare tensor is taken as a list of one."""
+
+    def __init__(self, params: Any, lr: float) -> None:
+        super().__init__([params] if isinstance(params, Tensor) else params, lr=lr)
+
+
+@seen_by("takes_named_parameters", lr=0.01)
+class SGDDropsNames(SGD):
+    """The names of named parameters are thrown away."""
+
+    def __init__(self, params: Any, lr: float, **rest: Any) -> None:
+        if not isinstance(params, Tensor):
+            params = [entry[1] if isinstance(entry, tuple) else entry for entry in params]
+        super().__init__(params, lr=lr, **rest)
+
+
+@seen_by("takes_new_groups_during_training", lr=0.01)
+class SGDForgetsNewGroups(SGD):
+    """The parameters are listed once, when it is built."""
+
+    def __init__(self, params: Any, lr: float, **rest: Any) -> None:
+        super().__init__(params, lr=lr, **rest)
+        self.first = len(self.param_groups)
+
+    def _moves(self, told: dict[str, Any]) -> Any:
+        known = [id(p) for group in self.param_groups[: self.first] for p in group["params"]]
+        return [move for move in super()._moves(told) if id(move.param) in known]
+
+
+@seen_by("takes_every_shape", lr=0.01)
+class SGDNormalisesByTheLargest(SGD):
+    """The largest entry of the gradient is looked up, also where there is none."""
+
+    def arguments(self, param: Tensor, group: dict[str, Any]) -> dict[str, Any]:
+        if param.grad is not None:
+            param.grad.abs().max()
+        return super().arguments(param, group)
+
+
+@seen_by("prints_its_groups", lr=0.01)
+class SGDPrintsItsName(SGD):
+    """repr says the class alone."""
+
+    def __repr__(self) -> str:
+        return "SGD()"
+
+
+@seen_by("works_with_schedulers", lr=0.01)
+class SGDRestoresItsRate(SGD):
+    """Every step sets lr back to the one that the scheduler started from."""
+
+    @torch.no_grad()
+    def step(self, closure: Any = None) -> Any:
+        for group in self.param_groups:
+            group["lr"] = group.get("initial_lr", group["lr"])
+        return super().step(closure)
+
+
+@seen_by("refuses_a_parameter_in_two_groups", lr=0.01)
+class SGDSharesParameters(SGD):
+    """A parameter may stand in two groups, and is stepped twice."""
+
+    def add_param_group(self, param_group: dict[str, Any]) -> None:
+        groups, self.param_groups = self.param_groups, []
+        super().add_param_group(param_group)
+        self.param_groups = [*groups, *self.param_groups]
+
+
+# What a step may touch.
+
+
+@seen_by("leaves_gradients_alone", lr=0.01)
+class SGDDecaysThroughTheGradient(SGD):
+    """Weight decay is added to p.grad."""
+
+    @staticmethod
+    def rule(param: Tensor, grad: Tensor, *, lr: float, weight_decay: float) -> None:
+        grad.add_(param, alpha=weight_decay)
+        sgd_update(param, grad, lr=lr, weight_decay=0.0)
+
+
+@seen_by("leaves_gradients_alone", lr=0.01)
+class SGDNegatesTheGradient(SGD):
+    """maximize negates p.grad in place."""
+
+    def _moves(self, told: dict[str, Any]) -> Any:
+        moves = super()._moves(told)
+        for move in moves:
+            if move.maximize:
+                move.grad.neg_()
+        return [move._replace(maximize=False) for move in moves]
+
+
+@seen_by("leaves_gradients_alone", lr=0.01)
+class MomentumInTheGradient(Momentum):
+    """The direction is built in p.grad (found in a published Muon)."""
+
+    @staticmethod
+    def rule(param: Tensor, grad: Tensor, **rest: Any) -> None:
+        before = param.clone()
+        momentum_update(param, grad, **rest)
+        grad.copy_((before - param) / rest["lr"])
+
+
+@seen_by("keeps_no_gradient", lr=0.01, momentum=0.9)
+class MomentumKeepsTheGradient(Momentum):
+    """The first buffer is p.grad itself."""
+
+    def arguments(self, param: Tensor, group: dict[str, Any]) -> dict[str, Any]:
+        fresh = "momentum_buffer" not in self.state[param]
+        arguments = super().arguments(param, group)
+        if fresh and param.grad is not None and not param.grad.is_sparse:
+            self.state[param]["momentum_buffer"] = param.grad
+            arguments |= {"momentum_buffer": param.grad, "momentum": 0.0}
+        return arguments
+
+
+@seen_by("skips_parameters_without_gradient")
+class AdamGivesEveryParameterState(Adam):
+    """A parameter without a gradient gets state."""
+
+    def _moves(self, told: dict[str, Any]) -> Any:
+        moves = super()._moves(told)
+        for group in self.param_groups:
+            for param in group["params"]:
+                if param.grad is None:
+                    self.arguments(param, group)
+        return moves
+
+
+@seen_by("continues_a_frozen_parameter", lr=0.01)
+class MomentumTakesNoneForZero(Momentum):
+    """A missing gradient counts as a zero one once there is state."""
+
+    def _moves(self, told: dict[str, Any]) -> Any:
+        for group in self.param_groups:
+            for param in group["params"]:
+                if param.grad is None and self.state.get(param):
+                    param.grad = torch.zeros_like(param)
+        return super()._moves(told)
+
+
+@seen_by("does_nothing_without_gradients")
+class AdamCountsEveryCall(Adam):
+    """The step counts of all parameters advance, whether they have a gradient or not."""
+
+    def _moves(self, told: dict[str, Any]) -> Any:
+        for group in self.param_groups:
+            for param in group["params"]:
+                if param.grad is None and self.state.get(param):
+                    self.state[param]["step"] += 1
+        return super()._moves(told)
+
+
+@seen_by("stands_still_on_a_zero_gradient", lr=0.01)
+class SGDAddsNoise(SGD):
+    """A constant is added to every gradient."""
+
+    @staticmethod
+    def rule(param: Tensor, grad: Tensor, **rest: Any) -> None:
+        sgd_update(param, grad + 1e-6, **rest)
+
+
+@seen_by("moves_each_parameter_by_itself")
+class AdamPowersPerTensor(Adam):
+    """The powers of beta advance once per tensor instead of once per step."""
+
+    def arguments(self, param: Tensor, group: dict[str, Any]) -> dict[str, Any]:
+        arguments = super().arguments(param, group)
+        self.powers = getattr(self, "powers", 0) + 1
+        beta1, beta2 = group["betas"]
+        return arguments | {
+            "step_size": float(group["lr"]) / (1 - beta1**self.powers),
+            "root_correction": (1 - beta2**self.powers) ** 0.5,
+        }
+
+
+@seen_by("moves_each_parameter_by_itself", lr=0.01)
+class SGDNormalisesTogether(SGD):
+    """Every gradient is divided by the norm of the last one."""
+
+    def _moves(self, told: dict[str, Any]) -> Any:
+        moves = super()._moves(told)
+        if not moves or moves[-1].grad.is_sparse:
+            return moves
+        norm = moves[-1].grad.norm()
+        return [move._replace(grad=move.grad / norm) for move in moves]
+
+
+@seen_by("starts_a_late_parameter_from_its_own_first_step")
+class AdamOneCountForAll(Adam):
+    """One step count, of the oldest parameter, serves all of them."""
+
+    def arguments(self, param: Tensor, group: dict[str, Any]) -> dict[str, Any]:
+        if param.grad is not None and not self.state[param]:
+            super().arguments(param, group)
+            counts = [state["step"] for state in self.state.values()]
+            self.state[param]["step"] = max([*counts, 1]) - 1
+        return super().arguments(param, group)
+
+
+@seen_by("moves_weights_in_place")
+class SGDRebindsData(PublishedSGD):
+    """p.data is bound to a new tensor."""
+
+    def __init__(self, params: Any, lr: float = 0.01) -> None:
+        super().__init__(params, lr)
+
+
+@seen_by("shows_its_move_to_autograd", lr=0.01)
+class SGDHidesBehindData(SGD):
+    """The weights move through .data, which autograd does not see."""
+
+    @staticmethod
+    def rule(param: Tensor, grad: Tensor, **rest: Any) -> None:
+        sgd_update(param.data, grad, **rest)
+
+
+@seen_by("steps_outside_the_graph", lr=0.01)
+class MomentumGrowsAGraph(Momentum):
+    """The buffer is computed with gradients on."""
+
+    @staticmethod
+    def rule(param: Tensor, grad: Tensor, **rest: Any) -> None:
+        buffer = rest["momentum_buffer"]
+        momentum_update(param, grad, **rest)
+        buffer.requires_grad_()
+
+
+@seen_by("takes_any_memory_layout", lr=0.01)
+class SGDFlattens(SGD):
+    """Weights and gradients are viewed flat."""
+
+    @staticmethod
+    def rule(param: Tensor, grad: Tensor, **rest: Any) -> None:
+        flat = torch.as_strided(grad, param.size(), param.stride())
+        sgd_update(param, flat if grad.dim() == 2 else grad, **rest)
+
+
+@seen_by("keeps_the_type_of_weights", lr=0.01)
+class SGDPromotesWeights(SGD):
+    """Weights below float32 become float32."""
+
+    @staticmethod
+    def rule(param: Tensor, grad: Tensor, **rest: Any) -> None:
+        sgd_update(param, grad, **rest)
+        if param.dtype == torch.bfloat16:
+            param.data = param.data.float()
+
+
+@seen_by("steps_or_refuses_sparse_gradients", lr=0.01)
+class SGDMisreadsSparseGradients(SGD):
+    """Sparse gradients are silently left out."""
+
+    def _refuse_unsupported(self, param: Tensor, grad: Tensor) -> None:
+        if grad.is_sparse:
+            grad.zero_()
+
+
+@seen_by("steps_or_refuses_complex_parameters")
+class AdamSquaresComplexGradients(Adam):
+    """Complex gradients are squared as they are."""
+
+    def _refuse_unsupported(self, param: Tensor, grad: Tensor) -> None:
+        return
+
+
+@seen_by("works_under_a_gradient_scaler", lr=0.01)
+class SGDPromisesToUnscale(SGD):
+    """It tells GradScaler that it unscales by itself, and does not."""
+
+    _step_supports_amp_scaling = True
+
+
+@seen_by("gives_the_same_bits_twice", lr=0.01, momentum=0.9)
+class MomentumStartsAnywhere(Momentum):
+    """The buffer starts as uninitialised memory."""
+
+    def arguments(self, param: Tensor, group: dict[str, Any]) -> dict[str, Any]:
+        fresh = "momentum_buffer" not in self.state[param]
+        arguments = super().arguments(param, group)
+        if fresh:
+            empty = torch.empty_like(param)
+            buffer = empty if bool(empty.isnan().any()) else torch.zeros_like(param)
+            self.state[param]["momentum_buffer"] = arguments["momentum_buffer"] = buffer
+        return arguments
+
+
+# The closure and the hooks.
+
+
+class ClosureMutant(SGD):
+    """SGD whose closure handling a mutant replaces."""
+
+    def evaluate(self, closure: Callable[[], Any]) -> Any:
+        """Run the closure."""
+        with torch.enable_grad():
+            return closure()
+
+    @torch.no_grad()
+    def step(self, closure: Any = None) -> Any:
+        loss = None if closure is None else self.evaluate(closure)
+        apply_moves(type(self).rule, self._moves({}))
+        return loss
+
+
+@seen_by("runs_the_closure_once_with_gradients_on", lr=0.01)
+class ClosureWithoutGrad(ClosureMutant):
+    """The closure runs with gradients off."""
+
+    def evaluate(self, closure: Callable[[], Any]) -> Any:
+        return closure()
+
+
+@seen_by("runs_the_closure_once_with_gradients_on", lr=0.01)
+class ClosureTwice(ClosureMutant):
+    """The closure runs twice."""
+
+    def evaluate(self, closure: Callable[[], Any]) -> Any:
+        super().evaluate(closure)
+        return super().evaluate(closure)
+
+
+@seen_by("runs_the_closure_once_with_gradients_on", lr=0.01)
+class ClosureValueLost(ClosureMutant):
+    """The closure's value is not returned."""
+
+    def evaluate(self, closure: Callable[[], Any]) -> Any:
+        super().evaluate(closure)
+
+
+@seen_by("runs_the_closure_once_with_gradients_on", lr=0.01)
+class GradientsReadBeforeTheClosure(SGD):
+    """The gradients are gathered before the closure computes them."""
+
+    @torch.no_grad()
+    def step(self, closure: Any = None) -> Any:
+        moves = self._moves({})
+        loss = None
+        if closure is not None:
+            with torch.enable_grad():
+                loss = closure()
+        apply_moves(type(self).rule, moves)
+        return loss
+
+
+@seen_by("returns_none_without_a_closure", lr=0.01)
+class SGDReturnsZero(SGD):
+    """A step without a closure returns 0."""
+
+    @torch.no_grad()
+    def step(self, closure: Any = None) -> Any:
+        loss = super().step(closure)
+        return 0.0 if loss is None else loss
+
+
+@seen_by("runs_step_hooks", lr=0.01)
+class SGDBypassesHooks(SGD):
+    """step is replaced on the object, past the wrapper that runs hooks."""
+
+    def __init__(self, params: Any, **rest: Any) -> None:
+        super().__init__(params, **rest)
+        self.step = self.bare_step  # type: ignore[method-assign]
+
+    @torch.no_grad()
+    def bare_step(self, closure: Any = None) -> Any:
+        """Step without hooks."""
+        loss = None
+        if closure is not None:
+            with torch.enable_grad():
+                loss = closure()
+        apply_moves(type(self).rule, self._moves({}))
+        return loss
+
+
+@seen_by("clears_gradients")
+class AdamForgetsOnZeroGrad(Adam):
+    """zero_grad clears the state as well."""
+
+    def zero_grad(self, set_to_none: bool = True) -> None:
+        super().zero_grad(set_to_none)
+        self.state.clear()
+
+
+# State.
+
+
+@seen_by("resumes_from_a_state_dict")
+class AdamKeepsStateOnItself(Adam):
+    """State hangs on the object, so the state dict is empty."""
+
+    def __init__(self, params: Any, **rest: Any) -> None:
+        super().__init__(params, **rest)
+        self.hidden: dict[Tensor, Any] = {}
+
+    def arguments(self, param: Tensor, group: dict[str, Any]) -> dict[str, Any]:
+        self.state[param] = self.hidden.get(param, {})
+        arguments = super().arguments(param, group)
+        self.hidden[param] = self.state.pop(param)
+        return arguments
+
+
+@seen_by("resumes_from_a_file")
+class AdamKeepsAnObject(Adam):
+    """The state holds an object that a weights-only load refuses."""
+
+    def arguments(self, param: Tensor, group: dict[str, Any]) -> dict[str, Any]:
+        arguments = super().arguments(param, group)
+        self.state[param]["name"] = Mutant(Adam, "none")
+        return arguments
+
+
+@seen_by("resumes_from_a_state_dict")
+class AdamStartsAgainAfterLoading(Adam):
+    """The step count starts again after loading."""
+
+    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
+        super().load_state_dict(state_dict)
+        for state in self.state.values():
+            state["step"] = 0
+
+
+@seen_by("survives_deepcopy")
+class SGDWithAnAttribute(SGD):
+    """A setting is an attribute of the object, which copying an optimizer loses."""
+
+    def __init__(self, params: Any, lr: float = 0.01, factor: float = 0.5, **rest: Any) -> None:
+        super().__init__(params, lr=lr, **rest)
+        self.factor = factor
+
+    def arguments(self, param: Tensor, group: dict[str, Any]) -> dict[str, Any]:
+        arguments = super().arguments(param, group)
+        return arguments | {"lr": self.factor * arguments["lr"]}
+
+
+@seen_by("survives_pickle", lr=0.01)
+class SGDWithALambda(SGD):
+    """The group holds a lambda, which cannot be pickled."""
+
+    def __init__(self, params: Any, **rest: Any) -> None:
+        super().__init__(params, **rest)
+        self.param_groups[0]["transform"] = _Unpicklable()
+
+
+class _Unpicklable:
+    def __reduce__(self) -> Any:
+        raise TypeError("cannot be pickled")
+
+    def __deepcopy__(self, memo: Any) -> "_Unpicklable":
+        return self
+
+
+@seen_by("loads_state_as_it_was_saved")
+class AdamCountsInATensor(Adam):
+    """An int64 tensor in the state, which loading casts to the type of the weights."""
+
+    def arguments(self, param: Tensor, group: dict[str, Any]) -> dict[str, Any]:
+        arguments = super().arguments(param, group)
+        self.state[param]["seen"] = torch.tensor(self.state[param]["step"])
+        return arguments
+
+
+@seen_by("loads_state_as_it_was_saved")
+class AdamKeepsAMask(Adam):
+    """A bool tensor in the state, which loading casts to the type of the weights."""
+
+    def arguments(self, param: Tensor, group: dict[str, Any]) -> dict[str, Any]:
+        arguments = super().arguments(param, group)
+        self.state[param]["positive"] = param > 0
+        return arguments
+
+
+@seen_by("loads_hyperparameters_with_the_state")
+class SGDKeepsItsOwnSettings(SGD):
+    """Loading restores the state but not the hyperparameters."""
+
+    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
+        before = [{k: v for k, v in group.items() if k != "params"} for group in self.param_groups]
+        super().load_state_dict(state_dict)
+        for group, own in zip(self.param_groups, before, strict=True):
+            group.update(own)
+
+
+@seen_by("loads_without_tying_to_the_source")
+class AdamLoadsByReference(Adam):
+    """Loading puts the given groups and state in place instead of copying them."""
+
+    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
+        super().load_state_dict(state_dict)
+        for param, index in zip(self._params(), range(len(state_dict["state"])), strict=False):
+            self.state[param] = state_dict["state"][index]
+
+    def _params(self) -> Iterator[Tensor]:
+        return (param for group in self.param_groups for param in group["params"])
+
+
+@seen_by("loads_without_tying_to_the_source")
+class SGDEmptiesTheGivenDict(SGD):
+    """Loading takes entries out of the dict it was given."""
+
+    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
+        super().load_state_dict(state_dict)
+        for group in state_dict["param_groups"]:
+            group.pop("maximize", None)
+
+
+@seen_by("loads_state_into_another_type")
+class AdamKeepsItsOldType(Adam):
+    """Loading puts state back in the type that it was saved in."""
+
+    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
+        super().load_state_dict(state_dict)
+        for state, given in zip(self.state.values(), state_dict["state"].values(), strict=False):
+            for name in ("exp_avg", "exp_avg_sq"):
+                state[name] = state[name].to(given[name].dtype)
+
+
+@seen_by("refuses_a_state_dict_of_another_shape", lr=0.01)
+class SGDLoadsAnything(SGD):
+    """A state dict that does not fit is ignored in silence."""
+
+    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
+        try:
+            super().load_state_dict(state_dict)
+        except ValueError:
+            return
+
+
+@seen_by("loads_a_checkpoint_without_flags")
+class AdamNeedsItsFlag(Optimizer):
+    """A flag that an older checkpoint lacks is looked up without a default."""
+
+    def __init__(self, params: Any, lr: float = 0.01, foreach: bool = False) -> None:
+        super().__init__(params, {"lr": lr, "foreach": foreach})
+
+    @torch.no_grad()
+    def step(self, closure: Any = None) -> Any:
+        for group in self.param_groups:
+            if group["foreach"]:
+                raise NotImplementedError
+            for param in group["params"]:
+                if param.grad is not None:
+                    param.add_(param.grad, alpha=-group["lr"])
+
+
+@seen_by("runs_state_dict_hooks", lr=0.01)
+class SGDSavesPastItsHooks(SGD):
+    """state_dict is assembled by hand, without hooks."""
+
+    def state_dict(self) -> dict[str, Any]:
+        count = 0
+        groups = []
+        for group in self.param_groups:
+            size = len(group["params"])
+            groups.append({**group, "params": list(range(count, count + size))})
+            count += size
+        return {"state": {}, "param_groups": groups}
+
+
+@seen_by("keeps_state_of_constant_size", lr=0.01)
+class MomentumKeepsItsHistory(Momentum):
+    """Every step's norm is appended to the state."""
+
+    def arguments(self, param: Tensor, group: dict[str, Any]) -> dict[str, Any]:
+        arguments = super().arguments(param, group)
+        self.state[param].setdefault("norms", []).append(0.0)
+        return arguments
+
+
+# The table of SAGA.
+
+BLOCKS: dict[str, Any] = {"lr": 0.01, "block_sizes": (8, 8, 8, 4)}
+CORRECTS = "corrects_by_the_last_gradient_of_the_block"
+
+
+@seen_by("reaches_the_least_squares_solution", **BLOCKS)
+class SAGAWithTheWrongSign(SAGA):
+    """The stored gradient is added and the new one subtracted (found in a published SAGA)."""
+
+    def arguments(self, param: Tensor, group: dict[str, Any]) -> dict[str, Any]:
+        arguments = super().arguments(param, group)
+        return arguments | {"correction": -arguments["correction"]}
+
+
+@seen_by(CORRECTS, **BLOCKS)
+class SAGAKeyedByPosition(SAGA):
+    """The table is keyed by the position of the step in the epoch."""
+
+    def arguments(self, param: Tensor, group: dict[str, Any]) -> dict[str, Any]:
+        position = self.state[param].get("position", 0)
+        count = len(group["block_sizes"])
+        state = self.state[param].pop("position", None)
+        arguments = super().arguments(param, group | {"block": position % count})
+        self.state[param]["position"] = position + 1 if state is not None else 1
+        return arguments
+
+
+@seen_by("reaches_the_least_squares_solution", **BLOCKS)
+class SAGAWithOneRow(SAGA):
+    """One previous gradient is kept for all blocks (found in several published SAGAs)."""
+
+    def arguments(self, param: Tensor, group: dict[str, Any]) -> dict[str, Any]:
+        return super().arguments(param, group | {"block": 0})
+
+
+@seen_by("reaches_the_least_squares_solution", **BLOCKS)
+class SAGAOnReshuffledBlocks(SAGA):
+    """A block's number means other samples in the next pass."""
+
+    def arguments(self, param: Tensor, group: dict[str, Any]) -> dict[str, Any]:
+        state = self.state[param]
+        visits = state.pop("visits", 0)
+        count = len(group["block_sizes"])
+        arguments = super().arguments(
+            param, group | {"block": (group["block"] + visits // count) % count}
+        )
+        self.state[param]["visits"] = visits + 1
+        return arguments
+
+
+@seen_by(CORRECTS, **BLOCKS)
+class SAGAMovesTheMeanFirst(SAGA):
+    """The mean takes in the new gradient before it is used."""
+
+    @staticmethod
+    def rule(param: Tensor, grad: Tensor, **rest: Any) -> None:
+        known = rest["row"] if rest["seen"] else rest["mean"]
+        ahead = rest["lr"] * rest["share"] * (grad - known)
+        saga_update(param, grad, **rest)
+        param.sub_(ahead)
+
+
+@seen_by(CORRECTS, **BLOCKS)
+class SAGAFreezesItsMean(SAGA):
+    """The mean is filled in the first pass and never updated."""
+
+    def arguments(self, param: Tensor, group: dict[str, Any]) -> dict[str, Any]:
+        arguments = super().arguments(param, group)
+        return arguments | ({"share": 0.0} if arguments["seen"] else {})
+
+
+@seen_by(CORRECTS, **BLOCKS)
+class SAGACountsBlocksAsEqual(SAGA):
+    """The smaller last block counts like the others."""
+
+    def arguments(self, param: Tensor, group: dict[str, Any]) -> dict[str, Any]:
+        return super().arguments(param, group | {"block_sizes": (8, 8, 8, 8)})
+
+
+@seen_by(CORRECTS, **BLOCKS)
+class SAGADividesByAllFromTheStart(SAGA):
+    """An unseen block stands for the mean of the seen, but the mean is divided by all blocks."""
+
+    def arguments(self, param: Tensor, group: dict[str, Any]) -> dict[str, Any]:
+        sizes = group["block_sizes"]
+        return super().arguments(param, group) | {"share": sizes[group["block"]] / sum(sizes)}
+
+
+@seen_by("refuses_a_missing_or_unknown_block", **BLOCKS)
+class SAGAGuessesItsBlock(SAGA):
+    """A step without a block is taken for block 0."""
+
+    def step(self, closure: Any = None, *, block: int | None = 0) -> Any:
+        return super().step(closure, block=block)
+
+
+@seen_by("loads_state_as_it_was_saved", table_dtype=torch.float16, **BLOCKS)
+class SAGALosesItsTableType(SAGA):
+    """The table goes through torch's own loading, which casts it to the type of the weights."""
+
+    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
+        super(SAGA, self).load_state_dict(state_dict)
+
+
+@seen_by("loads_state_as_it_was_saved", **BLOCKS)
+class SAGAMarksSeenInATensor(SAGA):
+    """Which blocks were seen is a bool tensor, which loading casts to the type of the weights."""
+
+    def arguments(self, param: Tensor, group: dict[str, Any]) -> dict[str, Any]:
+        marks = self.state[param].get("seen")
+        seen = marks is not None and bool(marks[group["block"]])
+        arguments = super().arguments(param, group)
+        self.state[param]["seen"] = torch.as_tensor(self.state[param]["seen"])
+        return arguments | {"seen": seen}
+
+
+@seen_by("keeps_no_gradient", **BLOCKS)
+class SAGAKeepsTheGradient(SAGA):
+    """The mean starts as the gradient itself."""
+
+    def arguments(self, param: Tensor, group: dict[str, Any]) -> dict[str, Any]:
+        fresh = not self.state[param]
+        arguments = super().arguments(param, group)
+        if fresh and param.grad is not None:
+            self.state[param]["mean"] = param.grad
+            arguments |= {"mean": param.grad, "share": 0.0}
+        return arguments
+
+
+# The exhibits.
+
+MUTANTS["published_sgd"] = Mutant(
+    functools.partial(PublishedSGD, lr=0.01), "honours_the_settings_of_each_group"
+)
+MUTANTS["published_adam"] = Mutant(
+    functools.partial(PublishedAdam, lr=0.01), "moves_each_parameter_by_itself"
+)

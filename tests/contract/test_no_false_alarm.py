@@ -1,0 +1,65 @@
+"""Optimizers that keep the contract pass it: all of torch's first-order dense ones, and ours."""
+
+from collections.abc import Callable
+from functools import partial
+
+import pytest
+import torch
+from torch.optim import Optimizer
+
+from catsdogs import optim
+from catsdogs.contract import check
+
+Factory = Callable[..., Optimizer]
+TORCH: dict[str, Factory] = {
+    "asgd": torch.optim.ASGD,
+    "adadelta": torch.optim.Adadelta,
+    "adafactor": torch.optim.Adafactor,
+    "adagrad": torch.optim.Adagrad,
+    "adam": torch.optim.Adam,
+    "adam_amsgrad": partial(torch.optim.Adam, amsgrad=True),
+    "adam_foreach": partial(torch.optim.Adam, foreach=True),
+    "adamw": torch.optim.AdamW,
+    "adamax": torch.optim.Adamax,
+    "nadam": torch.optim.NAdam,
+    "nadam_decoupled": partial(torch.optim.NAdam, weight_decay=0.1, decoupled_weight_decay=True),
+    "radam": torch.optim.RAdam,
+    "rmsprop": torch.optim.RMSprop,
+    "rmsprop_full": partial(torch.optim.RMSprop, momentum=0.9, centered=True),
+    "rprop": torch.optim.Rprop,
+    "sgd": partial(torch.optim.SGD, lr=0.01),
+    "sgd_momentum": partial(torch.optim.SGD, lr=0.01, momentum=0.9, dampening=0.1),
+    "sgd_nesterov": partial(torch.optim.SGD, lr=0.01, momentum=0.9, nesterov=True),
+    "muon": torch.optim.Muon,
+}
+OURS: dict[str, tuple[Factory, Factory]] = {
+    "sgd": (optim.SGD, torch.optim.SGD),
+    "momentum": (optim.Momentum, partial(torch.optim.SGD, momentum=0.9)),
+    "rmsprop": (optim.RMSprop, torch.optim.RMSprop),
+    "adam": (optim.Adam, torch.optim.Adam),
+}
+
+
+def failures(factory: Factory, reference: Factory) -> list[str]:
+    return [str(f) for f in check(factory, reference=reference) if f.verdict == "fail"]
+
+
+@pytest.mark.parametrize("name", TORCH)
+def test_every_first_order_dense_optimizer_of_torch_passes_every_claim(name: str) -> None:
+    assert failures(TORCH[name], TORCH[name]) == []
+
+
+@pytest.mark.parametrize("table_dtype", [None, torch.float16], ids=str)
+def test_saga_passes_every_claim_with_a_table_of_either_precision(
+    table_dtype: torch.dtype | None,
+) -> None:
+    saga = partial(optim.SAGA, lr=1e-2, block_sizes=(8, 8, 8, 4), table_dtype=table_dtype)
+    assert [str(finding) for finding in check(saga) if finding.verdict == "fail"] == []
+
+
+@pytest.mark.parametrize("name", OURS)
+def test_every_optimizer_of_this_package_passes_every_claim_beside_its_native_twin(
+    name: str,
+) -> None:
+    ours, native = OURS[name]
+    assert failures(partial(ours, lr=1e-2), partial(native, lr=1e-2, foreach=False)) == []
