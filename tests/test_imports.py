@@ -14,6 +14,7 @@ ALLOWED = {
     "errors": set[str](),
     "optim": set(),
     "contract": set(),
+    "weights": set(),
     "progress": set(),
     "files": {"errors"},
     "records": {"files"},
