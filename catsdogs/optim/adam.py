@@ -66,6 +66,7 @@ class Adam(RuleOptimizer):
     """
 
     rule = staticmethod(adam_update)
+    scheduled = ("step_size", "root_correction", "beta1")
     fixed: ClassVar[dict[str, Any]] = {"amsgrad": False, "decoupled_weight_decay": False}
 
     def __init__(

@@ -154,6 +154,10 @@ class LinearSAGA(RuleOptimizer):
         )
         state["table"][samples] = slopes
 
+    def compile(self) -> None:
+        """Refuse: a step is two matrix products, which compiling does not make faster."""
+        raise NotImplementedError("LinearSAGA has nothing to compile; leave compile off")
+
     def arguments(self, param: Tensor, group: dict[str, Any]) -> dict[str, Any]:
         """Return the batch and the mean, created at the first gradient; a bias sees ones."""
         state = self.state[param]

@@ -43,7 +43,8 @@ def momentum_update(
         grad = grad.add(param, alpha=weight_decay)
     if momentum_buffer is not None:
         momentum_buffer.mul_(momentum).add_(grad, alpha=1 - dampening)
-        grad = grad.add(momentum_buffer, alpha=momentum) if nesterov else momentum_buffer
+        # Not grad.add: compiled, it would round a tensor for alpha to float32; add_ does not.
+        grad = grad.clone().add_(momentum_buffer, alpha=momentum) if nesterov else momentum_buffer
     param.add_(grad, alpha=-lr)
 
 
@@ -65,6 +66,7 @@ class Momentum(RuleOptimizer):
     """
 
     rule = staticmethod(momentum_update)
+    scheduled = ("lr", "momentum", "dampening")
 
     def __init__(
         self,

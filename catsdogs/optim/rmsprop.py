@@ -77,6 +77,7 @@ class RMSprop(RuleOptimizer):
     """
 
     rule = staticmethod(rmsprop_update)
+    scheduled = ("lr", "momentum")
 
     def __init__(
         self,

@@ -1,5 +1,9 @@
 """The bookkeeping that every update rule shares: the closure, the groups and what is skipped."""
 
+import functools
+import os
+import shutil
+import sys
 from collections.abc import Callable
 from typing import Any, ClassVar, NamedTuple, overload
 
@@ -23,6 +27,41 @@ def apply_moves(rule: Callable[..., None], moves: list[Move]) -> None:
         rule(param, -grad if maximize else grad, **arguments)
 
 
+def apply_scheduled_moves(
+    rule: Callable[..., None], moves: list[Move], names: tuple[str, ...], numbers: Tensor
+) -> None:
+    """Do what `apply_moves` does, with the named arguments taken from a tensor, move by move.
+
+    Compiled code takes a Python number for a constant and is compiled again when it changes; an
+    element of a tensor is an input. The update rules take either.
+    """
+    scheduled = iter(numbers.unbind())
+    for param, grad, maximize, arguments in moves:
+        changing = {name: next(scheduled) for name in names}
+        rule(param, -grad if maximize else grad, **arguments, **changing)
+
+
+@functools.cache
+def compiled_moves() -> Callable[..., None]:
+    """Return `apply_scheduled_moves` compiled, all parameters in one graph."""
+    # fullgraph: beyond torch's limit of recompilations it raises instead of going on uncompiled.
+    return torch.compile(apply_scheduled_moves, fullgraph=True)
+
+
+def require_compiler() -> None:
+    """Refuse to compile where the compiler that torch.compile needs for the CPU is missing.
+
+    Raises:
+        RuntimeError: In one line, instead of the compiler's trace at the first step.
+    """
+    compiler = os.environ.get("CXX", "clang++" if sys.platform == "darwin" else "g++")
+    if shutil.which(compiler) is None:
+        raise RuntimeError(
+            f"compile needs a C++ compiler and {compiler} is not there: install it, name another "
+            f"in the environment variable CXX, or leave compile off"
+        )
+
+
 class RuleOptimizer(Optimizer):
     """A `torch.optim.Optimizer` whose subclasses say only how one parameter moves.
 
@@ -34,13 +73,30 @@ class RuleOptimizer(Optimizer):
     Attributes:
         rule: The update function, `rule(param, grad, **arguments)`: it moves `param` and the state
             in place and leaves `grad` as it is.
+        scheduled: The arguments of `rule` that change from step to step or that a scheduler sets:
+            floats, and in compiled code tensors.
+        compiled: Whether `compile` was called.
         fixed: Hyperparameters of the native twin that this class does not have, with the one value
             it can follow. They stand in every group, so that a checkpoint loads into the native
             twin, and a group that says otherwise (from a native checkpoint) is refused.
     """
 
     rule: ClassVar[Callable[..., None]]
+    scheduled: ClassVar[tuple[str, ...]] = ("lr",)
     fixed: ClassVar[dict[str, Any]] = {}
+    compiled: bool = False
+
+    def compile(self) -> None:
+        """Compile the update rule, in place; the first step then takes some seconds.
+
+        Results agree with the eager rule to rounding, not to the bit. The choice stays with this
+        object and its copies: a state dict does not carry it to a machine without a compiler.
+
+        Raises:
+            RuntimeError: Without a C++ compiler.
+        """
+        require_compiler()
+        self.compiled = True
 
     def arguments(self, param: Tensor, group: dict[str, Any]) -> dict[str, Any]:
         """Return what `rule` takes besides `param` and its gradient; create missing state."""
@@ -75,7 +131,14 @@ class RuleOptimizer(Optimizer):
         if closure is not None:
             with torch.enable_grad():
                 loss = closure()
-        apply_moves(type(self).rule, self._moves(told))
+        moves = self._moves(told)
+        if self.compiled and moves:
+            names = self.scheduled
+            numbers = [move.arguments.pop(name) for move in moves for name in names]
+            changing = torch.tensor(numbers, dtype=torch.float64)
+            compiled_moves()(type(self).rule, moves, names, changing)
+        else:
+            apply_moves(type(self).rule, moves)
         return loss
 
     def _moves(self, told: dict[str, Any]) -> list[Move]:
@@ -112,6 +175,9 @@ class RuleOptimizer(Optimizer):
         """Add a group as torch does; its parameters start with fresh state."""
         super().add_param_group(param_group)
         self._fill_missing(self.param_groups[-1])
+
+    def __getstate__(self) -> dict[str, Any]:
+        return super().__getstate__() | {"compiled": self.compiled}
 
     def __setstate__(self, state: dict[str, Any]) -> None:
         super().__setstate__(state)

@@ -93,6 +93,7 @@ class SAGA(RuleOptimizer):
     """
 
     rule = staticmethod(saga_update)
+    scheduled = ("lr", "correction", "share")
     wants: ClassVar[str] = "block"
 
     def __init__(

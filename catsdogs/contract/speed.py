@@ -1,0 +1,75 @@
+"""How long a step takes, compared within one run: other numbers do not survive a noisy machine."""
+
+import statistics
+import time
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+import torch
+from torch.optim import Optimizer
+
+from catsdogs.contract.subject import Factory, step
+
+
+@dataclass(frozen=True)
+class Timing:
+    """Seconds per step, one entry for each repeat."""
+
+    seconds: tuple[float, ...]
+
+    def median(self) -> float:
+        """Return the median time of a step."""
+        return statistics.median(self.seconds)
+
+    def quartiles(self) -> tuple[float, float]:
+        """Return the first and the third quartile."""
+        first, _, third = statistics.quantiles(self.seconds, n=4)
+        return first, third
+
+    def ratio_to(self, other: "Timing") -> float:
+        """Return the median of the ratios of the repeats, which ran right after each other."""
+        pairs = zip(self.seconds, other.seconds, strict=True)
+        return statistics.median(mine / its for mine, its in pairs)
+
+
+def time_steps(
+    factories: Mapping[str, Factory],
+    shapes: Sequence[tuple[int, ...]],
+    *,
+    device: torch.device | str = "cpu",
+    repeats: int = 30,
+    steps: int = 3,
+) -> dict[str, Timing]:
+    """Time the steps of several optimizers in turn, repeat by repeat, after two warm-up steps.
+
+    Args:
+        factories: Optimizers by name.
+        shapes: Shapes of the parameters; all are float32 with random gradients.
+        device: Where the parameters lie; the clock is read when it has finished.
+        repeats: Measurements of each optimizer.
+        steps: Steps in one measurement.
+    """
+    built = {}
+    for name, factory in factories.items():
+        params = [torch.randn(shape, device=device, requires_grad=True) for shape in shapes]
+        for param in params:
+            param.grad = torch.randn_like(param)
+        built[name] = factory(params)
+        _time(built[name], 2, device)
+    seconds: dict[str, list[float]] = {name: [] for name in built}
+    for _ in range(repeats):
+        for name, optimizer in built.items():
+            seconds[name].append(_time(optimizer, steps, device))
+    return {name: Timing(tuple(values)) for name, values in seconds.items()}
+
+
+def _time(optimizer: Optimizer, steps: int, device: torch.device | str) -> float:
+    on_gpu = torch.device(device).type == "cuda"
+    if on_gpu:
+        torch.cuda.synchronize(device)
+    start = time.perf_counter()
+    for number in range(steps):
+        step(optimizer, number)
+    if on_gpu:
+        torch.cuda.synchronize(device)
+    return (time.perf_counter() - start) / steps

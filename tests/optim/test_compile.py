@@ -1,0 +1,127 @@
+"""Compiling an update rule changes its speed and nothing else."""
+
+import copy
+import os
+import shutil
+import sys
+from collections.abc import Callable, Iterator
+from functools import partial
+from typing import Any
+
+import pytest
+import torch
+from torch import Tensor
+from torch.optim.lr_scheduler import LambdaLR
+
+from catsdogs import optim
+from catsdogs.optim.rule import RuleOptimizer
+
+CXX = os.environ.get("CXX", "clang++" if sys.platform == "darwin" else "g++")
+NEEDS_COMPILER = pytest.mark.skipif(shutil.which(CXX) is None, reason=f"no {CXX} here")
+OPTIMIZERS: dict[str, Callable[..., RuleOptimizer]] = {
+    "sgd": optim.SGD,
+    "momentum": partial(optim.Momentum, nesterov=True),
+    "rmsprop": partial(optim.RMSprop, centered=True, momentum=0.9),
+    "adam": optim.Adam,
+    "saga": partial(optim.SAGA, block_sizes=(8, 8, 3)),
+}
+
+
+@pytest.fixture
+def fresh_dynamo() -> Iterator[None]:
+    """Forget compiled code, so that a count starts at zero and limits are not shared."""
+    torch._dynamo.reset()
+    yield
+    torch._dynamo.reset()
+
+
+def graphs() -> int:
+    return int(torch._dynamo.utils.counters["stats"]["unique_graphs"])
+
+
+def parameters(dtype: torch.dtype) -> list[Tensor]:
+    generator = torch.Generator().manual_seed(0)
+    return [
+        torch.randn(shape, generator=generator, dtype=dtype).requires_grad_()
+        for shape in [(33, 5), (7,), (1,)]
+    ]
+
+
+def train(optimizer: RuleOptimizer, params: list[Tensor], steps: range) -> None:
+    for number in steps:
+        generator = torch.Generator().manual_seed(number)
+        for param in params:
+            param.grad = torch.randn(param.shape, generator=generator, dtype=param.dtype)
+        told: Callable[..., Any] = optimizer.step
+        told(**({"block": number % 3} if hasattr(optimizer, "wants") else {}))
+
+
+@NEEDS_COMPILER
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64], ids=str)
+@pytest.mark.parametrize("name", OPTIMIZERS)
+def test_a_compiled_rule_equals_the_eager_one_to_rounding(
+    name: str, dtype: torch.dtype, fresh_dynamo: None
+) -> None:
+    eager, compiled = parameters(dtype), parameters(dtype)
+    plain = OPTIMIZERS[name](eager, lr=0.01, weight_decay=0.1)
+    fast = OPTIMIZERS[name](compiled, lr=0.01, weight_decay=0.1)
+    fast.compile()
+    train(plain, eager, range(20))
+    train(fast, compiled, range(20))
+    tolerance = 1e-5 if dtype == torch.float32 else 1e-12
+    for mine, its in zip(compiled, eager, strict=True):
+        torch.testing.assert_close(mine, its, rtol=tolerance, atol=tolerance)
+
+
+@NEEDS_COMPILER
+@pytest.mark.parametrize("name", ["sgd", "momentum", "rmsprop", "adam"])
+def test_nothing_is_compiled_again_over_steps_schedules_and_epochs(
+    name: str, fresh_dynamo: None
+) -> None:
+    params = parameters(torch.float32)
+    optimizer = OPTIMIZERS[name](params, lr=0.01)
+    optimizer.compile()
+    scheduler = LambdaLR(optimizer, lambda epoch: 0.9**epoch)
+    before = graphs()
+    train(optimizer, params, range(1))
+    compiled_once = graphs()
+    for epoch in range(5):
+        for group in optimizer.param_groups:  # as OneCycleLR cycles them
+            if "momentum" in optimizer.defaults:
+                group["momentum"] = 0.85 + 0.01 * epoch
+            if "betas" in group:
+                group["betas"] = (0.85 + 0.01 * epoch, group["betas"][1])
+        train(optimizer, params, range(10 * epoch, 10 * (epoch + 1)))
+        scheduler.step()
+    assert compiled_once == before + 1
+    assert graphs() == compiled_once
+
+
+@NEEDS_COMPILER
+def test_saga_is_compiled_once_for_unseen_and_once_for_seen_blocks(fresh_dynamo: None) -> None:
+    params = parameters(torch.float32)
+    optimizer = OPTIMIZERS["saga"](params, lr=0.01)
+    optimizer.compile()
+    before = graphs()
+    train(optimizer, params, range(30))
+    assert graphs() == before + 2
+
+
+def test_without_a_compiler_one_line_says_what_to_do(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("CXX", "no-such-compiler")
+    optimizer = optim.SGD(parameters(torch.float32))
+    with pytest.raises(RuntimeError) as stopped:
+        optimizer.compile()
+    assert str(stopped.value).count("\n") == 0
+    assert "needs a C++ compiler and no-such-compiler is not there" in str(stopped.value)
+    assert not optimizer.compiled
+
+
+@NEEDS_COMPILER
+def test_a_copy_stays_compiled_and_a_state_dict_does_not_carry_it() -> None:
+    optimizer = optim.Adam(parameters(torch.float32))
+    optimizer.compile()
+    assert copy.deepcopy(optimizer).compiled
+    other = optim.Adam(parameters(torch.float32))
+    other.load_state_dict(optimizer.state_dict())
+    assert not other.compiled
