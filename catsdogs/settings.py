@@ -11,6 +11,7 @@ from catsdogs.errors import UserError
 
 Source = Literal["drawn", "folder"]
 StoreType = Literal["float32", "float16"]
+Head = Literal["conv", "linear"]
 
 
 @dataclasses.dataclass(frozen=True)
@@ -28,17 +29,22 @@ class DataSettings:
 
 @dataclasses.dataclass(frozen=True)
 class Settings:
-    """Everything that `train` is told, except how its optimizer is built."""
+    """Everything that `train` is told, except how optimizer and scheduler are built."""
 
     data: DataSettings
     weights: str
     weights_seed: int
+    head: Head
     epochs: int
     batch_size: int
     val_batch_size: int
+    clip_value: float | None
+    clip_norm: float | None
+    stop_when_flat: float | None
     seed: int
     device: str
     deterministic: bool
+    compile: bool
     output_dir: Path
     debug: bool
 
@@ -55,14 +61,18 @@ class Settings:
             epochs=read.integer("epochs", low=0),
             batch_size=read.integer("batch_size", low=1),
             val_batch_size=read.integer("val_batch_size", low=1),
+            stop_when_flat=read.positive_or_null("stop_when_flat"),
             seed=read.integer("seed", low=0),
             device=read.matching("device", r"auto|cpu|mps|cuda(:\d+)?", "auto, cpu, mps, cuda[:N]"),
             deterministic=read.boolean("deterministic"),
+            compile=read.boolean("compile"),
             output_dir=Path(read.text("output_dir")).expanduser(),
             debug=read.boolean("debug"),
             **_model_settings(read.section("model")),
+            **_clip_settings(read.section("grad_clip")),
         )
-        _check_numbers("optimizer", read.take("optimizer"))
+        for free_form in ("optimizer", "scheduler"):
+            _check_numbers(free_form, read.take(free_form))
         read.refuse_rest()
         return settings
 
@@ -86,6 +96,16 @@ def _model_settings(read: "_Reader") -> dict[str, Any]:
     settings = {
         "weights": read.text("weights"),
         "weights_seed": read.integer("weights_seed", low=0),
+        "head": cast(Head, read.choice("head", get_args(Head))),
+    }
+    read.refuse_rest()
+    return settings
+
+
+def _clip_settings(read: "_Reader") -> dict[str, Any]:
+    settings = {
+        "clip_value": read.positive_or_null("value"),
+        "clip_norm": read.positive_or_null("norm"),
     }
     read.refuse_rest()
     return settings
@@ -133,6 +153,15 @@ class _Reader:
             raise self._wrong(key, value, f"a number from {low} to {high}")
         if not low <= value <= high:
             raise self._wrong(key, value, f"a number from {low} to {high}")
+        return float(value)
+
+    def positive_or_null(self, key: str) -> float | None:
+        value = self.take(key)
+        if value is None:
+            return None
+        number = isinstance(value, int | float) and not isinstance(value, bool)
+        if not number or not 0 < value < math.inf:
+            raise self._wrong(key, value, "null or a finite number above 0")
         return float(value)
 
     def boolean(self, key: str) -> bool:

@@ -5,7 +5,8 @@ python -m catsdogs.train optimizer=custom_adam data=drawn epochs=10 seed=0
 
 import shlex
 import sys
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable
+from typing import Any
 
 from hydra.core.hydra_config import HydraConfig
 from hydra.errors import InstantiationException
@@ -13,11 +14,13 @@ from hydra.utils import instantiate
 from omegaconf import DictConfig, OmegaConf
 from torch import Tensor
 from torch.optim import Optimizer
+from torch.optim.lr_scheduler import LRScheduler
 
 from catsdogs.command import command, plain
 from catsdogs.errors import UserError
 from catsdogs.settings import Settings
-from catsdogs.training.run import Plan, train
+from catsdogs.training.engine import what_it_must_know
+from catsdogs.training.run import MakeOptimizer, MakeScheduler, Plan, train
 
 DIVERGED = 3
 
@@ -30,6 +33,7 @@ def main(config: DictConfig) -> int:
         settings=Settings.from_config(values),
         label=_label(config),
         make_optimizer=_optimizer_factory(config),
+        make_scheduler=_scheduler_factory(config),
         config=values,
         config_yaml=OmegaConf.to_yaml(config, resolve=True),
         command=shlex.join(["python", "-m", "catsdogs.train", *sys.argv[1:]]),
@@ -45,21 +49,18 @@ def _label(config: DictConfig) -> str:
     return str(hydra_config.runtime.choices["optimizer"])
 
 
-def _optimizer_factory(config: DictConfig) -> Callable[[Iterable[Tensor]], Optimizer]:
+def _optimizer_factory(config: DictConfig) -> MakeOptimizer:
     """Return what builds the optimizer over given parameters.
 
     It raises UserError for hyperparameters that the class refuses and for no optimizer at all.
     """
     target = config.optimizer.get("_target_")
-    try:
-        build = instantiate(config.optimizer)
-    except InstantiationException as error:
-        reason = " ".join(str(error.__cause__ or error).split())
-        raise UserError(f"optimizer._target_={target}: cannot be used ({reason})") from error
+    build = _instantiate(config.optimizer, "optimizer")
 
-    def make(parameters: Iterable[Tensor]) -> Optimizer:
+    def make(parameters: Iterable[Tensor], train_pictures: int, batch_size: int) -> Optimizer:
+        known = what_it_must_know(getattr(build, "func", build), train_pictures, batch_size)
         try:
-            optimizer = build(parameters)
+            optimizer = build(parameters, **known)
         except (TypeError, ValueError) as error:
             raise UserError(f"optimizer: {target} refuses its settings: {error}") from error
         if not isinstance(optimizer, Optimizer):
@@ -67,6 +68,30 @@ def _optimizer_factory(config: DictConfig) -> Callable[[Iterable[Tensor]], Optim
         return optimizer
 
     return make
+
+
+def _scheduler_factory(config: DictConfig) -> MakeScheduler:
+    if config.scheduler.get("_target_") is None:
+        return lambda optimizer: None
+    build = _instantiate(config.scheduler, "scheduler")
+
+    def make(optimizer: Optimizer) -> LRScheduler | None:
+        try:
+            scheduler: LRScheduler = build(optimizer)
+        except (TypeError, ValueError) as error:
+            raise UserError(f"scheduler: refuses its settings: {error}") from error
+        return scheduler
+
+    return make
+
+
+def _instantiate(node: DictConfig, name: str) -> Any:
+    try:
+        return instantiate(node)
+    except InstantiationException as error:
+        reason = " ".join(str(error.__cause__ or error).split())
+        target = node.get("_target_")
+        raise UserError(f"{name}._target_={target}: cannot be used ({reason})") from error
 
 
 if __name__ == "__main__":

@@ -20,7 +20,7 @@ ALLOWED = {
     "records": {"files"},
     "data": {"errors", "files", "progress"},
     "settings": {"data", "errors"},
-    "training": {"data", "errors", "files", "progress", "records", "settings"},
+    "training": {"data", "errors", "files", "optim", "progress", "records", "settings"},
     "command": {"errors"},
     "train": {"command", "errors", "settings", "training"},
 }

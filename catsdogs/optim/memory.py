@@ -178,7 +178,7 @@ def readable(nbytes: int) -> str:
     return f"{number:.1f} TB"
 
 
-class _Answers(TorchDispatchMode):  # type: ignore[no-untyped-call]
+class _Answers(TorchDispatchMode):
     """Answers for fake tensors whose value an optimizer asks for; no size depends on the answer."""
 
     def __torch_dispatch__(

@@ -4,14 +4,41 @@ import dataclasses
 import math
 import time
 from collections.abc import Iterator
+from typing import Any
 
 import numpy as np
 import torch
 from torch import Tensor, nn
 from torch.nn.functional import binary_cross_entropy_with_logits
+from torch.nn.utils import clip_grad_norm_, clip_grad_value_
 from torch.optim import Optimizer
+from torch.optim.lr_scheduler import LRScheduler
 
 from catsdogs.training.feature_store import Features
+
+
+@dataclasses.dataclass(frozen=True)
+class Course:
+    """How long and in which portions a head is trained.
+
+    Attributes:
+        epochs: At most so many.
+        batch_size: Pictures per training step; the last batch of an epoch may be smaller.
+        val_batch_size: Pictures per evaluation step.
+        seed: Decides the order of the pictures.
+        clip_value: Every gradient entry is cut to this absolute value, if given.
+        clip_norm: The gradient of all parameters together is shortened to this norm, if given.
+        stop_when_flat: Stop after an epoch whose training cost differs from the one before by less
+            than this, if given.
+    """
+
+    epochs: int
+    batch_size: int
+    val_batch_size: int
+    seed: int
+    clip_value: float | None = None
+    clip_norm: float | None = None
+    stop_when_flat: float | None = None
 
 
 @dataclasses.dataclass(frozen=True)
@@ -72,55 +99,119 @@ def fit(
     optimizer: Optimizer,
     train: Features,
     val: Features,
-    *,
-    epochs: int,
-    batch_size: int,
-    val_batch_size: int,
-    seed: int,
+    course: Course,
+    scheduler: LRScheduler | None = None,
 ) -> Iterator[StepDone | EpochDone]:
     """Train `head` in place, yielding each iteration and each epoch when it is done.
 
-    While the caller holds an event nothing runs, so at an `EpochDone` the head and the optimizer
-    can be saved as they stand.
+    While the caller holds an event nothing runs, so at an `EpochDone` the head, the optimizer and
+    the scheduler can be saved as they stand.
 
     Raises:
         DivergedError: If a training batch or the validation has a cost that is not finite.
     """
     iteration = 0
+    train_cost = evaluate(head, train, course.val_batch_size).cost
     yield EpochDone(
         epoch=0,
         iteration=0,
-        train_cost=evaluate(head, train, val_batch_size).cost,
-        val=evaluate(head, val, val_batch_size),
+        train_cost=train_cost,
+        val=evaluate(head, val, course.val_batch_size),
         learning_rate=_learning_rate(optimizer),
         seconds=0.0,
     )
-    for epoch in range(1, epochs + 1):
+    for epoch in range(1, course.epochs + 1):
         learning_rate, total, seconds = _learning_rate(optimizer), 0.0, 0.0
-        for rows in shuffled(len(train), seed, epoch).split(batch_size):
+        for block, rows in batches(optimizer, len(train), course, epoch):
             started = time.perf_counter()
-            cost = train_step(head, optimizer, *train.batch(rows))
+            cost = train_step(head, optimizer, train, block, rows, course)
             seconds += time.perf_counter() - started
             iteration += 1
             total += cost * len(rows)
             yield StepDone(iteration, cost)
             if not math.isfinite(cost):
                 raise DivergedError("training cost", cost, epoch, iteration)
-        evaluation = evaluate(head, val, val_batch_size)
-        yield EpochDone(epoch, iteration, total / len(train), evaluation, learning_rate, seconds)
+        if scheduler is not None:
+            scheduler.step()
+        change, train_cost = abs(total / len(train) - train_cost), total / len(train)
+        evaluation = evaluate(head, val, course.val_batch_size)
+        yield EpochDone(epoch, iteration, train_cost, evaluation, learning_rate, seconds)
         if not math.isfinite(evaluation.cost):
             raise DivergedError("validation cost", evaluation.cost, epoch, iteration)
+        # The cost of epoch 0 is of another kind, see EpochDone.
+        if epoch > 1 and course.stop_when_flat is not None and change < course.stop_when_flat:
+            return
 
 
-def train_step(head: nn.Module, optimizer: Optimizer, features: Tensor, labels: Tensor) -> float:
+def train_step(
+    head: nn.Module,
+    optimizer: Optimizer,
+    train: Features,
+    block: int,
+    rows: Tensor,
+    course: Course,
+) -> float:
     """Update the head once and return the batch's cost; one that is not finite updates nothing."""
-    cost = binary_cross_entropy_with_logits(head(features), labels)
+    features, labels = train.batch(rows)
+    logits = head(features)
+    logits.retain_grad()  # one number per picture, for an optimizer that wants it
+    cost = binary_cross_entropy_with_logits(logits, labels)
     value = cost.item()
     if math.isfinite(value):
         optimizer.zero_grad()
         cost.backward()
-        optimizer.step()
+        if course.clip_value is not None:
+            clip_grad_value_(head.parameters(), course.clip_value)
+        if course.clip_norm is not None:
+            clip_grad_norm_(head.parameters(), course.clip_norm)
+        wanted: dict[str | None, dict[str, Any]] = {
+            None: {},
+            "block": {"block": block},
+            "samples": {"samples": rows, "features": features, "logit_grad": logits.grad},
+        }
+        optimizer.step(**wanted[wants(optimizer)])
     return value
+
+
+def wants(optimizer: Optimizer | type[Optimizer]) -> str | None:
+    """Return what an optimizer declares that every step must tell it: `block`, `samples` or None.
+
+    It does so by an attribute of that name. `block` also asks for batches that keep their members.
+    """
+    return getattr(optimizer, "wants", None)
+
+
+def what_it_must_know(optimizer: type[Optimizer], count: int, batch_size: int) -> dict[str, Any]:
+    """Return the arguments that an optimizer needs to be built because of what it `wants`.
+
+    Args:
+        optimizer: Its class.
+        count: The number of training pictures.
+        batch_size: Of the training steps.
+    """
+    sizes = tuple(len(rows) for rows in torch.arange(count).split(batch_size))
+    known: dict[str | None, dict[str, Any]] = {
+        None: {},
+        "block": {"block_sizes": sizes},
+        "samples": {"num_samples": count},
+    }
+    return known[wants(optimizer)]
+
+
+def batches(
+    optimizer: Optimizer, count: int, course: Course, epoch: int
+) -> Iterator[tuple[int, Tensor]]:
+    """Yield the number and the rows of each batch of an epoch, in the order of the epoch.
+
+    Batches are dealt anew in every epoch, unless the optimizer keeps one gradient for each: then
+    they are dealt once, and only their order changes.
+    """
+    if wants(optimizer) != "block":
+        yield from enumerate(shuffled(count, course.seed, epoch).split(course.batch_size))
+        return
+    blocks = shuffled(count, course.seed, 0).split(course.batch_size)
+    for block in shuffled(len(blocks), course.seed, epoch).tolist():
+        yield block, blocks[block]
 
 
 @torch.no_grad()

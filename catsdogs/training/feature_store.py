@@ -102,10 +102,9 @@ def open_store(
         UserError: If the cache cannot be written, or a picture changed since the manifest.
     """
     key = store_key(manifest, weights, dtype, device)
-    stores = make_directory(cache_directory() / "features", "CATSDOGS_CACHE")
-    name = hashlib.sha256(json.dumps(key, sort_keys=True).encode()).hexdigest()[:16]
-    path = stores / name
-    with _lock(stores / f"{name}.lock"):
+    path = store_path(key)
+    make_directory(path.parent, "CATSDOGS_CACHE")
+    with _lock(path.with_suffix(".lock")):
         built = not _is_whole(path, len(manifest.used), dtype)
         if built:
             with whole_directory(path) as folder:
@@ -130,6 +129,12 @@ def store_key(
         "torchvision": torchvision.__version__,
         "pillow": PIL.__version__,
     }
+
+
+def store_path(key: dict[str, str]) -> Path:
+    """Return where the store of a key stands, or would stand."""
+    name = hashlib.sha256(json.dumps(key, sort_keys=True).encode()).hexdigest()[:16]
+    return cache_directory() / "features" / name
 
 
 def _lock(path: Path) -> FileLock:

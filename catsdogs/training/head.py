@@ -1,10 +1,10 @@
-"""The monograph's convolution head, which is one linear map and is computed as one."""
+"""The heads: the monograph's three convolutions, which are one linear map, and that map alone."""
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from catsdogs.training.backbone import CHANNELS
+from catsdogs.training.backbone import CHANNELS, SIDE
 
 
 class ConvHead(nn.Module):
@@ -23,13 +23,6 @@ class ConvHead(nn.Module):
         self.conv1 = nn.Conv2d(CHANNELS, 256, kernel_size=4)
         self.conv2 = nn.Conv2d(256, 1, kernel_size=5)
         self.conv3 = nn.Conv2d(1, 1, kernel_size=1)
-
-    @classmethod
-    def seeded(cls, seed: int) -> "ConvHead":
-        """Initialise as torch does, from `seed` alone; the global generator is left as it was."""
-        with torch.random.fork_rng(devices=[]):
-            torch.manual_seed(seed)
-            return cls()
 
     def forward(self, features: Tensor) -> Tensor:
         """Return one logit per picture, shape (n,), by the composed kernel."""
@@ -51,3 +44,28 @@ class ConvHead(nn.Module):
         """Return the same logits, convolving every picture three times."""
         logits: Tensor = self.conv3(self.conv2(self.conv1(features)))
         return logits.flatten()  # not squeeze(), which turns a batch of one into a scalar
+
+
+class LinearHead(nn.Linear):
+    """One linear map of all 32,768 features: features (n, 512, 8, 8) to logits (n,).
+
+    The same functions as `ConvHead`, with its composed kernel as the parameter, so the cost is
+    convex in it. 32,769 trainable parameters.
+    """
+
+    def __init__(self) -> None:
+        super().__init__(CHANNELS * SIDE * SIDE, 1)
+
+    def forward(self, features: Tensor) -> Tensor:
+        """Return one logit per picture, shape (n,)."""
+        return super().forward(features.flatten(1)).flatten()
+
+
+HEADS: dict[str, type[ConvHead] | type[LinearHead]] = {"conv": ConvHead, "linear": LinearHead}
+
+
+def seeded_head(name: str, seed: int) -> ConvHead | LinearHead:
+    """Initialise a head as torch does, from `seed` alone; the global generator stays as it was."""
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(seed)
+        return HEADS[name]()

@@ -10,22 +10,30 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 from torch.optim import Optimizer
+from torch.optim.lr_scheduler import LRScheduler
 
 from catsdogs.data.drawn import draw_folder
 from catsdogs.data.manifest import Manifest, Split, make_manifest
 from catsdogs.data.pixels import PIPELINE
-from catsdogs.files import make_directory, probe_directory, write_whole
+from catsdogs.errors import UserError
+from catsdogs.files import cache_directory, make_directory, probe_directory, write_whole
+from catsdogs.optim.memory import DoesNotFit, free_memory, predict, require_fit
+from catsdogs.optim.memory import Plan as MemoryPlan
+from catsdogs.optim.rule import RuleOptimizer
 from catsdogs.records import RunRecord, git_state, hardware, versions
 from catsdogs.settings import DataSettings, Settings
 from catsdogs.training.backbone import BackboneWeights, find_weights
 from catsdogs.training.checkpoint import load_checkpoint
 from catsdogs.training.device import choose_device, describe_device, set_determinism
-from catsdogs.training.engine import Evaluation, evaluate, fit
-from catsdogs.training.feature_store import FeatureStore, open_store
-from catsdogs.training.head import ConvHead
+from catsdogs.training.engine import Course, Evaluation, evaluate, fit, wants
+from catsdogs.training.feature_store import FeatureStore, open_store, store_key, store_path
+from catsdogs.training.head import HEADS, seeded_head
 from catsdogs.training.journal import Journal, Status
+
+MakeOptimizer = Callable[[Iterable[Tensor], int, int], Optimizer]
+MakeScheduler = Callable[[Optimizer], LRScheduler | None]
 
 
 @dataclasses.dataclass(frozen=True)
@@ -35,7 +43,9 @@ class Plan:
     Attributes:
         settings: Checked.
         label: The run's name in directories, TensorBoard and legends.
-        make_optimizer: Builds the optimizer over the head's parameters.
+        make_optimizer: Builds the optimizer over the head's parameters, for that many training
+            pictures and that batch size.
+        make_scheduler: Builds the learning rate's scheduler over the optimizer, or None.
         config: The resolved configuration, for the record and the checkpoints.
         config_yaml: The same as text.
         command: What was typed.
@@ -43,7 +53,8 @@ class Plan:
 
     settings: Settings
     label: str
-    make_optimizer: Callable[[Iterable[Tensor]], Optimizer]
+    make_optimizer: MakeOptimizer
+    make_scheduler: MakeScheduler
     config: dict[str, Any]
     config_yaml: str
     command: str
@@ -68,17 +79,19 @@ def train(plan: Plan) -> Outcome:
     device = choose_device(settings.device)
     set_determinism(settings.deterministic)
     probe_directory(settings.output_dir, "output_dir")
-    head = ConvHead.seeded(settings.seed).to(device)
-    optimizer = plan.make_optimizer(head.parameters())
+    head = seeded_head(settings.head, settings.seed).to(device)
+    optimizer = _make_optimizer(plan, head)
+    scheduler = plan.make_scheduler(optimizer)
     weights = find_weights(settings.weights, seed=settings.weights_seed)
     manifest = _find_pictures(settings.data)
     _announce(plan, manifest, weights, device)
+    memory = _plan_memory(plan, head, manifest, weights, device)
     store = _open_store(manifest, weights, settings.data, device)
 
     directory = _make_run_directory(settings.output_dir, plan.label, settings.seed)
     write_whole(directory / "config.yaml", plan.config_yaml)
     data, model = store.splits, {"weights": weights.facts, "pixels": PIPELINE}
-    with RunRecord(directory, _facts(plan, manifest, store, device) | model) as record:
+    with RunRecord(directory, _facts(plan, manifest, store, device, memory) | model) as record:
         checkpoint_facts = {"config": plan.config, "versions": versions(), **model}
         journal = Journal(directory, record, head, optimizer, checkpoint_facts)
         events = fit(
@@ -86,14 +99,12 @@ def train(plan: Plan) -> Outcome:
             optimizer,
             data["train"],
             data["val"],
-            epochs=settings.epochs,
-            batch_size=settings.batch_size,
-            val_batch_size=settings.val_batch_size,
-            seed=settings.seed,
+            _course(settings),
+            scheduler,
         )
         steps_per_epoch = -(-len(data["train"]) // settings.batch_size)
         status = journal.follow(events, iterations=settings.epochs * steps_per_epoch)
-        test = _judge_best(directory, store, settings.val_batch_size, record, device)
+        test = _judge_best(directory, store, settings, record, device)
         record.update(
             status=status,
             finished=_now(),
@@ -102,6 +113,78 @@ def train(plan: Plan) -> Outcome:
         )
     _conclude(journal, test, settings.output_dir)
     return Outcome(directory, status)
+
+
+def _make_optimizer(plan: Plan, head: nn.Module) -> Optimizer:
+    settings = plan.settings
+    train_pictures = 2 * settings.data.per_class["train"]
+    optimizer = plan.make_optimizer(head.parameters(), train_pictures, settings.batch_size)
+    clipped = settings.clip_value is not None or settings.clip_norm is not None
+    if clipped and wants(optimizer) is not None:
+        raise UserError(
+            f"grad_clip: {plan.label} needs the gradient as it is: a table of clipped ones is not "
+            "that of a sum; leave out grad_clip"
+        )
+    if settings.compile:
+        if not isinstance(optimizer, RuleOptimizer):
+            raise UserError(
+                f"compile=true: compiles the update rules of catsdogs.optim, and {plan.label} is "
+                "none of them; use compile=false"
+            )
+        try:
+            optimizer.compile()
+        except RuntimeError as error:
+            raise UserError(f"compile=true: {error}") from error
+    return optimizer
+
+
+def _plan_memory(
+    plan: Plan,
+    head: nn.Module,
+    manifest: Manifest,
+    weights: BackboneWeights,
+    device: torch.device,
+) -> MemoryPlan:
+    """Predict and print what the run will take, and refuse one that does not fit.
+
+    Raises:
+        UserError: With the table, what is missing, and the settings that would fit.
+    """
+    data, batch_size = plan.settings.data, plan.settings.batch_size
+    stored = store_path(store_key(manifest, weights, data.store_dtype, device)).exists()
+
+    def predicted(batch_size: int, store_dtype: str) -> MemoryPlan:
+        train_pictures = 2 * data.per_class["train"]
+        return predict(
+            lambda parameters: plan.make_optimizer(parameters, train_pictures, batch_size),
+            head.parameters(),
+            pictures=0 if stored else len(manifest.used),
+            feature_dtype=getattr(torch, store_dtype),
+        )
+
+    memory = predicted(batch_size, data.store_dtype)
+    alternatives = {"data.store_dtype=float16": predicted(batch_size, "float16")}
+    # Fewer, larger batches have fewer rows in a table of one gradient for each.
+    for larger in (2 * batch_size, 4 * batch_size, 16 * batch_size):
+        alternatives[f"batch_size={larger}"] = predicted(larger, data.store_dtype)
+    try:
+        require_fit(memory, free_memory(device, cache_directory()), alternatives)
+    except DoesNotFit as error:
+        raise UserError(str(error)) from error
+    print(f"memory and disk:\n{memory}")
+    return memory
+
+
+def _course(settings: Settings) -> Course:
+    return Course(
+        epochs=settings.epochs,
+        batch_size=settings.batch_size,
+        val_batch_size=settings.val_batch_size,
+        seed=settings.seed,
+        clip_value=settings.clip_value,
+        clip_norm=settings.clip_norm,
+        stop_when_flat=settings.stop_when_flat,
+    )
 
 
 def _find_pictures(data: DataSettings) -> Manifest:
@@ -140,7 +223,7 @@ def _open_store(
 
 
 def _facts(
-    plan: Plan, manifest: Manifest, store: FeatureStore, device: torch.device
+    plan: Plan, manifest: Manifest, store: FeatureStore, device: torch.device, memory: MemoryPlan
 ) -> dict[str, Any]:
     return {
         "format": 1,
@@ -154,6 +237,7 @@ def _facts(
         "hardware": hardware() | {"device": describe_device(device)},
         "threads": torch.get_num_threads(),
         "git": git_state(),
+        "memory": [dataclasses.asdict(part) for part in memory.parts],
         "data": {
             "source": plan.settings.data.source,
             "root": str(manifest.root),
@@ -168,15 +252,17 @@ def _facts(
 def _judge_best(
     directory: Path,
     store: FeatureStore,
-    batch_size: int,
+    settings: Settings,
     record: RunRecord,
     device: torch.device,
 ) -> Evaluation:
     """Read `best.pt` back, write its answers to validation and test, and judge it on test."""
-    head = ConvHead().to(device)
+    head = HEADS[settings.head]().to(device)
     head.load_state_dict(load_checkpoint(directory / "best.pt")["head"])
     judged: tuple[Split, ...] = ("val", "test")
-    answers = {split: evaluate(head, store.splits[split], batch_size) for split in judged}
+    answers = {
+        split: evaluate(head, store.splits[split], settings.val_batch_size) for split in judged
+    }
     record.write_predictions(
         (split, path, int(label), logit)
         for split in judged

@@ -2,6 +2,7 @@
 
 import math
 from collections.abc import Iterator
+from typing import Any
 
 import pytest
 import torch
@@ -9,12 +10,15 @@ from torch import Tensor, nn
 from torch.nn.functional import binary_cross_entropy_with_logits
 
 from catsdogs.training.engine import (
+    Course,
     DivergedError,
     EpochDone,
     StepDone,
+    batches,
     evaluate,
     fit,
     shuffled,
+    what_it_must_know,
 )
 from catsdogs.training.feature_store import Features
 
@@ -44,10 +48,7 @@ def run(
         torch.optim.SGD(head.parameters(), lr=lr),
         train or make_features(10),
         make_features(7, seed=1),
-        epochs=epochs,
-        batch_size=4,
-        val_batch_size=3,
-        seed=0,
+        Course(epochs=epochs, batch_size=4, val_batch_size=3, seed=0),
     )
 
 
@@ -87,13 +88,13 @@ def test_an_epoch_cost_weighs_pictures_not_batches() -> None:
 
 @pytest.mark.parametrize("batch_size", [1, 3, 7, 100])
 def test_an_evaluation_is_the_same_for_any_batch_size(batch_size: int) -> None:
-    head, features = Linear(), make_features(7)
+    head, features = Linear(), make_features(40)
     whole = head(torch.from_numpy(features.values)).detach()
     evaluation = evaluate(head, features, batch_size)
     right = sum(
         (logit > 0) == (label == 1) for logit, label in zip(whole, features.labels, strict=True)
     )
-    assert evaluation.accuracy == pytest.approx(int(right) / 7)
+    assert evaluation.accuracy == pytest.approx(int(right) / 40)
     expected = binary_cross_entropy_with_logits(whole, features.labels).item()
     assert evaluation.cost == pytest.approx(expected, abs=1e-6)
     torch.testing.assert_close(evaluation.logits, whole)
@@ -131,14 +132,70 @@ def test_a_validation_that_is_not_finite_is_told_and_stops() -> None:
 
 
 def test_the_learning_rate_of_an_epoch_is_the_one_it_ran_with() -> None:
-    head = Linear()
+    head, train = Linear(), make_features(10)
     optimizer = torch.optim.SGD(head.parameters(), lr=0.1)
-    rates = []
-    train = make_features(10)
-    for event in fit(
-        head, optimizer, train, train, epochs=2, batch_size=5, val_batch_size=5, seed=0
-    ):
-        if isinstance(event, EpochDone):
-            rates.append(event.learning_rate)
-            optimizer.param_groups[0]["lr"] /= 10
-    assert rates == pytest.approx([0.1, 0.01, 0.001])
+    scheduler = torch.optim.lr_scheduler.StepLR(optimizer, step_size=2, gamma=0.1)
+    events = fit(head, optimizer, train, train, Course(4, 5, 5, seed=0), scheduler)
+    rates = [event.learning_rate for event in events if isinstance(event, EpochDone)]
+    assert rates == pytest.approx([0.1, 0.1, 0.1, 0.01, 0.01])
+
+
+def test_a_flat_training_cost_ends_the_run_before_its_last_epoch() -> None:
+    head, train = Linear(), make_features(10)
+    optimizer = torch.optim.SGD(head.parameters(), lr=1e-9)
+    course = Course(50, 5, 5, seed=0, stop_when_flat=1e-3)
+    assert [e.epoch for e in fit(head, optimizer, train, train, course) if hasattr(e, "epoch")] == [
+        0,
+        1,
+        2,
+    ]
+
+
+@pytest.mark.parametrize("limit", [{"clip_value": 1e-3}, {"clip_norm": 1e-3}])
+def test_clipping_bounds_the_step(limit: dict[str, float]) -> None:
+    head, train = Linear(), make_features(10)
+    before = head.weight.detach().clone()
+    optimizer = torch.optim.SGD(head.parameters(), lr=1.0)
+    list(fit(head, optimizer, train, train, Course(1, 10, 10, seed=0, **limit)))
+    moved = (head.weight - before).detach()
+    size = moved.abs().max() if "clip_value" in limit else moved.norm()
+    assert size.item() == pytest.approx(1e-3, rel=1e-3)
+
+
+class Teller(torch.optim.SGD):
+    """Remembers what the loop tells it."""
+
+    def __init__(self, params: Any, wants: str) -> None:
+        super().__init__(params, lr=0.0)
+        self.wants, self.told = wants, list[dict[str, Any]]()
+
+    def step(self, closure: Any = None, **told: Any) -> None:  # type: ignore[override]
+        self.told.append(told)
+
+
+def test_blocks_keep_their_members_and_only_their_order_changes() -> None:
+    head, train = Linear(), make_features(10)
+    optimizer = Teller(head.parameters(), "block")
+    course = Course(epochs=6, batch_size=4, val_batch_size=4, seed=0)
+    epochs = [dict(batches(optimizer, 10, course, epoch)) for epoch in range(1, 7)]
+    for blocks in epochs:
+        assert {n: rows.tolist() for n, rows in blocks.items()} == {
+            n: rows.tolist() for n, rows in epochs[0].items()
+        }
+    assert len({tuple(blocks) for blocks in epochs}) > 1
+    assert [len(epochs[0][n]) for n in range(3)] == [4, 4, 2]
+    assert what_it_must_know(optimizer, 10, 4) == {"block_sizes": (4, 4, 2)}  # type: ignore[arg-type]
+    list(fit(head, optimizer, train, train, course))
+    assert [told["block"] for told in optimizer.told[:3]] == list(epochs[0])
+
+
+def test_an_optimizer_that_wants_samples_is_told_rows_features_and_slopes() -> None:
+    head, train = Linear(), make_features(10)
+    optimizer = Teller(head.parameters(), "samples")
+    list(fit(head, optimizer, train, train, Course(1, 4, 4, seed=0)))
+    told, rows = optimizer.told[0], shuffled(10, 0, 1)[:4]
+    assert torch.equal(told["samples"], rows)
+    assert torch.equal(told["features"], train.batch(rows)[0])
+    logits = head(told["features"]).detach()
+    slopes = (logits.sigmoid() - train.labels[rows]) / 4
+    torch.testing.assert_close(told["logit_grad"], slopes)
