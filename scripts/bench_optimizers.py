@@ -1,6 +1,6 @@
 """Time the custom optimizers, eager and compiled, against torch's variants.
 
-    python scripts/bench_optimizers.py --repeats 50
+    python scripts/bench_optimizers.py --builds 10
     python scripts/bench_optimizers.py --device cuda --set large
 
 Every repeat runs all variants after each other; a ratio is the median of the repeats' ratios.
@@ -42,7 +42,8 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else None)
     parser.add_argument("--device", default="cuda" if torch.cuda.is_available() else "cpu")
     parser.add_argument("--set", choices=SETS, action="append", dest="sets")
-    parser.add_argument("--repeats", type=int, default=30)
+    parser.add_argument("--builds", type=int, default=5)
+    parser.add_argument("--repeats", type=int, default=10)
     parser.add_argument("--threads", type=int, default=torch.get_num_threads())
     arguments = parser.parse_args()
     torch.set_num_threads(arguments.threads)
@@ -60,10 +61,11 @@ def main() -> None:
                 },
                 SETS[shapes],
                 device=arguments.device,
+                builds=arguments.builds,
                 repeats=arguments.repeats,
             )
             default, fused = timings["native default"], timings["native fused"]
-            print(f"\n{name}, {shapes}, {arguments.repeats} repeats")
+            print(f"\n{name}, {shapes}, {arguments.builds} builds of {arguments.repeats} repeats")
             print(f"{'':<16}{'median ms':>10}{'quartiles':>16}{'/ default':>11}{'/ fused':>9}")
             for variant, timing in timings.items():
                 low, high = timing.quartiles()

@@ -37,30 +37,41 @@ def time_steps(
     shapes: Sequence[tuple[int, ...]],
     *,
     device: torch.device | str = "cpu",
-    repeats: int = 30,
+    builds: int = 5,
+    repeats: int = 10,
     steps: int = 3,
 ) -> dict[str, Timing]:
     """Time the steps of several optimizers in turn, repeat by repeat, after two warm-up steps.
+
+    Where the allocator puts the tensors changes the time of a step by several percent for as long
+    as they stay there, so everything is built anew several times.
 
     Args:
         factories: Optimizers by name.
         shapes: Shapes of the parameters; all are float32 with random gradients.
         device: Where the parameters lie; the clock is read when it has finished.
-        repeats: Measurements of each optimizer.
+        builds: How often parameters and optimizers are built.
+        repeats: Measurements of each optimizer in each build.
         steps: Steps in one measurement.
     """
-    built = {}
-    for name, factory in factories.items():
-        params = [torch.randn(shape, device=device, requires_grad=True) for shape in shapes]
-        for param in params:
-            param.grad = torch.randn_like(param)
-        built[name] = factory(params)
-        _time(built[name], 2, device)
-    seconds: dict[str, list[float]] = {name: [] for name in built}
-    for _ in range(repeats):
-        for name, optimizer in built.items():
-            seconds[name].append(_time(optimizer, steps, device))
+    seconds: dict[str, list[float]] = {name: [] for name in factories}
+    for _ in range(builds):
+        built = {name: _build(factory, shapes, device) for name, factory in factories.items()}
+        for _ in range(repeats):
+            for name, optimizer in built.items():
+                seconds[name].append(_time(optimizer, steps, device))
     return {name: Timing(tuple(values)) for name, values in seconds.items()}
+
+
+def _build(
+    factory: Factory, shapes: Sequence[tuple[int, ...]], device: torch.device | str
+) -> Optimizer:
+    params = [torch.randn(shape, device=device, requires_grad=True) for shape in shapes]
+    for param in params:
+        param.grad = torch.randn_like(param)
+    optimizer = factory(params)
+    _time(optimizer, 2, device)
+    return optimizer
 
 
 def _time(optimizer: Optimizer, steps: int, device: torch.device | str) -> float:

@@ -1,6 +1,7 @@
 """The bookkeeping that every update rule shares: the closure, the groups and what is skipped."""
 
 import functools
+import inspect
 import os
 import shutil
 import sys
@@ -42,10 +43,13 @@ def apply_scheduled_moves(
 
 
 @functools.cache
-def compiled_moves() -> Callable[..., None]:
-    """Return `apply_scheduled_moves` compiled, all parameters in one graph."""
-    # fullgraph: beyond torch's limit of recompilations it raises instead of going on uncompiled.
-    return torch.compile(apply_scheduled_moves, fullgraph=True)
+def compiled_moves(rule: Callable[..., None]) -> Callable[..., None]:
+    """Return `apply_scheduled_moves` compiled for one rule, all parameters in one graph."""
+    # Rules share the code that is compiled; apart, they share no limit of recompilations.
+    newer = "isolate_recompiles" in inspect.signature(torch.compile).parameters
+    isolated: dict[str, Any] = {"isolate_recompiles": True} if newer else {}
+    # fullgraph: beyond the limit it raises instead of going on uncompiled.
+    return torch.compile(functools.partial(apply_scheduled_moves, rule), fullgraph=True, **isolated)
 
 
 def require_compiler() -> None:
@@ -136,7 +140,7 @@ class RuleOptimizer(Optimizer):
             names = self.scheduled
             numbers = [move.arguments.pop(name) for move in moves for name in names]
             changing = torch.tensor(numbers, dtype=torch.float64)
-            compiled_moves()(type(self).rule, moves, names, changing)
+            compiled_moves(type(self).rule)(moves, names, changing)
         else:
             apply_moves(type(self).rule, moves)
         return loss

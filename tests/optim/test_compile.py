@@ -107,6 +107,17 @@ def test_saga_is_compiled_once_for_unseen_and_once_for_seen_blocks(fresh_dynamo:
     assert graphs() == before + 2
 
 
+@pytest.mark.slow
+@NEEDS_COMPILER
+def test_many_rules_and_shapes_in_one_process_stay_within_the_limit(fresh_dynamo: None) -> None:
+    for factory in OPTIMIZERS.values():
+        for size in (3, 4):  # two graphs each, and torch's limit is eight for one function
+            param = torch.ones(size, 2, requires_grad=True)
+            optimizer = factory([param], lr=0.01)
+            optimizer.compile()
+            train(optimizer, [param], range(2))
+
+
 def test_without_a_compiler_one_line_says_what_to_do(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("CXX", "no-such-compiler")
     optimizer = optim.SGD(parameters(torch.float32))
