@@ -12,7 +12,13 @@ from pathlib import Path
 from typing import Any, NoReturn
 
 import hydra
-from hydra.errors import HydraException, MissingConfigException, OverrideParseException
+from hydra.errors import (
+    HydraException,
+    InstantiationException,
+    MissingConfigException,
+    OverrideParseException,
+)
+from hydra.utils import instantiate
 from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
@@ -72,12 +78,28 @@ def plain(config: DictConfig) -> dict[str, Any]:
     return {str(key): value for key, value in values.items()}
 
 
+def build_from(node: DictConfig, name: str) -> Any:
+    """Build what a section of the configuration names as its `_target_`.
+
+    Raises:
+        UserError: If there is no such thing to import; `name` is the setting.
+    """
+    try:
+        return instantiate(node)
+    except InstantiationException as error:
+        reason = _one_line(error.__cause__ or error)
+        target = node.get("_target_")
+        raise UserError(f"{name}={target}: cannot be used ({reason})") from error
+
+
 def _run_job(job: Job, config: DictConfig) -> None:
     """Run a job and leave the process itself, since Hydra would add lines to any exception."""
     try:
         status = job(config)
     except UserError as error:
         _stop(str(error), WRONG_INPUT)
+    except (HydraException, OmegaConfBaseException) as error:
+        _stop(_composition_message(error), WRONG_INPUT)
     except KeyboardInterrupt:
         _stop("interrupted", 130)
     except Exception as error:  # noqa: BLE001 - the last line of defence before the user
@@ -117,5 +139,5 @@ def _composition_message(error: Exception) -> str:
     return _one_line(error)
 
 
-def _one_line(error: Exception) -> str:
+def _one_line(error: BaseException) -> str:
     return " ".join(str(error).split())

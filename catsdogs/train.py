@@ -6,17 +6,14 @@ python -m catsdogs.train optimizer=custom_adam data=drawn epochs=10 seed=0
 import shlex
 import sys
 from collections.abc import Iterable
-from typing import Any
 
 from hydra.core.hydra_config import HydraConfig
-from hydra.errors import InstantiationException
-from hydra.utils import instantiate
 from omegaconf import DictConfig, OmegaConf
 from torch import Tensor
 from torch.optim import Optimizer
 from torch.optim.lr_scheduler import LRScheduler
 
-from catsdogs.command import command, plain
+from catsdogs.command import build_from, command, plain
 from catsdogs.errors import UserError
 from catsdogs.settings import Settings
 from catsdogs.training.engine import what_it_must_know
@@ -55,10 +52,10 @@ def _optimizer_factory(config: DictConfig) -> MakeOptimizer:
     It raises UserError for hyperparameters that the class refuses and for no optimizer at all.
     """
     target = config.optimizer.get("_target_")
-    build = _instantiate(config.optimizer, "optimizer")
+    build = build_from(config.optimizer, "optimizer._target_")
 
     def make(parameters: Iterable[Tensor], train_pictures: int, batch_size: int) -> Optimizer:
-        known = what_it_must_know(getattr(build, "func", build), train_pictures, batch_size)
+        known = what_it_must_know(build.func, train_pictures, batch_size)
         try:
             optimizer = build(parameters, **known)
         except (TypeError, ValueError) as error:
@@ -73,7 +70,7 @@ def _optimizer_factory(config: DictConfig) -> MakeOptimizer:
 def _scheduler_factory(config: DictConfig) -> MakeScheduler:
     if config.scheduler.get("_target_") is None:
         return lambda optimizer: None
-    build = _instantiate(config.scheduler, "scheduler")
+    build = build_from(config.scheduler, "scheduler._target_")
 
     def make(optimizer: Optimizer) -> LRScheduler | None:
         try:
@@ -83,15 +80,6 @@ def _scheduler_factory(config: DictConfig) -> MakeScheduler:
         return scheduler
 
     return make
-
-
-def _instantiate(node: DictConfig, name: str) -> Any:
-    try:
-        return instantiate(node)
-    except InstantiationException as error:
-        reason = " ".join(str(error.__cause__ or error).split())
-        target = node.get("_target_")
-        raise UserError(f"{name}._target_={target}: cannot be used ({reason})") from error
 
 
 if __name__ == "__main__":

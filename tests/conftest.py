@@ -7,8 +7,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from catsdogs import check, train
 from catsdogs.data.manifest import Split
-from catsdogs.train import main
 
 PER_CLASS: dict[Split, int] = {"train": 5, "val": 2, "test": 2}
 SIZES = [f"data.{split}_per_class={count}" for split, count in PER_CLASS.items()]
@@ -40,16 +40,28 @@ def pictures(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture
-def run_train(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Callable[..., int]:
-    """Return a function that runs `python -m catsdogs.train ARGUMENTS` here, for its status."""
+def run(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Callable[..., int]:
+    """Return a function that runs a command's `main` here with arguments, for its exit status."""
     monkeypatch.chdir(tmp_path)
 
-    def run(*arguments: str) -> int:
-        monkeypatch.setattr("sys.argv", ["catsdogs-train", *arguments])
+    def run_main(main: Callable[[], None], *arguments: str) -> int:
+        monkeypatch.setattr("sys.argv", ["catsdogs", *arguments])
         try:
             main()
         except SystemExit as stop:
             return int(stop.code or 0)
         return 0
 
-    return run
+    return run_main
+
+
+@pytest.fixture
+def run_train(run: Callable[..., int]) -> Callable[..., int]:
+    """Return a function that runs `python -m catsdogs.train ARGUMENTS` here."""
+    return lambda *arguments: run(train.main, *arguments)
+
+
+@pytest.fixture
+def run_check(run: Callable[..., int]) -> Callable[..., int]:
+    """Return a function that runs `python -m catsdogs.check ARGUMENTS` here."""
+    return lambda *arguments: run(check.main, *arguments)

@@ -23,8 +23,18 @@ ALLOWED = {
     "training": {"data", "errors", "files", "optim", "progress", "records", "settings"},
     "command": {"errors"},
     "train": {"command", "errors", "settings", "training"},
+    "check": {
+        "command",
+        "contract",
+        "errors",
+        "files",
+        "optim",
+        "progress",
+        "records",
+        "training",
+    },
 }
-COMMANDS = {"command", "train"}  # the only parts that see Hydra
+COMMANDS = {"command", "check", "train"}  # the only parts that see Hydra
 TORCH_FREE = {"errors", "files", "progress", "records", "command"}
 
 

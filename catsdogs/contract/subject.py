@@ -37,6 +37,8 @@ class Subject:
                 f"The factory accepts no parameter: {next(iter(self.refused.values()))}"
             )
         optimizer = factory(self.weights())
+        if not isinstance(optimizer, Optimizer):
+            raise ValueError(f"It builds a {type(optimizer).__name__}, no torch.optim.Optimizer")
         self.defaults: dict[str, Any] = dict(optimizer.defaults)
         self.wants: str | None = getattr(optimizer, "wants", None)
         if self.wants not in (None, "block"):

@@ -1,0 +1,93 @@
+"""The check command: what it says of right and wrong optimizers, and what wrong input gets."""
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+
+Run = Callable[..., int]
+
+
+class ForgetfulSGD(torch.optim.SGD):
+    """Reads its learning rate once, so that no scheduler acts."""
+
+    def __init__(self, params: Any, lr: float = 0.1) -> None:
+        super().__init__(params, lr=lr)
+        self.kept = lr
+
+    def step(self, closure: Any = None) -> None:  # type: ignore[override]
+        for group in self.param_groups:
+            group["lr"] = self.kept
+        super().step(closure)
+
+
+def record() -> dict[str, Any]:
+    (directory,) = Path("outputs").iterdir()
+    content: dict[str, Any] = json.loads((directory / "check.json").read_text())
+    assert (directory / "check.md").read_text().count("\n| ") == len(content["findings"]) + 1
+    return content
+
+
+def verdicts(content: dict[str, Any]) -> dict[str, str]:
+    return {finding["name"]: finding["verdict"] for finding in content["findings"]}
+
+
+def test_a_right_optimizer_beside_its_native_twin_passes_with_status_0(
+    run_check: Run, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert run_check("optimizer=custom_adam", "reference=native_adam") == 0
+    content = record()
+    assert content["name"] == "custom_adam"
+    assert "fail" not in verdicts(content).values()
+    assert verdicts(content)["equals_the_reference_in_float64"] == "pass"
+    assert set(content["seconds_per_step"]) == {"custom_adam", "native_adam"}
+    out = capsys.readouterr().out
+    assert "custom_adam is a drop-in optimizer" in out
+    assert "16.8 MB" in out  # two averages of 2,103,811 float32 numbers
+
+
+def test_a_wrong_optimizer_of_ones_own_fails_by_name_with_status_1(
+    run_check: Run, capsys: pytest.CaptureFixture[str]
+) -> None:
+    own = "target=test_check_command.ForgetfulSGD"
+    assert run_check(own, "kwargs.lr=0.05", "reference=torch.optim.SGD") == 1
+    content = record()
+    assert content["settings"]["kwargs"] == {"lr": 0.05}
+    found = verdicts(content)
+    assert found["reads_the_group_at_every_step"] == "fail"
+    assert found["goes_downhill"] == "pass"
+    assert "ForgetfulSGD is no drop-in optimizer" in capsys.readouterr().out
+
+
+def test_saga_is_checked_with_a_table_of_blocks(run_check: Run) -> None:
+    assert run_check("optimizer=custom_saga") == 0
+    assert verdicts(record())["reaches_the_least_squares_solution"] == "pass"
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        ([], "give either optimizer=NAME or target=PATH.OF.CLASS"),
+        (["optimizer=custom_adam", "target=torch.optim.Adam"], "give either optimizer=NAME or"),
+        (["optimizer=custom_adam", "kwargs.lr=1"], "kwargs: belong to target="),
+        (["target=torch.optim.Nope"], "target=torch.optim.Nope: cannot be used"),
+        (["target=torch.optim.SGD", "kwargs.lr=-1"], "Invalid learning rate: -1"),
+        (["optimizer=custom_adam", "reference=nope"], "optimizer=nope: there is no such choice"),
+        (["optimizer=custom_linear_saga"], "this cannot be checked"),
+        (["target=torch.nn.ReLU"], "this cannot be checked"),
+        (["optimizer=custom_adam", "output_dir=/proc/nowhere"], "output_dir=/proc/nowhere"),
+    ],
+    ids=str,
+)
+def test_wrong_input_gets_one_line_on_stderr_and_status_2(
+    run_check: Run, capfd: pytest.CaptureFixture[str], arguments: list[str], message: str
+) -> None:
+    assert run_check(*arguments) == 2
+    lines = capfd.readouterr().err.splitlines()
+    assert len(lines) == 1
+    assert lines[0].startswith("error: ")
+    assert message in lines[0]
+    assert not list(Path.cwd().glob("outputs*"))
