@@ -1,0 +1,60 @@
+"""The pages' own files and commands do what the pages say."""
+
+import re
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from conftest import SIZES
+
+DOCS = Path(__file__).parents[1] / "docs"
+
+
+def blocks(page: str, language: str) -> list[str]:
+    """Return the fenced blocks of a language; commands stand in blocks of none."""
+    found = re.findall(r"^```(\w*)\n(.*?)^```$", (DOCS / page).read_text(), re.M | re.S)
+    return [text for its_language, text in found if its_language == language]
+
+
+def test_the_optimizer_of_the_page_passes_the_contract_and_trains_under_its_own_name(
+    run_check: Callable[..., int],
+    run_train: Callable[..., int],
+    pictures: Path,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    page = "add-your-own-optimizer.md"
+    monkeypatch.syspath_prepend(str(tmp_path))
+    (tmp_path / "my_adagrad.py").write_text(*blocks(page, "python"))
+    (tmp_path / "conf" / "optimizer").mkdir(parents=True)
+    (tmp_path / "conf" / "optimizer" / "my_adagrad.yaml").write_text(*blocks(page, "yaml"))
+    commands = [line.split() for block in blocks(page, "") for line in block.splitlines()]
+    check = [words[3:] for words in commands if words[2:3] == ["catsdogs.check"]]
+    train = [words[3:] for words in commands if words[2:3] == ["catsdogs.train"]]
+    assert (len(check), len(train)) == (1, 2)
+    assert run_check(*check[0]) == 0
+    assert "Adagrad is a drop-in optimizer" in capsys.readouterr().out
+    small = ["data=folder", f"data.root={pictures}", "data.workers=0", "epochs=1", *SIZES]
+    for arguments in train:
+        assert run_train(*arguments, *small) == 0
+    runs = {path.name.split("-")[0] for path in (tmp_path / "outputs").iterdir()}
+    assert runs == {"check", "my_adagrad", "native_adam"}
+
+
+def test_every_link_in_readme_and_docs_leads_to_a_file() -> None:
+    for page in [DOCS.parent / "README.md", *DOCS.glob("*.md")]:
+        for target in re.findall(r"\]\(([^)#:]+)\)", page.read_text()):
+            assert (page.parent / target).exists(), f"{page.name}: {target}"
+
+
+def test_the_readme_shows_commands_that_start() -> None:
+    readme = (DOCS.parent / "README.md").read_text()
+    modules = set(re.findall(r"python -m (catsdogs\.\w+)", readme))
+    assert modules
+    for module in modules:
+        answer = subprocess.run([sys.executable, "-m", module, "--help"], capture_output=True)
+        assert answer.returncode == 0, module
