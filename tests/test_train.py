@@ -220,14 +220,84 @@ def test_a_bug_ends_in_one_line_and_status_1(
     )
 
 
-def test_an_expensive_pass_is_not_started_for_an_optimizer_that_cannot_be_built(
-    run_train: Run, monkeypatch: pytest.MonkeyPatch
+@pytest.mark.parametrize(
+    "wrong",
+    ["optimizer.lr=-1", "output_dir=/proc/nowhere", "model.weights=nowhere.pth", "device=cuda:99"],
+)
+def test_no_picture_is_touched_for_a_run_that_cannot_end(
+    run_train: Run, monkeypatch: pytest.MonkeyPatch, wrong: str
 ) -> None:
     def forbidden(*_: object, **__: object) -> None:
         raise AssertionError("pictures were touched first")
 
     monkeypatch.setattr("catsdogs.training.run.draw_folder", forbidden)
-    assert run_train("optimizer.lr=-1") == 2
+    assert run_train(wrong) == 2
+
+
+SAGA = ["optimizer=custom_saga", "batch_size=8"]
+LINEAR_SAGA = ["optimizer=custom_linear_saga", "model.head=linear"]
+
+
+@pytest.mark.parametrize("arguments", [SAGA, LINEAR_SAGA], ids=["blocks", "samples"])
+def test_saga_trains_and_its_table_is_in_the_checkpoint(
+    run_train: Run, small: list[str], arguments: list[str]
+) -> None:
+    assert run_train(*small, *arguments, "epochs=2") == 0
+    state = load_checkpoint(only_run() / "last.pt")["optimizer"]["state"]
+    rows = [len(entry["table"]) for entry in state.values() if "table" in entry]
+    assert set(rows) == ({2} if arguments is SAGA else {10})  # 10 pictures in blocks of 8 and 2
+    record = json.loads((only_run() / "record.json").read_text())
+    assert any(part["name"] == "table" for part in record["memory"])
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        ([*SAGA, "grad_clip.norm=1"], "grad_clip: custom_saga needs the gradient as it is"),
+        (["optimizer=custom_linear_saga"], "LinearSAGA moves a weight of shape (1, features)"),
+        (["optimizer=native_sgd", "compile=true"], "native_sgd is none of them"),
+        (["stop_when_flat=-1"], "stop_when_flat=-1: must be null or a finite number above 0"),
+        (["grad_clip.value=0"], "grad_clip.value=0: must be null or a finite number above 0"),
+        (["scheduler=cosine", "scheduler.T_max=nan"], "scheduler.T_max=nan: must be a finite"),
+        (["scheduler=step", "+scheduler.warmup=3"], "scheduler: refuses its settings"),
+        (["model.head=mlp"], "model.head=mlp: must be one of conv, linear"),
+    ],
+    ids=str,
+)
+def test_choices_that_do_not_go_together_are_refused_with_the_reason(
+    run_train: Run,
+    small: list[str],
+    capfd: pytest.CaptureFixture[str],
+    arguments: list[str],
+    message: str,
+) -> None:
+    assert run_train(*small, *arguments) == 2
+    assert message in capfd.readouterr().err
+    assert not Path("outputs").exists()
+
+
+def test_a_run_that_does_not_fit_stops_before_it_allocates_and_says_what_would_fit(
+    run_train: Run,
+    small: list[str],
+    monkeypatch: pytest.MonkeyPatch,
+    capfd: pytest.CaptureFixture[str],
+) -> None:
+    # Two rows of a table take 16.8 MB, one 8.4 MB; weights are there already.
+    free = {"cpu": 30_000_000, "disk": 10**12}
+    monkeypatch.setattr("catsdogs.training.run.free_memory", lambda *_: free)
+    assert run_train(*small, *SAGA) == 2
+    message = capfd.readouterr().err
+    assert "This run does not fit: it needs 3.7 MB more on cpu" in message
+    assert "table         cpu      16.8 MB" in message
+    assert "It would fit with batch_size=16" in message
+    assert not Path("outputs").exists()
+
+
+def test_a_schedule_and_an_early_end_show_in_the_records(run_train: Run, small: list[str]) -> None:
+    step = ["scheduler=step", "scheduler.step_size=1", "scheduler.gamma=0.5"]
+    assert run_train(*small, *step, "epochs=9", "stop_when_flat=1e9") == 0
+    rates = [float(row["learning_rate"]) for row in rows(only_run() / "epochs.csv")]
+    assert rates == pytest.approx([1e-3, 1e-3, 5e-4])
 
 
 def test_the_module_runs_from_any_directory_and_prints_its_configuration(tmp_path: Path) -> None:
