@@ -21,7 +21,9 @@ def features() -> Tensor:
     pixels = torch.from_numpy(np.stack(drawn)).permute(0, 3, 1, 2)
     with torch.no_grad():
         maps: Tensor = Backbone(find_weights("random").state)(normalise(pixels))[:, :64]
-    return maps.flatten(1).double() / maps.flatten(1).norm(dim=1).mean()
+    rows = maps.flatten(1).double()
+    scaled: Tensor = rows / rows.norm(dim=1).mean()
+    return scaled
 
 
 def test_it_ends_at_the_optimum_of_scikit_learn_within_1e_6(features: Tensor) -> None:
