@@ -2,7 +2,7 @@
 PYTHON ?= python3
 BIN := .venv/bin
 
-.PHONY: help run test lint format tensorboard clean
+.PHONY: help run test lint format tensorboard bench clean
 help:  ## list the targets
 	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*##/\t/' | expand -t 14
 
@@ -23,6 +23,9 @@ format: .venv/ready  ## apply the format and the safe fixes
 
 tensorboard: .venv/ready  ## show the runs under outputs/ on http://localhost:6006
 	$(BIN)/tensorboard --logdir outputs --host localhost
+
+bench: .venv/ready  ## time the custom optimizers against torch's, eager and compiled
+	$(BIN)/python scripts/bench_optimizers.py
 
 clean:  ## remove the virtual environment and caches, not the runs
 	rm -rf .venv .pytest_cache .mypy_cache .ruff_cache

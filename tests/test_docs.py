@@ -1,5 +1,6 @@
 """The pages' own files and commands do what the pages say."""
 
+import json
 import re
 import subprocess
 import sys
@@ -8,6 +9,7 @@ from pathlib import Path
 
 import pytest
 
+import catsdogs
 from conftest import SIZES
 
 DOCS = Path(__file__).parents[1] / "docs"
@@ -58,3 +60,12 @@ def test_the_readme_shows_commands_that_start() -> None:
     for module in modules:
         answer = subprocess.run([sys.executable, "-m", module, "--help"], capture_output=True)
         assert answer.returncode == 0, module
+
+
+def test_the_page_of_the_embedded_backbone_quotes_the_facts_of_its_file() -> None:
+    facts = json.loads((Path(catsdogs.__file__).parent / "weights" / "embedded.json").read_text())
+    page = (DOCS / "embedded-backbone.md").read_text()
+    for number, epoch in enumerate(facts["epochs"], start=1):
+        costs = f"{epoch['train_cost']:.2f} | {epoch['held_out_cost']:.2f}"
+        shares = " | ".join(f"{100 * share:.1f}" for share in epoch["accuracies"].values())
+        assert f"| {number} | {epoch['resolution']} | {costs} | {shares} |\n" in page

@@ -47,6 +47,8 @@ def test_the_console_script_and_the_module_start_with_the_wheel_own_conf(
     )
     assert Path(where).is_relative_to(installed.parent)
     assert "optimizer: custom_adam" in run(installed / "catsdogs-train", "--help", cwd=tmp_path)
+    load = "from catsdogs.training.backbone import find_weights; find_weights('embedded')"
+    run(installed / "python", "-c", load, cwd=tmp_path)
     shown = run(installed / "python", "-m", "catsdogs.train", "--cfg", "job", cwd=tmp_path)
     assert "_target_: catsdogs.optim.Adam" in shown
     assert not list(tmp_path.iterdir())

@@ -1,5 +1,6 @@
 """The frozen backbone and the weights it takes, random, of a file or of torchvision's cache."""
 
+import json
 import urllib.error
 from pathlib import Path
 from typing import Any
@@ -8,6 +9,7 @@ import pytest
 import torch
 from torchvision.models import ResNet18_Weights, resnet18
 
+import catsdogs
 from catsdogs.errors import UserError
 from catsdogs.training.backbone import Backbone, find_weights
 
@@ -132,3 +134,26 @@ def test_offline_the_message_names_the_file_to_place_and_where(
         find_weights("imagenet")
     assert expected in str(caught.value)
     assert ResNet18_Weights.IMAGENET1K_V1.url in str(caught.value)
+
+
+def test_the_embedded_weights_are_those_of_their_facts_and_fit_in_the_wheel() -> None:
+    folder = Path(catsdogs.__file__).parent / "weights"
+    weights = find_weights("embedded")
+    assert weights.source == "embedded"
+    assert weights.sha256 == json.loads((folder / "embedded.json").read_text())["sha256"]
+    assert (folder / "embedded.safetensors").stat().st_size <= 23_000_000
+    Backbone(weights.state)
+
+
+def test_damaged_embedded_weights_are_refused(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    folder = Path(catsdogs.__file__).parent / "weights"
+    (tmp_path / "weights").mkdir()
+    content = bytearray((folder / "embedded.safetensors").read_bytes())
+    content[-1] ^= 1
+    (tmp_path / "weights" / "embedded.safetensors").write_bytes(content)
+    (tmp_path / "weights" / "embedded.json").write_text((folder / "embedded.json").read_text())
+    monkeypatch.setattr("catsdogs.__file__", str(tmp_path / "__init__.py"))
+    with pytest.raises(UserError, match="model.weights=embedded: .* is damaged"):
+        find_weights("embedded")

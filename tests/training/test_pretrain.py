@@ -16,10 +16,12 @@ from torchvision.models import resnet18
 
 from catsdogs.data.zoo import draw_creature
 from catsdogs.training import pretrain as module
+from catsdogs.training.backbone import Backbone, find_weights
 from catsdogs.training.pretrain import (
     Pretrained,
     Pretraining,
     draw_zoo,
+    enlarge_features,
     pretrain,
     progressive_resolutions,
     write_weights,
@@ -140,3 +142,20 @@ def test_resolutions_rise_from_the_first_stage_to_the_last() -> None:
     assert len(resolutions) == 12
     assert list(resolutions) == sorted(resolutions)
     assert (resolutions[0], resolutions[-1]) == (64, 128)
+
+
+def test_a_second_round_goes_on_after_the_first_at_a_rate_that_rises_anew() -> None:
+    resolutions = progressive_resolutions(10, 5)
+    assert resolutions[:10] == progressive_resolutions(10)
+    assert resolutions[10:] == (128, 128, 128, 160, 160)
+    plan = dataclasses.replace(PLAN, resolutions=resolutions, further=5, peak_rate=2.0)
+    rates = [module._rate(plan, epochs) for epochs in (0.5, 1, 10, 10.25, 10.5, 15)]
+    assert rates == pytest.approx([1, 2, 0, 0.5, 1, 0])
+
+
+def test_enlarged_features_are_the_same_times_the_factor() -> None:
+    state = find_weights("random").state
+    pixels = torch.randn(2, 3, 64, 64, generator=torch.Generator().manual_seed(0))
+    with torch.no_grad():
+        before, after = (Backbone(s)(pixels) for s in (state, enlarge_features(state, 2.0)))
+    assert torch.equal(after, 2 * before)
