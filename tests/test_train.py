@@ -250,9 +250,21 @@ def test_saga_trains_and_its_table_is_in_the_checkpoint(
     assert any(part["name"] == "table" for part in record["memory"])
 
 
+def test_a_table_of_half_precision_is_half_as_large(run_train: Run, small: list[str]) -> None:
+    tables = {}
+    for dtype in ("float32", "float16"):
+        output_dir = f"output_dir={dtype}"
+        named = f"optimizer.table_dtype={dtype}"
+        assert run_train(*small, *SAGA, named, output_dir, "epochs=1") == 0
+        record = json.loads((only_run(Path(dtype)) / "record.json").read_text())
+        tables[dtype] = next(p["nbytes"] for p in record["memory"] if p["name"] == "table")
+    assert tables["float32"] == 2 * tables["float16"] == 2 * 2_103_811 * 4
+
+
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
+        ([*SAGA, "optimizer.table_dtype=int8"], "Invalid table_dtype: torch.int8"),
         ([*SAGA, "grad_clip.norm=1"], "grad_clip: custom_saga needs the gradient as it is"),
         (["optimizer=custom_linear_saga"], "LinearSAGA moves a weight of shape (1, features)"),
         (["optimizer=native_sgd", "compile=true"], "native_sgd is none of them"),

@@ -80,8 +80,8 @@ class SAGA(RuleOptimizer):
         block_sizes: The number of samples in each block, in the order of the block numbers.
         weight_decay: L2 penalty, added to the direction and not stored in the table, 0 or above.
         maximize: Climb instead of descend.
-        table_dtype: Type of the table's rows; the parameter's own if None. Half precision halves
-            the table and leaves noise of its rounding in the direction.
+        table_dtype: Type of the table's rows, also by its name; the parameter's own if None. Half
+            precision halves the table and leaves noise of its rounding in the direction.
         table_device: Where the table lies; beside the parameter if None.
 
     Raises:
@@ -104,7 +104,7 @@ class SAGA(RuleOptimizer):
         block_sizes: Sequence[int],
         weight_decay: float = 0.0,
         maximize: bool = False,
-        table_dtype: torch.dtype | None = None,
+        table_dtype: torch.dtype | str | None = None,
         table_device: str | None = None,
     ) -> None:
         require_non_negative("lr", lr)
@@ -113,6 +113,12 @@ class SAGA(RuleOptimizer):
             raise ValueError(
                 f"Invalid block_sizes: {block_sizes} (must be 1 or above, one or more)"
             )
+        if isinstance(table_dtype, str):  # as a configuration file names it
+            table_dtype = getattr(torch, table_dtype, table_dtype)
+        if table_dtype is not None and not (
+            isinstance(table_dtype, torch.dtype) and table_dtype.is_floating_point
+        ):
+            raise ValueError(f"Invalid table_dtype: {table_dtype} (must be such as float16)")
         defaults = {
             "lr": lr,
             "block_sizes": tuple(int(size) for size in block_sizes),
