@@ -16,12 +16,8 @@ import catsdogs
 from catsdogs.errors import UserError
 from catsdogs.files import cache_directory
 from catsdogs.training.device import choose_device, set_determinism
-from catsdogs.training.pretrain import (
-    Pretraining,
-    pretrain,
-    progressive_resolutions,
-    write_weights,
-)
+from catsdogs.training.pretrain import Pretraining, pretrain, progressive_resolutions
+from catsdogs.training.pretrained import write_weights
 
 EMBEDDED = Path(catsdogs.__file__).parent / "weights" / "embedded.safetensors"
 

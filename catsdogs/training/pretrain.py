@@ -1,4 +1,4 @@
-"""Train a backbone from scratch to name the parts of drawn creatures, and write its weights.
+"""Train a backbone from scratch to name the parts of drawn creatures.
 
 The package needs weights that have learned something and that no network has to deliver. The zoo
 gives as many labelled pictures as wanted, none of a cat or a dog; whoever names a creature's ears,
@@ -11,12 +11,10 @@ import hashlib
 import json
 import logging
 import math
-import multiprocessing
-import os
 import platform
 import time
 from collections.abc import Iterator
-from concurrent.futures import ProcessPoolExecutor, ThreadPoolExecutor
+from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 from itertools import pairwise
 from pathlib import Path
@@ -25,7 +23,6 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 import PIL
-import safetensors.torch
 import torch
 import torch.nn.functional as F
 import torchvision
@@ -36,10 +33,12 @@ from torchvision.models import resnet18
 import catsdogs
 from catsdogs.data.drawn import EDITION
 from catsdogs.data.pixels import normalise
-from catsdogs.data.zoo import ZOO_CLASSES, ZooLabels, draw_creature
-from catsdogs.files import make_directory, whole_directory, whole_file, write_whole
+from catsdogs.data.zoo import ZOO_CLASSES, ZooLabels
+from catsdogs.data.zoo_set import Zoo, draw_zoo
+from catsdogs.files import make_directory, whole_file
 from catsdogs.progress import progress
 from catsdogs.training.device import describe_device
+from catsdogs.training.pretrained import FEATURE_SCALE, Pretrained, enlarge_features
 from catsdogs.training.torch_file import load_torch_file
 
 log = logging.getLogger(__name__)
@@ -48,10 +47,6 @@ log = logging.getLogger(__name__)
 # end bring the animals near the size in pixels at which the backbone will be used.
 STAGES = ((64, 0.0), (96, 0.34), (128, 0.66))
 FURTHER_STAGES = ((128, 0.0), (160, 0.6))
-# The head's cost falls as fast as its features are large, squared. Trained this way they come out
-# half as large as an untrained ResNet-18's, and SGD at the monograph's learning rate would still be
-# at its start after ten epochs where a seed begins with a small conv3.
-FEATURE_SCALE = 2.0
 EVALUATION_BATCH = 100
 
 
@@ -97,59 +92,9 @@ class Pretraining:
         return hashlib.sha256(json.dumps(decisive, sort_keys=True).encode()).hexdigest()[:16]
 
 
-@dataclasses.dataclass(frozen=True)
-class Zoo:
-    """Drawn creatures in the order of their numbers.
-
-    Attributes:
-        pixels: uint8 of shape (n, size, size, 3), memory-mapped.
-        labels: int64 of shape (n, 5), in the order of `ZooLabels`.
-        sha256: Of the pixels.
-    """
-
-    pixels: npt.NDArray[np.uint8]
-    labels: Tensor
-    sha256: str
-
-    def __len__(self) -> int:
-        return len(self.labels)
-
-
-@dataclasses.dataclass(frozen=True)
-class Pretrained:
-    """What a pretraining ended with.
-
-    Attributes:
-        state: torchvision's names to tensors, without `fc`.
-        facts: What is recorded of how the state came about; plain values only.
-    """
-
-    state: dict[str, Tensor]
-    facts: dict[str, Any]
-
-
 def progressive_resolutions(epochs: int, further: int = 0) -> tuple[int, ...]:
     """Return the resolution of each epoch: from 64 to 128 pixels, and in a second round to 160."""
     return _staged(STAGES, epochs) + _staged(FURTHER_STAGES, further)
-
-
-def draw_zoo(folder: Path, count: int, size: int, *, seed: int = 0) -> Zoo:
-    """Return the first `count` creatures of a seed's zoo, drawn unless found.
-
-    Args:
-        folder: Where zoos of all kinds are kept.
-        count: Creatures; number N is the same in a zoo of any count.
-        size: Side in pixels.
-        seed: Of the zoo.
-    """
-    path = folder / f"zoo-edition{EDITION}-seed{seed}-{count}x{size}px-pillow{PIL.__version__}"
-    with FileLock(folder / f"{path.name}.lock"):
-        if not path.exists():
-            with whole_directory(path) as partial_folder:
-                _draw_all(partial_folder, count, size, seed)
-    drawn = json.loads((path / "zoo.json").read_text(encoding="utf-8"))
-    pixels = np.load(path / "pixels.npy", mmap_mode="r")
-    return Zoo(pixels, torch.tensor(drawn["labels"]), drawn["sha256"])
 
 
 def pretrain(plan: Pretraining, folder: Path, device: torch.device) -> Pretrained:
@@ -190,67 +135,11 @@ def pretrain(plan: Pretraining, folder: Path, device: torch.device) -> Pretraine
     return Pretrained(enlarge_features(state, FEATURE_SCALE), _facts(plan, zoo, device, epochs))
 
 
-def enlarge_features(state: dict[str, Tensor], factor: float) -> dict[str, Tensor]:
-    """Return weights whose features are those of `state` times `factor`, and the same otherwise.
-
-    Both blocks of the last layer add to one sum, so each addend is scaled, and the convolution in
-    between, which would see the larger sum, is scaled back. Exact for a power of two.
-    """
-    last = "layer4.0.bn2", "layer4.0.downsample.1", "layer4.1.bn2"
-    scaled = {f"{layer}.{name}": factor for layer in last for name in ("weight", "bias")}
-    scaled["layer4.1.conv1.weight"] = 1 / factor
-    return {
-        name: value * scaled[name] if name in scaled else value for name, value in state.items()
-    }
-
-
-def write_weights(pretrained: Pretrained, path: Path) -> None:
-    """Write the weights as float16 safetensors, and beside them their facts as .json.
-
-    The file's header holds the same facts, but for its own sha256, each as a JSON text.
-
-    Args:
-        pretrained: What to write; counts of batches keep their int64.
-        path: Ends in .safetensors.
-    """
-    tensors = {
-        name: (value.half() if value.is_floating_point() else value).cpu().contiguous()
-        for name, value in pretrained.state.items()
-    }
-    header = {name: json.dumps(value) for name, value in pretrained.facts.items()}
-    make_directory(path.parent, "--out")
-    with whole_file(path) as partial_file:
-        # Not by save_file, whose files none but their owner may read.
-        partial_file.write_bytes(safetensors.torch.save(tensors, metadata=header))
-    facts = {"sha256": hashlib.sha256(path.read_bytes()).hexdigest(), **pretrained.facts}
-    write_whole(path.with_suffix(".json"), json.dumps(facts, indent=2) + "\n")
-
-
 def _staged(stages: tuple[tuple[int, float], ...], epochs: int) -> tuple[int, ...]:
     return tuple(
         max(resolution for resolution, start in stages if epoch >= round(start * epochs))
         for epoch in range(epochs)
     )
-
-
-def _draw_all(folder: Path, count: int, size: int, seed: int) -> None:
-    header = {"descr": "|u1", "fortran_order": False, "shape": (count, size, size, 3)}
-    digest, labels = hashlib.sha256(), []
-    # Spawned, not forked: a fork of a process in which torch already has threads may hang.
-    with (
-        ProcessPoolExecutor(os.cpu_count(), multiprocessing.get_context("spawn")) as pool,
-        (folder / "pixels.npy").open("wb") as file,
-    ):
-        np.lib.format.write_array_header_1_0(file, header)
-        draw = partial(draw_creature, seed=seed, size=size)
-        done = pool.map(draw, range(count), chunksize=16)
-        for image, label in progress(done, total=count, description="drawing", unit="picture"):
-            drawn = image.tobytes()
-            file.write(drawn)
-            digest.update(drawn)
-            labels.append(label)
-    zoo = {"sha256": digest.hexdigest(), "labels": labels}
-    (folder / "zoo.json").write_text(json.dumps(zoo), encoding="utf-8")
 
 
 def _new_network(seed: int) -> nn.Module:

@@ -15,17 +15,15 @@ from torch import Tensor
 from torchvision.models import resnet18
 
 from catsdogs.data.zoo import draw_creature
+from catsdogs.data.zoo_set import draw_zoo
 from catsdogs.training import pretrain as module
 from catsdogs.training.backbone import Backbone, find_weights
 from catsdogs.training.pretrain import (
-    Pretrained,
     Pretraining,
-    draw_zoo,
-    enlarge_features,
     pretrain,
     progressive_resolutions,
-    write_weights,
 )
+from catsdogs.training.pretrained import Pretrained, enlarge_features, write_weights
 
 CPU = torch.device("cpu")
 PLAN = Pretraining(
