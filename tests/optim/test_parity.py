@@ -86,12 +86,18 @@ class Twins:
         self.theirs = [weight.clone().requires_grad_() for weight in start]
         self.custom = custom(self.ours, **setting)
         self.native = native(self.theirs, **setting, foreach=False)
+        # Seven gradients in turn: drawing new ones takes longer than the steps.
+        self.gradients = itertools.cycle(
+            [
+                [torch.randn(s, generator=self.generator, dtype=dtype) for s in shapes]
+                for _ in range(7)
+            ]
+        )
 
     def step(self, steps: int = 1) -> None:
-        for _ in range(steps):
-            for mine, its in zip(self.ours, self.theirs, strict=True):
-                mine.grad = torch.randn(mine.shape, generator=self.generator, dtype=mine.dtype)
-                its.grad = mine.grad.clone()
+        for gradients in itertools.islice(self.gradients, steps):
+            for mine, its, gradient in zip(self.ours, self.theirs, gradients, strict=True):
+                mine.grad, its.grad = gradient.clone(), gradient.clone()
             self.custom.step()
             self.native.step()
 

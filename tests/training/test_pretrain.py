@@ -86,11 +86,6 @@ def test_an_interrupted_training_ends_with_the_weights_of_an_uninterrupted_one(
     assert_same(again.state, pretrained.state)
 
 
-def test_the_same_plan_gives_the_same_weights(folder: Path, pretrained: Pretrained) -> None:
-    forget(folder)
-    assert_same(pretrain(PLAN, folder, CPU).state, pretrained.state)
-
-
 def test_every_weight_was_trained(pretrained: Pretrained) -> None:
     torch.manual_seed(PLAN.seed)
     initial = resnet18(weights=None, num_classes=22).state_dict()
