@@ -14,6 +14,7 @@ from torch.nn.utils import clip_grad_norm_, clip_grad_value_
 from torch.optim import Optimizer
 from torch.optim.lr_scheduler import LRScheduler
 
+from catsdogs.optim.saga import block_sizes
 from catsdogs.training.feature_store import Features
 
 
@@ -189,10 +190,9 @@ def what_it_must_know(optimizer: type[Optimizer], count: int, batch_size: int) -
         count: The number of training pictures.
         batch_size: Of the training steps.
     """
-    sizes = tuple(len(rows) for rows in torch.arange(count).split(batch_size))
     known: dict[str | None, dict[str, Any]] = {
         None: {},
-        "block": {"block_sizes": sizes},
+        "block": {"block_sizes": block_sizes(count, batch_size)},
         "samples": {"num_samples": count},
     }
     return known[wants(optimizer)]

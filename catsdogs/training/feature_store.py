@@ -5,6 +5,7 @@ the same store. A store is a folder of three files, `features.npy` (memory-mappe
 and `store.json`, under a name that is the hash of all that decided its numbers.
 """
 
+import contextlib
 import dataclasses
 import hashlib
 import json
@@ -104,7 +105,7 @@ def open_store(
     key = store_key(manifest, weights, dtype, device)
     path = store_path(key)
     make_directory(path.parent, "CATSDOGS_CACHE")
-    with _lock(path.with_suffix(".lock")):
+    with _alone(path.with_suffix(".lock")):
         built = not _is_whole(path, len(manifest.used), dtype)
         if built:
             with whole_directory(path) as folder:
@@ -137,14 +138,19 @@ def store_path(key: dict[str, str]) -> Path:
     return cache_directory() / "features" / name
 
 
-def _lock(path: Path) -> FileLock:
+@contextlib.contextmanager
+def _alone(path: Path) -> Iterator[None]:
+    """Hold the lock at `path`; say so if another process has it and must be waited for."""
     lock = FileLock(path)
     try:
         lock.acquire(timeout=0)
     except Timeout:
         log.warning("another process is at the same features; waiting for it (%s)", path)
         lock.acquire()
-    return lock
+    try:
+        yield
+    finally:
+        lock.release()
 
 
 def _is_whole(path: Path, rows: int, dtype: StoreType) -> bool:

@@ -163,14 +163,16 @@ def _plan_memory(
         )
 
     memory = predicted(batch_size, data.store_dtype)
-    alternatives = {"data.store_dtype=float16": predicted(batch_size, "float16")}
-    # Fewer, larger batches have fewer rows in a table of one gradient for each.
-    for larger in (2 * batch_size, 4 * batch_size, 16 * batch_size):
-        alternatives[f"batch_size={larger}"] = predicted(larger, data.store_dtype)
-    try:
-        require_fit(memory, free_memory(device, cache_directory()), alternatives)
-    except DoesNotFit as error:
-        raise UserError(str(error)) from error
+    free = free_memory(device, cache_directory())
+    if memory.shortage(free):
+        alternatives = {"data.store_dtype=float16": predicted(batch_size, "float16")}
+        # Fewer, larger batches have fewer rows in a table of one gradient for each.
+        for larger in (2 * batch_size, 4 * batch_size, 16 * batch_size):
+            alternatives[f"batch_size={larger}"] = predicted(larger, data.store_dtype)
+        try:
+            require_fit(memory, free, alternatives)
+        except DoesNotFit as error:
+            raise UserError(str(error)) from error
     print(f"memory and disk:\n{memory}")
     return memory
 

@@ -12,6 +12,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from filelock import FileLock
 from torch import Tensor
 
 from catsdogs.data.manifest import Manifest, make_manifest
@@ -184,6 +185,20 @@ def test_the_seal_says_what_the_store_was_made_from(
     assert sealed["key"] == store.key
     assert sealed["pictures"] == 18
     assert (store.path / "manifest.csv").read_text() == manifest.to_csv()
+
+
+def test_the_lock_is_free_again_when_the_store_is_open(
+    manifest: Manifest, weights: BackboneWeights, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    made = []
+
+    def keep(path: Path) -> FileLock:
+        made.append(FileLock(path))
+        return made[-1]
+
+    monkeypatch.setattr(feature_store, "FileLock", keep)
+    open_quick(manifest, weights)
+    assert [lock.is_locked for lock in made] == [False]
 
 
 def test_two_processes_that_want_the_same_store_build_it_once(pictures: Path, cache: Path) -> None:
