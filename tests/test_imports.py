@@ -18,6 +18,8 @@ ALLOWED = {
     "progress": set(),
     "files": {"errors"},
     "records": {"files"},
+    "comparison": {"errors", "files"},
+    "reporting": {"comparison", "errors", "files", "progress", "records"},
     "data": {"errors", "files", "progress"},
     "settings": {"data", "errors"},
     "training": {"data", "errors", "files", "optim", "progress", "records", "settings"},
@@ -35,7 +37,7 @@ ALLOWED = {
     },
 }
 COMMANDS = {"command", "check", "train"}  # the only parts that see Hydra
-TORCH_FREE = {"errors", "files", "progress", "records", "command"}
+TORCH_FREE = {"errors", "files", "progress", "records", "command", "comparison", "reporting"}
 
 
 def imports(file: Path) -> set[str]:

@@ -1,0 +1,83 @@
+"""What a report says, before it is decided how it looks: written as a page or as Markdown."""
+
+from dataclasses import dataclass
+from pathlib import Path
+
+from matplotlib.figure import Figure as Drawing
+
+
+@dataclass(frozen=True)
+class Paragraph:
+    """Plain text, no markup."""
+
+    text: str
+
+
+@dataclass(frozen=True)
+class Table:
+    """Cells as text, ready to print; the first column names its row.
+
+    Attributes:
+        caption: What the table shows, one sentence.
+        columns: Their names, as many as each row has cells.
+        rows: From top to bottom.
+        note: What a reader must know to read it; may be empty.
+    """
+
+    caption: str
+    columns: tuple[str, ...]
+    rows: tuple[tuple[str, ...], ...]
+    note: str = ""
+
+
+@dataclass(frozen=True)
+class Figure:
+    """A drawing.
+
+    Attributes:
+        name: Stem of its files.
+        caption: What it shows, one sentence.
+        alt: What a reader who cannot see it must be told.
+        drawing: The same for the same records, to the byte.
+    """
+
+    name: str
+    caption: str
+    alt: str
+    drawing: Drawing
+
+
+@dataclass(frozen=True)
+class Picture:
+    """A small photograph or drawing with what is to be said of it."""
+
+    path: Path
+    caption: str
+    alt: str
+
+
+@dataclass(frozen=True)
+class Gallery:
+    """Pictures side by side."""
+
+    caption: str
+    pictures: tuple[Picture, ...]
+
+
+Block = Paragraph | Table | Figure | Gallery
+
+
+@dataclass(frozen=True)
+class Section:
+    """A heading and what stands under it."""
+
+    title: str
+    blocks: tuple[Block, ...]
+
+
+@dataclass(frozen=True)
+class Document:
+    """The report."""
+
+    title: str
+    sections: tuple[Section, ...]
