@@ -36,7 +36,8 @@ class Predictions:
 
     def right(self) -> NDArray[np.bool_]:
         """Return for each picture whether the answer is right."""
-        return np.equal(self.logits > 0, self.labels == 1)
+        right: NDArray[np.bool_] = (self.logits > 0) == (self.labels == 1)
+        return right
 
     def accuracy(self) -> float:
         """Return the share of right answers, 0 to 1."""
