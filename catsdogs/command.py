@@ -132,7 +132,7 @@ def _composition_message(error: Exception) -> str:
         return f"{group}={name}: there is no such choice; choose one of {choices}"
     unknown = re.match(r"Could not override '(?P<key>[^']+)'", str(error))
     if unknown:
-        known = OmegaConf.load(conf_directory() / "config.yaml")
+        known = OmegaConf.load(conf_directory() / "run.yaml")
         near = difflib.get_close_matches(unknown["key"], map(str, known), n=1)
         way_out = f"did you mean {near[0]}?" if near else "--cfg job lists those there are"
         return f"{unknown['key']}: there is no such setting here; {way_out}"

@@ -74,8 +74,22 @@ class RunRecord:
         write_whole(self.directory / "predictions.csv", text.getvalue())
 
     def _write_facts(self) -> None:
-        text = json.dumps(_json_ready(self.facts), indent=2, allow_nan=False, ensure_ascii=False)
-        write_whole(self.directory / "record.json", text + "\n")
+        write_facts(self.directory, self.facts)
+
+
+def write_facts(directory: Path, facts: dict[str, Any]) -> None:
+    """Write `record.json` whole."""
+    text = json.dumps(_json_ready(facts), indent=2, allow_nan=False, ensure_ascii=False)
+    write_whole(directory / "record.json", text + "\n")
+
+
+def recorded_facts(directory: Path) -> dict[str, Any]:
+    """Return what `record.json` says; nothing where there is none or it cannot be read."""
+    try:
+        facts = json.loads((directory / "record.json").read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        return {}
+    return facts if isinstance(facts, dict) else {}
 
 
 class _Series:

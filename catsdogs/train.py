@@ -25,17 +25,27 @@ DIVERGED = 3
 @command("config")
 def main(config: DictConfig) -> int:
     """Check every setting, train, and return the exit status."""
+    command_line = shlex.join(["python", "-m", "catsdogs.train", *sys.argv[1:]])
+    plan = plan_run(config, _label(config), command_line)
+    return 0 if train(plan).status == "finished" else DIVERGED
+
+
+def plan_run(config: DictConfig, label: str, command_line: str) -> Plan:
+    """Check the configuration of one run.
+
+    Raises:
+        UserError: For a setting that cannot work.
+    """
     values = plain(config)
-    plan = Plan(
+    return Plan(
         settings=Settings.from_config(values),
-        label=_label(config),
+        label=label,
         make_optimizer=_optimizer_factory(config),
         make_scheduler=_scheduler_factory(config),
         config=values,
         config_yaml=OmegaConf.to_yaml(config, resolve=True),
-        command=shlex.join(["python", "-m", "catsdogs.train", *sys.argv[1:]]),
+        command=command_line,
     )
-    return 0 if train(plan).status == "finished" else DIVERGED
 
 
 def _label(config: DictConfig) -> str:

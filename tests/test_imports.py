@@ -22,9 +22,20 @@ ALLOWED = {
     "reporting": {"comparison", "errors", "files", "progress", "records"},
     "data": {"errors", "files", "progress"},
     "settings": {"data", "errors"},
-    "training": {"data", "errors", "files", "optim", "progress", "records", "settings"},
+    "training": {
+        "comparison",
+        "contract",
+        "data",
+        "errors",
+        "files",
+        "optim",
+        "progress",
+        "records",
+        "settings",
+    },
     "command": {"errors"},
     "train": {"command", "errors", "settings", "training"},
+    "compare": {"command", "errors", "train", "training"},
     "check": {
         "command",
         "contract",
@@ -36,7 +47,7 @@ ALLOWED = {
         "training",
     },
 }
-COMMANDS = {"command", "check", "train"}  # the only parts that see Hydra
+COMMANDS = {"command", "check", "compare", "train"}  # the only parts that see Hydra
 TORCH_FREE = {"errors", "files", "progress", "records", "command", "comparison", "reporting"}
 
 

@@ -2,7 +2,7 @@
 
 import statistics
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
 import torch
@@ -40,6 +40,7 @@ def time_steps(
     builds: int = 5,
     repeats: int = 10,
     steps: int = 3,
+    progress: Callable[[int, int], None] = lambda done, total: None,
 ) -> dict[str, Timing]:
     """Time the steps of several optimizers in turn, repeat by repeat, after two warm-up steps.
 
@@ -53,13 +54,15 @@ def time_steps(
         builds: How often parameters and optimizers are built.
         repeats: Measurements of each optimizer in each build.
         steps: Steps in one measurement.
+        progress: Called after each repeat with the number done and the number of all.
     """
     seconds: dict[str, list[float]] = {name: [] for name in factories}
-    for _ in range(builds):
+    for build in range(builds):
         built = {name: _build(factory, shapes, device) for name, factory in factories.items()}
-        for _ in range(repeats):
+        for repeat in range(repeats):
             for name, optimizer in built.items():
                 seconds[name].append(_time(optimizer, steps, device))
+            progress(build * repeats + repeat + 1, builds * repeats)
     return {name: Timing(tuple(values)) for name, values in seconds.items()}
 
 

@@ -4,6 +4,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from safetensors.torch import save_file
 from torch import nn
 from torch.optim import Optimizer
 
@@ -38,3 +39,9 @@ def load_checkpoint(path: Path) -> dict[str, Any]:
     if not isinstance(content, dict) or content.get("format") != FORMAT:
         raise UserError(f"{path}: not a checkpoint of catsdogs, format {FORMAT}")
     return content
+
+
+def save_tensors(path: Path, head: nn.Module) -> None:
+    """Write the head's tensors as one whole file that is read without torch."""
+    with whole_file(path) as partial:
+        save_file(head.state_dict(), partial)

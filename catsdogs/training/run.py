@@ -25,7 +25,7 @@ from catsdogs.optim.rule import RuleOptimizer
 from catsdogs.records import RunRecord, git_state, hardware, versions
 from catsdogs.settings import DataSettings, Settings
 from catsdogs.training.backbone import BackboneWeights, find_weights
-from catsdogs.training.checkpoint import load_checkpoint
+from catsdogs.training.checkpoint import load_checkpoint, save_tensors
 from catsdogs.training.device import choose_device, describe_device, set_determinism
 from catsdogs.training.engine import Course, Evaluation, evaluate, fit, wants
 from catsdogs.training.feature_store import FeatureStore, open_store, store_key, store_path
@@ -68,8 +68,12 @@ class Outcome:
     status: Status
 
 
-def train(plan: Plan) -> Outcome:
+def train(plan: Plan, directory: Path | None = None) -> Outcome:
     """Carry out a plan; nothing is written before every setting has been tried.
+
+    Args:
+        plan: What to train.
+        directory: An empty folder for the records; without one the run makes its own.
 
     Raises:
         UserError: For settings, pictures or weights that cannot work.
@@ -79,16 +83,15 @@ def train(plan: Plan) -> Outcome:
     device = choose_device(settings.device)
     set_determinism(settings.deterministic)
     probe_directory(settings.output_dir, "output_dir")
-    head = seeded_head(settings.head, settings.seed).to(device)
-    optimizer = _make_optimizer(plan, head)
-    scheduler = plan.make_scheduler(optimizer)
+    head, optimizer, scheduler = build(plan, device)
     weights = find_weights(settings.weights, seed=settings.weights_seed)
     manifest = _find_pictures(settings.data)
     _announce(plan, manifest, weights, device)
     memory = _plan_memory(plan, head, manifest, weights, device)
     store = _open_store(manifest, weights, settings.data, device)
 
-    directory = _make_run_directory(settings.output_dir, plan.label, settings.seed)
+    if directory is None:
+        directory = _make_run_directory(settings.output_dir, plan.label, settings.seed)
     write_whole(directory / "config.yaml", plan.config_yaml)
     data, model = store.splits, {"weights": weights.facts, "pixels": PIPELINE}
     with RunRecord(directory, _facts(plan, manifest, store, device, memory) | model) as record:
@@ -104,6 +107,7 @@ def train(plan: Plan) -> Outcome:
         )
         steps_per_epoch = -(-len(data["train"]) // settings.batch_size)
         status = journal.follow(events, iterations=settings.epochs * steps_per_epoch)
+        save_tensors(directory / "last.safetensors", head)
         test = _judge_best(directory, store, settings, record, device)
         record.update(
             status=status,
@@ -113,6 +117,31 @@ def train(plan: Plan) -> Outcome:
         )
     _conclude(journal, test, settings.output_dir)
     return Outcome(directory, status)
+
+
+def build(plan: Plan, device: torch.device) -> tuple[nn.Module, Optimizer, LRScheduler | None]:
+    """Build the seeded head and what trains it.
+
+    Raises:
+        UserError: For settings that they refuse.
+    """
+    head = seeded_head(plan.settings.head, plan.settings.seed).to(device)
+    optimizer = _make_optimizer(plan, head)
+    return head, optimizer, plan.make_scheduler(optimizer)
+
+
+def features_key(settings: Settings) -> dict[str, str]:
+    """Return what decides the features that a run with these settings trains on.
+
+    Raises:
+        UserError: For pictures or weights that cannot work.
+    """
+    return store_key(
+        _find_pictures(settings.data),
+        find_weights(settings.weights, seed=settings.weights_seed),
+        settings.data.store_dtype,
+        choose_device(settings.device),
+    )
 
 
 def _make_optimizer(plan: Plan, head: nn.Module) -> Optimizer:

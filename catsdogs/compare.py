@@ -1,0 +1,90 @@
+"""Compare optimizers: same features, same initial heads, same order of pictures, seed by seed.
+
+python -m catsdogs.compare contenders=[native_adam,custom_adam] seeds=[0,1,2]
+"""
+
+import shlex
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from hydra import compose
+from hydra.core.hydra_config import HydraConfig
+from hydra.errors import ConfigCompositionException
+from omegaconf import DictConfig, open_dict
+
+from catsdogs.command import command, plain
+from catsdogs.errors import UserError
+from catsdogs.train import plan_run
+from catsdogs.training.comparison import compare
+from catsdogs.training.run import Plan
+
+FAILED = 1
+OWN = ("contenders", "seeds", "learning_rates", "output_dir")  # the rest belongs to every run
+
+
+@command("compare")
+def main(config: DictConfig) -> int:
+    """Do all runs that are not there yet; return 1 if one failed."""
+    values = plain(config)
+    labels = _distinct(values, "contenders", str)
+    seeds = _distinct(values, "seeds", int)
+    grid = _distinct(values, "learning_rates", float) if values["learning_rates"] else []
+    output_dir = Path(str(values["output_dir"])).expanduser()
+    command_line = shlex.join(["python", "-m", "catsdogs.compare", *sys.argv[1:]])
+    plans = [
+        _plan(label, seed, rate, output_dir, command_line)
+        for label in labels
+        for rate in grid or [None]
+        for seed in seeds
+    ]
+    failed = compare(plans, output_dir, command_line, tuple(grid))
+    print(f"\nrecords, checkpoints and curves: {output_dir}")
+    print(f"to make the report: python -m catsdogs.report runs={shlex.quote(str(output_dir))}")
+    if failed:
+        print(f"error: {failed} of {len(plans)} runs failed, see above", file=sys.stderr)
+    return FAILED if failed else 0
+
+
+def _distinct(values: dict[str, Any], key: str, kind: type) -> list[Any]:
+    """Read a list of one kind without repetitions, in its order."""
+    given = values[key]
+    if not isinstance(given, list) or not given:
+        raise UserError(f"{key}={given}: must be a list such as {key}=[a,b]")
+    try:
+        items = [kind(item) for item in given]
+    except (TypeError, ValueError) as error:
+        raise UserError(f"{key}={given}: every entry must be a {kind.__name__}") from error
+    if len(set(items)) < len(items):
+        raise UserError(f"{key}={given}: names one of them twice")
+    return items
+
+
+def _plan(label: str, seed: int, rate: float | None, output_dir: Path, command_line: str) -> Plan:
+    config = _compose(label, seed, rate)
+    with open_dict(config):
+        for key in OWN:
+            del config[key]
+        config.output_dir = str(output_dir)
+    return plan_run(config, label, command_line)
+
+
+def _compose(label: str, seed: int, rate: float | None) -> DictConfig:
+    """Compose what was typed once more, with one contender in the optimizer's place."""
+    typed = HydraConfig.get().overrides.task
+    for override in typed:
+        key = override.lstrip("+~").partition("=")[0]
+        if key in ("optimizer", "seed"):
+            raise UserError(f"{override}: a comparison takes contenders=[...] and seeds=[...]")
+    chosen: Sequence[str] = [f"optimizer={label}", f"seed={seed}"]
+    if rate is not None:
+        chosen = [*chosen, f"optimizer.lr={rate!r}"]
+    try:
+        return compose("compare", [*typed, *chosen])
+    except ConfigCompositionException as error:
+        raise UserError(f"contenders: {label} cannot be configured ({error})") from error
+
+
+if __name__ == "__main__":
+    main()

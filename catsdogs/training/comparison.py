@@ -1,0 +1,194 @@
+"""All runs of a comparison in one process, each done once, whatever became of the others."""
+
+import contextlib
+import dataclasses
+import hashlib
+import json
+import shutil
+import traceback
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+from typing import Any
+
+import torch
+from filelock import FileLock, Timeout
+from torch import Tensor
+from torch.optim import Optimizer
+from tqdm import tqdm
+
+from catsdogs.comparison import FILE, Comparison, PlannedRun, read_comparison
+from catsdogs.contract.speed import time_steps
+from catsdogs.contract.subject import Factory
+from catsdogs.errors import UserError
+from catsdogs.files import make_directory
+from catsdogs.progress import progress
+from catsdogs.records import RunRecord, recorded_facts, versions, write_facts
+from catsdogs.training.device import choose_device
+from catsdogs.training.engine import wants
+from catsdogs.training.head import HEADS
+from catsdogs.training.run import Plan, build, features_key, train
+
+DONE = ("finished", "diverged")
+# What does not change a run's numbers is not part of its name.
+PLACES = ("output_dir", "debug")
+
+
+def compare(
+    plans: Sequence[Plan],
+    output_dir: Path,
+    command: str,
+    learning_rates: tuple[float, ...],
+) -> int:
+    """Do the runs that are not there yet, time the optimizers' steps, and write down all of it.
+
+    Args:
+        plans: The runs, contender by contender; they share pictures and weights.
+        output_dir: Where `comparison.json` and the run directories go.
+        command: What was typed.
+        learning_rates: The grid that the plans were made from; empty without one.
+
+    Returns:
+        The number of runs that failed.
+
+    Raises:
+        UserError: For settings that cannot work, before the first run.
+    """
+    for plan in plans:
+        build(plan, choose_device(plan.settings.device))
+    features = features_key(plans[0].settings)
+    make_directory(output_dir, "output_dir")
+    try:
+        with FileLock(output_dir / ".compare.lock", timeout=0):
+            runs = [_planned(plan, features) for plan in plans]
+            comparison = _open(output_dir, runs, command, learning_rates)
+            failed = _do_runs(plans, runs, output_dir)
+            if not comparison.step_seconds:
+                steps = _time_steps(plans)
+                dataclasses.replace(comparison, step_seconds=steps).write(output_dir)
+    except Timeout as error:
+        raise UserError(
+            f"output_dir={output_dir}: another compare is at work in this folder; wait for it or "
+            "choose another"
+        ) from error
+    return failed
+
+
+def _planned(plan: Plan, features: dict[str, str]) -> PlannedRun:
+    """Name a run after everything that decides its numbers."""
+    config = {key: value for key, value in plan.config.items() if key not in PLACES}
+    facts: dict[str, Any] = {"config": config, "features": features, "versions": versions()}
+    key = hashlib.sha256(json.dumps(facts, sort_keys=True).encode()).hexdigest()[:8]
+    seed, learning_rate = plan.settings.seed, plan.config["optimizer"].get("lr")
+    return PlannedRun(plan.label, seed, learning_rate, f"{plan.label}-seed{seed}-{key}")
+
+
+def _open(
+    output_dir: Path, runs: list[PlannedRun], command: str, learning_rates: tuple[float, ...]
+) -> Comparison:
+    """Write the plan before the first run; what the same plan has measured already is kept."""
+    comparison = Comparison(
+        command=command,
+        contenders=tuple(dict.fromkeys(run.label for run in runs)),
+        seeds=tuple(dict.fromkeys(run.seed for run in runs)),
+        learning_rates=learning_rates,
+        runs=tuple(runs),
+    )
+    if (output_dir / FILE).exists():
+        with contextlib.suppress(UserError):  # a damaged plan is written anew
+            before = read_comparison(output_dir)
+            if before.runs == comparison.runs:
+                comparison = dataclasses.replace(comparison, step_seconds=before.step_seconds)
+    comparison.write(output_dir)
+    return comparison
+
+
+def _do_runs(plans: Sequence[Plan], runs: list[PlannedRun], output_dir: Path) -> int:
+    failed = 0
+    with progress(total=len(runs), description="runs", unit="run") as bar:
+        for plan, run in zip(plans, runs, strict=True):
+            directory = output_dir / run.directory
+            facts = recorded_facts(directory)
+            found = facts.get("status") in DONE
+            if not found:
+                facts = _do_run(plan, directory)
+            failed += facts["status"] not in DONE
+            tqdm.write(_line(run, facts, found))
+            bar.update()
+    return failed
+
+
+def _do_run(plan: Plan, directory: Path) -> dict[str, Any]:
+    """Train in an empty directory, with what a run prints in its `log.txt`, and return the facts.
+
+    What stops a run is written down, and does not stop the others.
+    """
+    shutil.rmtree(directory, ignore_errors=True)  # a run that was cut off or failed
+    directory.mkdir(parents=True)
+    with (directory / "log.txt").open("w", encoding="utf-8") as log:
+        try:
+            with contextlib.redirect_stdout(log):
+                train(plan, directory)
+        except Exception as error:  # noqa: BLE001 - any error is this run's own
+            traceback.print_exc(file=log)
+            _record_failure(plan, directory, error)
+    return recorded_facts(directory)
+
+
+def _record_failure(plan: Plan, directory: Path, error: Exception) -> None:
+    reason = str(error) if isinstance(error, UserError) else f"{type(error).__name__}: {error}"
+    failure = {"status": "failed", "error": reason}
+    begun = recorded_facts(directory)
+    if begun:
+        write_facts(directory, begun | failure)
+        return
+    facts = {
+        "format": 1,
+        "label": plan.label,
+        "seed": plan.settings.seed,
+        "command": plan.command,
+        "config": plan.config,
+        "versions": versions(),
+    }
+    with RunRecord(directory, facts | failure):
+        pass
+
+
+def _line(run: PlannedRun, facts: dict[str, Any], found: bool) -> str:
+    rate = "" if run.learning_rate is None else f"{run.learning_rate:g}"
+    line = f"{run.label:<20}  seed {run.seed:<3}  lr {rate:<8}  {facts['status']:<9}"
+    if "test_accuracy" in facts:
+        line += f"  test accuracy {facts['test_accuracy']:.1%}"
+    if facts["status"] == "failed":
+        line += f"  {' '.join(facts['error'].split())}"
+    elif found:
+        line += "  (was there)"
+    else:
+        line += f"  {facts['total_seconds']:.1f} s"
+    return line
+
+
+def _time_steps(plans: Sequence[Plan]) -> dict[str, tuple[float, ...]]:
+    """Time a step of every contender on the head, in turns.
+
+    An optimizer that wants each sample's features is left out: its step is not its own alone.
+    """
+    settings = plans[0].settings
+    train_pictures = 2 * settings.data.per_class["train"]
+    shapes = [tuple(parameter.shape) for parameter in HEADS[settings.head]().parameters()]
+    factories: dict[str, Factory] = {}
+    for plan in plans:
+
+        def factory(parameters: Iterable[Tensor], plan: Plan = plan) -> Optimizer:
+            return plan.make_optimizer(parameters, train_pictures, settings.batch_size)
+
+        if wants(factory([torch.zeros(1, requires_grad=True)])) != "samples":
+            factories.setdefault(plan.label, factory)
+    with progress(total=1, description="timing the steps", unit="repeat") as bar:
+
+        def show(done: int, total: int) -> None:
+            bar.total = total
+            bar.update(done - bar.n)
+
+        device = choose_device(settings.device)
+        timings = time_steps(factories, shapes, device=device, builds=3, progress=show)
+    return {label: timing.seconds for label, timing in timings.items()}
