@@ -11,7 +11,7 @@ from typing import Any
 
 from hydra import compose
 from hydra.core.hydra_config import HydraConfig
-from hydra.errors import ConfigCompositionException
+from hydra.errors import ConfigCompositionException, MissingConfigException
 from omegaconf import DictConfig, open_dict
 
 from catsdogs.command import command, plain
@@ -21,6 +21,7 @@ from catsdogs.training.comparison import compare
 from catsdogs.training.run import Plan
 
 FAILED = 1
+KINDS: dict[type, str] = {str: "name", int: "whole number", float: "number"}
 OWN = ("contenders", "seeds", "learning_rates", "output_dir")  # the rest belongs to every run
 
 
@@ -54,8 +55,10 @@ def _distinct(values: dict[str, Any], key: str, kind: type) -> list[Any]:
         raise UserError(f"{key}={given}: must be a list such as {key}=[a,b]")
     try:
         items = [kind(item) for item in given]
-    except (TypeError, ValueError) as error:
-        raise UserError(f"{key}={given}: every entry must be a {kind.__name__}") from error
+    except (TypeError, ValueError):
+        items = []
+    if items != given:  # int(0.5) is 0, and no error
+        raise UserError(f"{key}={given}: every entry must be a {KINDS[kind]}")
     if len(set(items)) < len(items):
         raise UserError(f"{key}={given}: names one of them twice")
     return items
@@ -82,8 +85,12 @@ def _compose(label: str, seed: int, rate: float | None) -> DictConfig:
         chosen = [*chosen, f"optimizer.lr={rate!r}"]
     try:
         return compose("compare", [*typed, *chosen])
+    except MissingConfigException as error:
+        choices = ", ".join(sorted(error.options or ()))
+        raise UserError(f"contenders: {label} is no file of conf/optimizer: {choices}") from error
     except ConfigCompositionException as error:
-        raise UserError(f"contenders: {label} cannot be configured ({error})") from error
+        reason = " ".join(str(error).split())
+        raise UserError(f"contenders: {label} cannot be configured ({reason})") from error
 
 
 if __name__ == "__main__":

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from catsdogs import check, train
+from catsdogs import check, compare, train
 from catsdogs.data.manifest import Split
 
 PER_CLASS: dict[Split, int] = {"train": 5, "val": 2, "test": 2}
@@ -40,6 +40,12 @@ def pictures(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture
+def small(pictures: Path) -> list[str]:
+    """Return the arguments of a run of seconds on the small folder of pictures."""
+    return ["data=folder", f"data.root={pictures}", "data.workers=0", "batch_size=4", *SIZES]
+
+
+@pytest.fixture
 def run(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Callable[..., int]:
     """Return a function that runs a command's `main` here with arguments, for its exit status."""
     monkeypatch.chdir(tmp_path)
@@ -65,3 +71,9 @@ def run_train(run: Callable[..., int]) -> Callable[..., int]:
 def run_check(run: Callable[..., int]) -> Callable[..., int]:
     """Return a function that runs `python -m catsdogs.check ARGUMENTS` here."""
     return lambda *arguments: run(check.main, *arguments)
+
+
+@pytest.fixture
+def run_compare(run: Callable[..., int]) -> Callable[..., int]:
+    """Return a function that runs `python -m catsdogs.compare ARGUMENTS` here."""
+    return lambda *arguments: run(compare.main, *arguments)

@@ -9,12 +9,13 @@ import sys
 from collections.abc import Callable
 from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
+from safetensors.numpy import load_file
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
 from catsdogs.training.checkpoint import load_checkpoint
-from conftest import SIZES
 
 Run = Callable[..., int]
 
@@ -33,12 +34,6 @@ def only_run(output_dir: Path = Path("outputs")) -> Path:
     return directory
 
 
-@pytest.fixture
-def small(pictures: Path) -> list[str]:
-    """Return the arguments of a run of seconds on the small folder of pictures."""
-    return ["data=folder", f"data.root={pictures}", "data.workers=0", "batch_size=4", *SIZES]
-
-
 def test_a_run_leaves_every_file_of_the_contract_and_they_agree(
     run_train: Run, small: list[str]
 ) -> None:
@@ -53,6 +48,7 @@ def test_a_run_leaves_every_file_of_the_contract_and_they_agree(
         "predictions.csv",
         "best.pt",
         "last.pt",
+        "last.safetensors",
         "config.yaml",
     }
     record = json.loads((directory / "record.json").read_text())
@@ -64,7 +60,11 @@ def test_a_run_leaves_every_file_of_the_contract_and_they_agree(
     best = max(epochs, key=lambda row: float(row["val_accuracy"]))  # the first of equals
     assert record["best"]["epoch"] == int(best["epoch"])
     assert load_checkpoint(directory / "best.pt")["epoch"] == int(best["epoch"])
-    assert load_checkpoint(directory / "last.pt")["epoch"] == 2
+    last = load_checkpoint(directory / "last.pt")
+    assert last["epoch"] == 2
+    tensors = load_file(directory / "last.safetensors")
+    assert tensors.keys() == last["head"].keys()
+    assert all(np.array_equal(tensors[name], last["head"][name].numpy()) for name in tensors)
     predictions = rows(directory / "predictions.csv")
     assert [row["split"] for row in predictions] == ["val"] * 4 + ["test"] * 4
     test = [row for row in predictions if row["split"] == "test"]

@@ -6,14 +6,12 @@ import hashlib
 import json
 import shutil
 import traceback
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 import torch
 from filelock import FileLock, Timeout
-from torch import Tensor
-from torch.optim import Optimizer
 from tqdm import tqdm
 
 from catsdogs.comparison import FILE, Comparison, PlannedRun, read_comparison
@@ -23,6 +21,7 @@ from catsdogs.errors import UserError
 from catsdogs.files import make_directory
 from catsdogs.progress import progress
 from catsdogs.records import RunRecord, recorded_facts, versions, write_facts
+from catsdogs.settings import Settings
 from catsdogs.training.device import choose_device
 from catsdogs.training.engine import wants
 from catsdogs.training.head import HEADS
@@ -61,16 +60,17 @@ def compare(
         with FileLock(output_dir / ".compare.lock", timeout=0):
             runs = [_planned(plan, features) for plan in plans]
             comparison = _open(output_dir, runs, command, learning_rates)
-            failed = _do_runs(plans, runs, output_dir)
-            if not comparison.step_seconds:
-                steps = _time_steps(plans)
-                dataclasses.replace(comparison, step_seconds=steps).write(output_dir)
+            done = _do_runs(plans, runs, output_dir)
+            steppers = _steppers(done)
+            if steppers.keys() != comparison.step_seconds.keys():
+                seconds = _time_steps(steppers, plans[0].settings)
+                dataclasses.replace(comparison, step_seconds=seconds).write(output_dir)
     except Timeout as error:
         raise UserError(
             f"output_dir={output_dir}: another compare is at work in this folder; wait for it or "
             "choose another"
         ) from error
-    return failed
+    return len(plans) - len(done)
 
 
 def _planned(plan: Plan, features: dict[str, str]) -> PlannedRun:
@@ -102,8 +102,9 @@ def _open(
     return comparison
 
 
-def _do_runs(plans: Sequence[Plan], runs: list[PlannedRun], output_dir: Path) -> int:
-    failed = 0
+def _do_runs(plans: Sequence[Plan], runs: list[PlannedRun], output_dir: Path) -> list[Plan]:
+    """Do what is missing and return the plans whose runs have come to their end."""
+    done = []
     with progress(total=len(runs), description="runs", unit="run") as bar:
         for plan, run in zip(plans, runs, strict=True):
             directory = output_dir / run.directory
@@ -111,10 +112,11 @@ def _do_runs(plans: Sequence[Plan], runs: list[PlannedRun], output_dir: Path) ->
             found = facts.get("status") in DONE
             if not found:
                 facts = _do_run(plan, directory)
-            failed += facts["status"] not in DONE
+            if facts["status"] in DONE:
+                done.append(plan)
             tqdm.write(_line(run, facts, found))
             bar.update()
-    return failed
+    return done
 
 
 def _do_run(plan: Plan, directory: Path) -> dict[str, Any]:
@@ -167,28 +169,33 @@ def _line(run: PlannedRun, facts: dict[str, Any], found: bool) -> str:
     return line
 
 
-def _time_steps(plans: Sequence[Plan]) -> dict[str, tuple[float, ...]]:
-    """Time a step of every contender on the head, in turns.
+def _steppers(plans: Sequence[Plan]) -> dict[str, Factory]:
+    """Return what builds each contender, to time its step on the head alone.
 
     An optimizer that wants each sample's features is left out: its step is not its own alone.
     """
-    settings = plans[0].settings
-    train_pictures = 2 * settings.data.per_class["train"]
+    factories = {plan.label: _stepper(plan) for plan in plans}
+    probe = torch.zeros(1, requires_grad=True)
+    return {
+        label: factory
+        for label, factory in factories.items()
+        if wants(factory([probe])) != "samples"
+    }
+
+
+def _stepper(plan: Plan) -> Factory:
+    pictures = 2 * plan.settings.data.per_class["train"]
+    return lambda parameters: plan.make_optimizer(parameters, pictures, plan.settings.batch_size)
+
+
+def _time_steps(factories: dict[str, Factory], settings: Settings) -> dict[str, tuple[float, ...]]:
     shapes = [tuple(parameter.shape) for parameter in HEADS[settings.head]().parameters()]
-    factories: dict[str, Factory] = {}
-    for plan in plans:
-
-        def factory(parameters: Iterable[Tensor], plan: Plan = plan) -> Optimizer:
-            return plan.make_optimizer(parameters, train_pictures, settings.batch_size)
-
-        if wants(factory([torch.zeros(1, requires_grad=True)])) != "samples":
-            factories.setdefault(plan.label, factory)
+    device = choose_device(settings.device)
     with progress(total=1, description="timing the steps", unit="repeat") as bar:
 
         def show(done: int, total: int) -> None:
             bar.total = total
             bar.update(done - bar.n)
 
-        device = choose_device(settings.device)
         timings = time_steps(factories, shapes, device=device, builds=3, progress=show)
     return {label: timing.seconds for label, timing in timings.items()}

@@ -1,0 +1,226 @@
+"""A comparison: equal terms, each run once, and nothing that happens to one run hides another."""
+
+import json
+import re
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+from filelock import FileLock
+
+from catsdogs import records
+from catsdogs.comparison import Comparison, read_comparison
+from catsdogs.errors import UserError
+from catsdogs.training import comparison
+
+Run = Callable[..., int]
+HERE = Path("outputs/comparison")
+FRAGILE = """
+import torch
+
+class Fragile(torch.optim.SGD):
+    def step(self, closure=None):
+        raise RuntimeError("broke in\\nits first step")
+"""
+
+
+def runs(label: str = "") -> list[Path]:
+    return sorted(path.parent for path in HERE.glob(f"{label}*/record.json"))
+
+
+def facts(label: str) -> dict[str, str]:
+    (directory,) = runs(label)
+    return records.recorded_facts(directory)
+
+
+def moments() -> dict[str, int]:
+    return {path.name: (path / "steps.csv").stat().st_mtime_ns for path in runs()}
+
+
+@pytest.fixture
+def fragile(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> list[str]:
+    """Return the arguments that know an optimizer whose step fails."""
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.syspath_prepend(tmp_path)
+    Path("fragile.py").write_text(FRAGILE)
+    folder = Path("conf/optimizer")
+    folder.mkdir(parents=True)
+    (folder / "fragile.yaml").write_text("_target_: fragile.Fragile\n_partial_: true\nlr: 0.1\n")
+    return ["--config-dir", "conf"]
+
+
+def test_every_contender_runs_every_seed_and_a_run_equals_the_one_of_train(
+    run_compare: Run, run_train: Run, small: list[str]
+) -> None:
+    contenders = "contenders=[native_adam,custom_adam]"
+    assert run_compare(*small, contenders, "seeds=[0,3]", "epochs=2") == 0
+    found = read_comparison(HERE)
+    assert found.contenders == ("native_adam", "custom_adam")
+    assert [(run.label, run.seed, run.learning_rate) for run in found.runs] == [
+        (label, seed, 1e-3) for label in found.contenders for seed in (0, 3)
+    ]
+    assert {run.directory for run in found.runs} == {path.name for path in runs()}
+    assert run_train(*small, "optimizer=custom_adam", "seed=3", "epochs=2", "output_dir=one") == 0
+    (alone,) = Path("one").iterdir()
+    for label in found.contenders:
+        together = HERE / next(r.directory for r in found.runs if (r.label, r.seed) == (label, 3))
+        for name in ("steps.csv", "predictions.csv", "last.safetensors"):
+            assert (together / name).read_bytes() == (alone / name).read_bytes()
+
+
+def test_each_contenders_step_is_timed_as_often_as_the_others(
+    run_compare: Run, small: list[str]
+) -> None:
+    assert run_compare(*small, "contenders=[native_sgd,custom_sgd]", "seeds=[0]", "epochs=0") == 0
+    seconds = read_comparison(HERE).step_seconds
+    assert set(seconds) == {"native_sgd", "custom_sgd"}
+    assert len(set(map(len, seconds.values()))) == 1
+    assert all(second > 0 for measured in seconds.values() for second in measured)
+
+
+def test_the_same_command_again_does_only_what_is_missing(
+    run_compare: Run, small: list[str], capsys: pytest.CaptureFixture[str]
+) -> None:
+    command = [*small, "contenders=[native_sgd,custom_sgd]", "seeds=[0,1]", "epochs=1"]
+    assert run_compare(*command) == 0
+    before, plan = moments(), (HERE / "comparison.json").read_bytes()
+    shutil.rmtree(runs("custom_sgd-seed1")[0])
+    interrupted = runs("native_sgd-seed0")[0]
+    begun = records.recorded_facts(interrupted) | {"status": "running"}
+    records.write_facts(interrupted, begun)
+    capsys.readouterr()
+    assert run_compare(*command) == 0
+    after = moments()
+    redone = {name.rpartition("-")[0] for name in after if after[name] != before[name]}
+    assert redone == {"custom_sgd-seed1", "native_sgd-seed0"}
+    assert after.keys() == before.keys()
+    assert (HERE / "comparison.json").read_bytes() == plan
+    assert capsys.readouterr().out.count("(was there)") == 2
+
+
+def test_other_settings_are_other_runs_and_places_are_not(
+    run_compare: Run, small: list[str]
+) -> None:
+    command = [*small, "contenders=[native_sgd]", "seeds=[0]"]
+    assert run_compare(*command, "epochs=1") == 0
+    assert run_compare(*command, "epochs=2") == 0
+    assert len(runs()) == 2
+    assert [run.directory for run in read_comparison(HERE).runs] == [
+        path.name for path in runs() if records.recorded_facts(path)["config"]["epochs"] == 2
+    ]
+    names = {path.name for path in runs()}
+    assert run_compare(*command, "epochs=2", "output_dir=elsewhere", "debug=true") == 0
+    assert {path.parent.name for path in Path("elsewhere").glob("*/record.json")} < names
+
+
+def test_a_failing_run_is_written_down_and_does_not_stop_the_others(
+    run_compare: Run, small: list[str], fragile: list[str], capsys: pytest.CaptureFixture[str]
+) -> None:
+    contenders = "contenders=[native_sgd,fragile,custom_sgd]"
+    assert run_compare(*fragile, *small, contenders, "seeds=[0]", "epochs=1") == 1
+    told = capsys.readouterr()
+    assert "error: 1 of 3 runs failed" in told.err
+    assert "RuntimeError: broke in its first step" in told.out
+    assert "Traceback" not in told.out + told.err
+    assert facts("fragile")["status"] == "failed"
+    assert facts("fragile")["error"] == "RuntimeError: broke in\nits first step"
+    assert "Traceback" in (runs("fragile")[0] / "log.txt").read_text()
+    assert facts("native_sgd")["status"] == facts("custom_sgd")["status"] == "finished"
+
+
+def test_a_diverged_run_is_a_result_and_is_not_done_again(
+    run_compare: Run, small: list[str]
+) -> None:
+    command = [*small, "contenders=[native_sgd,custom_adam]", "seeds=[0]", "epochs=3"]
+    assert run_compare(*command, "optimizer.lr=1e30") == 0
+    assert facts("native_sgd")["status"] == "diverged"
+    before = moments()
+    assert run_compare(*command, "optimizer.lr=1e30") == 0
+    assert moments() == before
+
+
+def test_every_contender_gets_the_whole_grid_of_learning_rates(
+    run_compare: Run, small: list[str]
+) -> None:
+    arguments = ["contenders=[custom_sgd,custom_adam]", "seeds=[0]", "epochs=0"]
+    assert run_compare(*small, *arguments, "learning_rates=[1e-4,1e-2]") == 0
+    found = read_comparison(HERE)
+    assert found.learning_rates == (1e-4, 1e-2)
+    assert [(run.label, run.learning_rate) for run in found.runs] == [
+        ("custom_sgd", 1e-4),
+        ("custom_sgd", 1e-2),
+        ("custom_adam", 1e-4),
+        ("custom_adam", 1e-2),
+    ]
+    assert all(
+        records.recorded_facts(HERE / run.directory)["config"]["optimizer"]["lr"]
+        == run.learning_rate
+        for run in found.runs
+    )
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["contenders=[]"], "contenders=[]: must be a list"),
+        (["contenders=custom_sgd"], "contenders=custom_sgd: must be a list"),
+        (["contenders=[custom_sgd,custom_sgd]"], "names one of them twice"),
+        (["contenders=[no_such]"], "contenders: no_such is no file of conf/optimizer"),
+        (["optimizer.betas=[0.5,0.9]"], "contenders: native_sgd cannot be configured"),
+        (["seeds=[a]"], "seeds=['a']: every entry must be a whole number"),
+        (["seeds=[-1]"], "seed=-1: must be a whole number"),
+        (["seeds=[0.5]"], "seeds=[0.5]: every entry must be a whole number"),
+        (["learning_rates=[-1]"], "optimizer: "),
+        (["optimizer=custom_adam"], "optimizer=custom_adam: a comparison takes contenders"),
+        (["seed=3"], "seed=3: a comparison takes contenders"),
+        (["experiment=none_such"], "experiment=none_such: there is no such choice"),
+        (["contenders=[custom_linear_saga]"], "LinearSAGA"),
+    ],
+    ids=lambda value: value[0] if isinstance(value, list) else "",
+)
+def test_wrong_input_gets_one_line_and_leaves_nothing(
+    run_compare: Run,
+    small: list[str],
+    arguments: list[str],
+    message: str,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    assert run_compare(*small, *arguments) == 2
+    error = capsys.readouterr().err
+    assert error.startswith("error: ")
+    assert message in error
+    assert error.count("\n") == 1
+    assert not Path("outputs").exists()
+
+
+def test_two_comparisons_do_not_work_in_one_folder(
+    run_compare: Run, small: list[str], capsys: pytest.CaptureFixture[str]
+) -> None:
+    HERE.mkdir(parents=True)
+    with FileLock(HERE / ".compare.lock"):
+        assert run_compare(*small, "contenders=[native_sgd]", "seeds=[0]", "epochs=0") == 2
+    assert "another compare is at work" in capsys.readouterr().err
+
+
+def test_a_damaged_plan_is_named(tmp_path: Path) -> None:
+    whole = Comparison("typed", ("a",), (0,), (), ())
+    whole.write(tmp_path)
+    assert read_comparison(tmp_path) == whole
+    path = tmp_path / "comparison.json"
+    for damage in ("", "[]", "{}", path.read_text()[:-9], path.read_text().replace("1", "2", 1)):
+        path.write_text(damage)
+        with pytest.raises(UserError, match=re.escape(str(path))):
+            read_comparison(tmp_path)
+
+
+def test_an_interruption_stops_the_whole_comparison(
+    run_compare: Run, small: list[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def interrupt(*_: object) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(comparison, "train", interrupt)
+    assert run_compare(*small, "contenders=[native_sgd,custom_sgd]", "seeds=[0]") == 130
+    assert json.loads((HERE / "comparison.json").read_text())["step_seconds"] == {}
+    assert len(list(HERE.glob("*seed*"))) == 1
