@@ -28,10 +28,12 @@ from catsdogs.data.pixels import PIPELINE, PictureFiles, normalise
 from catsdogs.errors import UserError
 from catsdogs.files import cache_directory, make_directory, whole_directory
 from catsdogs.progress import progress
-from catsdogs.training.backbone import CHANNELS, SIDE, Backbone, BackboneWeights
+from catsdogs.training.backbone import CHANNELS, SIDE, BackboneWeights
+from catsdogs.training.folded import ARITHMETIC, FoldedBackbone
 
 log = logging.getLogger(__name__)
 StoreType = Literal["float32", "float16"]
+Pass = Callable[[Tensor], Tensor]
 BATCH = 32
 
 
@@ -84,7 +86,7 @@ def open_store(
     dtype: StoreType = "float32",
     device: torch.device,
     workers: int = 1,
-    make_backbone: Callable[[BackboneWeights], Backbone] = lambda weights: Backbone(weights.state),
+    make_backbone: Callable[[BackboneWeights, torch.device], Pass] = FoldedBackbone,
 ) -> FeatureStore:
     """Open the feature store of these pictures and weights; build it first if there is none.
 
@@ -97,7 +99,7 @@ def open_store(
         dtype: How features are kept; they are computed in float32.
         device: Where the backbone runs and where batches go.
         workers: Processes that decode pictures while the backbone computes.
-        make_backbone: Makes the backbone from its weights.
+        make_backbone: Makes what maps pixels to features on a device, from the weights.
 
     Raises:
         UserError: If the cache cannot be written, or a picture changed since the manifest.
@@ -109,7 +111,7 @@ def open_store(
         built = not _is_whole(path, len(manifest.used), dtype)
         if built:
             with whole_directory(path) as folder:
-                backbone = make_backbone(weights).to(device)
+                backbone = make_backbone(weights, device)
                 _fill(folder, manifest, backbone, dtype, device, workers)
                 _seal(folder, manifest, key)
     return FeatureStore(path, key, built, _split(path, manifest, device))
@@ -123,7 +125,7 @@ def store_key(
         "manifest": manifest.sha256,
         "weights": weights.sha256,
         "pixels": PIPELINE,
-        "layer": "resnet18-layer4",
+        "backbone": ARITHMETIC,
         "dtype": dtype,
         "device": device.type,
         "torch": torch.__version__,
@@ -173,7 +175,7 @@ def _is_whole(path: Path, rows: int, dtype: StoreType) -> bool:
 def _fill(
     folder: Path,
     manifest: Manifest,
-    backbone: Backbone,
+    backbone: Pass,
     dtype: StoreType,
     device: torch.device,
     workers: int,
