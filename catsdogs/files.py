@@ -70,14 +70,16 @@ def write_whole(path: Path, text: str) -> None:
 
 
 @contextlib.contextmanager
-def whole_directory(path: Path) -> Iterator[Path]:
+def whole_directory(path: Path, *, resume: bool = False) -> Iterator[Path]:
     """Yield an empty folder beside `path` to fill; on success it replaces `path`.
 
-    The caller holds a lock on `path`: two writers would fill the same folder.
+    The caller holds a lock on `path`: two writers would fill the same folder. With `resume` the
+    folder is yielded as an interruption left it, and it is for the caller to go on with it.
     """
     partial = path.with_name(f".{path.name}.partial")
-    shutil.rmtree(partial, ignore_errors=True)
-    partial.mkdir(parents=True)
+    if not resume:
+        shutil.rmtree(partial, ignore_errors=True)
+    partial.mkdir(parents=True, exist_ok=resume)
     try:
         yield partial
         for file in partial.iterdir():
@@ -86,7 +88,8 @@ def whole_directory(path: Path) -> Iterator[Path]:
         partial.replace(path)
         _sync(path.parent)
     finally:
-        shutil.rmtree(partial, ignore_errors=True)
+        if not resume:
+            shutil.rmtree(partial, ignore_errors=True)
 
 
 def _sync(path: Path) -> None:

@@ -10,13 +10,22 @@ SHORT = 1.0  # seconds; what takes less shows no bar
 
 
 def progress(
-    iterable: Iterable[Any] | None = None, *, total: int, description: str, unit: str
+    iterable: Iterable[Any] | None = None,
+    *,
+    total: int,
+    description: str,
+    unit: str,
+    initial: int = 0,
 ) -> Any:
-    """Return a tqdm bar on stderr over `iterable`, or to be updated by hand without one."""
+    """Return a tqdm bar on stderr over `iterable`, or to be updated by hand without one.
+
+    `initial` of the `total` were done before.
+    """
     terminal = sys.stderr.isatty()
     return tqdm(
         iterable,
         total=total,
+        initial=initial,
         desc=description,
         unit=unit,
         delay=SHORT,

@@ -1,8 +1,9 @@
 """The backbone's outputs, computed once per picture and kept on disk.
 
 The backbone is frozen, so its outputs are data: every optimizer, seed and learning rate trains on
-the same store. A store is a folder of three files, `features.npy` (memory-mapped), `manifest.csv`
-and `store.json`, under a name that is the hash of all that decided its numbers.
+the same store. A store is a folder of three files, `features.npy`, `manifest.csv` and `store.json`,
+under a name that is the hash of all that decided its numbers. An unfinished one stands beside it
+under another name, and the next call goes on with it.
 """
 
 import contextlib
@@ -29,6 +30,7 @@ from catsdogs.errors import UserError
 from catsdogs.files import cache_directory, make_directory, whole_directory
 from catsdogs.progress import progress
 from catsdogs.training.backbone import CHANNELS, SIDE, BackboneWeights
+from catsdogs.training.feature_file import FeatureRows, FeatureWriter, checksum
 from catsdogs.training.folded import ARITHMETIC, FoldedBackbone
 
 log = logging.getLogger(__name__)
@@ -42,13 +44,13 @@ class Features:
     """The rows of one split.
 
     Attributes:
-        values: Memory-mapped, shape (n, 512, 8, 8), float32 or float16.
+        values: Shape (n, 512, 8, 8), float32 or float16; row numbers in, copies out.
         labels: float32 of shape (n,): 1 for a cat, 0 for a dog.
         paths: The n pictures, relative to the manifest's root.
         device: Where batches go.
     """
 
-    values: npt.NDArray[Any]
+    values: FeatureRows | npt.NDArray[Any]
     labels: Tensor
     paths: list[str]
     device: torch.device
@@ -110,10 +112,10 @@ def open_store(
     with _alone(path.with_suffix(".lock")):
         built = not _is_whole(path, len(manifest.used), dtype)
         if built:
-            with whole_directory(path) as folder:
+            with whole_directory(path, resume=True) as folder:
                 backbone = make_backbone(weights, device)
-                _fill(folder, manifest, backbone, dtype, device, workers)
-                _seal(folder, manifest, key)
+                sha256 = _fill(folder, manifest, backbone, dtype, device, workers)
+                _seal(folder, manifest, key, sha256)
     return FeatureStore(path, key, built, _split(path, manifest, device))
 
 
@@ -164,7 +166,7 @@ def _is_whole(path: Path, rows: int, dtype: StoreType) -> bool:
         values = np.load(path / "features.npy", mmap_mode="r")
         if values.shape != (rows, CHANNELS, SIDE, SIDE) or values.dtype != dtype:
             raise ValueError(f"features are {values.dtype} of shape {values.shape}")
-        if sealed["sha256"] != _checksum(path):
+        if sealed["sha256"] != checksum(path / "features.npy"):
             raise ValueError("the checksum is wrong")
     except (OSError, ValueError, KeyError, TypeError) as error:
         log.warning("the feature store %s is damaged (%s); rebuilding it", path, error)
@@ -179,26 +181,25 @@ def _fill(
     dtype: StoreType,
     device: torch.device,
     workers: int,
-) -> None:
-    """Run every picture through the backbone once, decoding ahead in worker processes."""
+) -> str:
+    """Run every picture through the backbone once, decoding ahead in worker processes.
+
+    Returns:
+        The SHA-256 of the features' file.
+    """
     files = [manifest.root / picture.path for picture in manifest.used]
-    loader = DataLoader(PictureFiles(files), batch_size=BATCH, num_workers=workers)
-    header = {
-        "descr": np.lib.format.dtype_to_descr(np.dtype(dtype)),
-        "fortran_order": False,
-        "shape": (len(files), CHANNELS, SIDE, SIDE),
-    }
-    # Written in order, not through a memory map: on a full disk a map kills the process.
-    with (
-        (folder / "features.npy").open("wb") as file,
-        progress(total=len(files), description="backbone pass", unit="picture") as bar,
-        torch.inference_mode(),
-    ):
-        np.lib.format.write_array_header_1_0(file, header)
-        for pixels in _decoded(loader, manifest.root):
-            features = backbone(normalise(pixels.to(device)))
-            file.write(features.cpu().numpy().astype(dtype).tobytes())
-            bar.update(len(pixels))
+    with FeatureWriter(folder, len(files), dtype) as writer:
+        if writer.rows:
+            log.warning("going on with a pass that was cut off after %d pictures", writer.rows)
+        rest = PictureFiles(files[writer.rows :])
+        loader = DataLoader(rest, batch_size=BATCH, num_workers=workers)
+        with progress(
+            total=len(files), initial=writer.rows, description="backbone pass", unit="picture"
+        ) as bar:
+            for pixels in _decoded(loader, manifest.root):
+                writer.append(backbone(normalise(pixels.to(device))).cpu().numpy())
+                bar.update(len(pixels))
+        return writer.finish()
 
 
 def _decoded(loader: DataLoader[Tensor], root: Path) -> Iterator[Tensor]:
@@ -211,25 +212,19 @@ def _decoded(loader: DataLoader[Tensor], root: Path) -> Iterator[Tensor]:
         ) from error
 
 
-def _seal(folder: Path, manifest: Manifest, key: dict[str, str]) -> None:
+def _seal(folder: Path, manifest: Manifest, key: dict[str, str], sha256: str) -> None:
     (folder / "manifest.csv").write_text(manifest.to_csv(), encoding="utf-8")
-    sealed = {"key": key, "pictures": len(manifest.used), "sha256": _checksum(folder)}
+    sealed = {"key": key, "pictures": len(manifest.used), "sha256": sha256}
     (folder / "store.json").write_text(json.dumps(sealed, indent=2) + "\n", encoding="utf-8")
 
 
-def _checksum(folder: Path) -> str:
-    with (folder / "features.npy").open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
-
-
 def _split(path: Path, manifest: Manifest, device: torch.device) -> dict[Split, Features]:
-    values = np.load(path / "features.npy", mmap_mode="r")
     splits: dict[Split, Features] = {}
     start = 0
     for split in SPLITS:
         pictures = [p for p in manifest.used if p.split == split]
         splits[split] = Features(
-            values[start : start + len(pictures)],
+            FeatureRows(path / "features.npy", start, len(pictures)),
             torch.tensor([float(p.label) for p in pictures]),
             [p.path for p in pictures],
             device,

@@ -4,6 +4,7 @@ import math
 from collections.abc import Iterator
 from typing import Any
 
+import numpy as np
 import pytest
 import torch
 from torch import Tensor, nn
@@ -111,6 +112,7 @@ def test_the_order_of_an_epoch_is_a_permutation_that_seed_and_epoch_decide() -> 
 
 def test_a_cost_that_is_not_finite_is_told_and_stops_before_the_update() -> None:
     head, train = Linear(), make_features(10)
+    assert isinstance(train.values, np.ndarray)
     train.values[shuffled(10, 0, 1)[5]] = math.inf  # in the second batch of the first epoch
     events = []
     stream = run(head, train=train)
@@ -126,6 +128,7 @@ def test_a_cost_that_is_not_finite_is_told_and_stops_before_the_update() -> None
 
 def test_a_validation_that_is_not_finite_is_told_and_stops() -> None:
     train = make_features(4)  # one batch, so that no later step meets the huge weights first
+    assert isinstance(train.values, np.ndarray)
     train.values[:] *= 100
     with pytest.raises(DivergedError, match="validation cost"):
         list(run(Linear(), epochs=1, lr=3e38, train=train))

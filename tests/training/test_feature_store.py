@@ -3,13 +3,16 @@
 import json
 import logging
 import os
+import shutil
 import subprocess
 import sys
 import textwrap
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 import pytest
 import torch
 from filelock import FileLock
@@ -18,9 +21,9 @@ from torch import Tensor
 from catsdogs.data.manifest import Manifest, make_manifest
 from catsdogs.data.pixels import decode, normalise
 from catsdogs.errors import UserError
-from catsdogs.training import feature_store
+from catsdogs.training import feature_file, feature_store
 from catsdogs.training.backbone import Backbone, BackboneWeights, find_weights
-from catsdogs.training.feature_store import FeatureStore, Pass, open_store, store_key
+from catsdogs.training.feature_store import Features, FeatureStore, Pass, open_store, store_key
 from conftest import PER_CLASS
 
 CPU = torch.device("cpu")
@@ -58,6 +61,10 @@ def open_quick(
     return open_store(manifest, weights, device=CPU, workers=0, make_backbone=make)
 
 
+def rows_of(features: Features) -> npt.NDArray[Any]:
+    return features.values[np.arange(len(features))]
+
+
 def test_its_rows_are_the_backbone_of_each_picture_in_manifest_order(
     manifest: Manifest, weights: BackboneWeights
 ) -> None:
@@ -78,7 +85,7 @@ def test_a_warm_store_is_found_without_the_backbone(
     warm = open_quick(manifest, weights, forbidden)
     assert (cold.built, warm.built) == (True, False)
     for split, features in cold.splits.items():
-        assert np.array_equal(features.values, warm.splits[split].values)
+        assert np.array_equal(rows_of(features), rows_of(warm.splits[split]))
         assert torch.equal(features.labels, warm.splits[split].labels)
 
 
@@ -142,22 +149,77 @@ def test_a_damaged_store_is_rebuilt_with_a_warning(
     damage: Callable[[Path], None],
 ) -> None:
     store = open_quick(manifest, weights)
-    whole = np.array(store.splits["train"].values)
+    whole = rows_of(store.splits["train"])
     damage(store.path)
     with caplog.at_level(logging.WARNING):
         again = open_quick(manifest, weights)
     assert again.built
-    assert np.array_equal(again.splits["train"].values, whole)
+    assert np.array_equal(rows_of(again.splits["train"]), whole)
     assert f"{store.path} is damaged" in caplog.text
 
 
-def test_an_interrupted_pass_leaves_no_store(manifest: Manifest, weights: BackboneWeights) -> None:
-    def interrupted(pixels: Tensor) -> Tensor:
-        raise KeyboardInterrupt
+class CutOff:
+    """A backbone whose process ends before the batch of the given number."""
 
+    def __init__(self, batch: int) -> None:
+        self.left = batch
+
+    def __call__(self, pixels: Tensor) -> Tensor:
+        if self.left == 0:
+            raise KeyboardInterrupt
+        self.left -= 1
+        return average(pixels)
+
+
+@pytest.fixture
+def by_fours(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Compute four pictures at a time, and save eight at a time."""
+    monkeypatch.setattr(feature_store, "BATCH", 4)
+    monkeypatch.setattr(feature_file, "SAVE_EVERY", 8)
+
+
+@pytest.mark.parametrize(("cut", "kept"), [(0, 0), (1, 0), (2, 8), (3, 8), (4, 16)])
+def test_a_pass_that_was_cut_off_is_no_store_and_goes_on_from_what_was_saved(
+    manifest: Manifest, weights: BackboneWeights, by_fours: None, cut: int, kept: int
+) -> None:
+    whole = open_quick(manifest, weights)
+    expected = (whole.path / "features.npy").read_bytes()
+    shutil.rmtree(whole.path)
     with pytest.raises(KeyboardInterrupt):
-        open_quick(manifest, weights, lambda *_: interrupted)
-    assert open_quick(manifest, weights).built
+        open_quick(manifest, weights, lambda *_: CutOff(cut))
+    assert not whole.path.exists()
+    computed = []
+
+    def counting(pixels: Tensor) -> Tensor:
+        computed.append(len(pixels))
+        return average(pixels)
+
+    store = open_quick(manifest, weights, lambda *_: counting)
+    assert store.built
+    assert sum(computed) == len(manifest.used) - kept
+    assert (store.path / "features.npy").read_bytes() == expected
+    assert {file.name for file in store.path.iterdir()} == {
+        "features.npy",
+        "manifest.csv",
+        "store.json",
+    }
+    assert not open_quick(manifest, weights, forbidden).built
+
+
+def test_an_unfinished_store_that_is_damaged_is_started_over(
+    manifest: Manifest,
+    weights: BackboneWeights,
+    by_fours: None,
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    path = open_quick(manifest, weights).path
+    expected = (path / "features.npy").read_bytes()
+    shutil.rmtree(path)
+    with pytest.raises(KeyboardInterrupt):
+        open_quick(manifest, weights, lambda *_: CutOff(2))
+    flip_a_bit(path.with_name(f".{path.name}.partial"))
+    assert (open_quick(manifest, weights).path / "features.npy").read_bytes() == expected
+    assert "is damaged; starting it over" in caplog.text
 
 
 def test_a_picture_that_vanished_since_the_manifest_is_named(
