@@ -6,6 +6,7 @@ python -m catsdogs.train optimizer=custom_adam data=drawn epochs=10 seed=0
 import shlex
 import sys
 from collections.abc import Iterable
+from typing import Any
 
 from hydra.core.hydra_config import HydraConfig
 from omegaconf import DictConfig, OmegaConf
@@ -64,10 +65,12 @@ def _optimizer_factory(config: DictConfig) -> MakeOptimizer:
     target = config.optimizer.get("_target_")
     build = build_from(config.optimizer, "optimizer._target_")
 
-    def make(parameters: Iterable[Tensor], train_pictures: int, batch_size: int) -> Optimizer:
+    def make(
+        parameters: Iterable[Tensor], train_pictures: int, batch_size: int, **replaced: Any
+    ) -> Optimizer:
         known = what_it_must_know(build.func, train_pictures, batch_size)
         try:
-            optimizer = build(parameters, **known)
+            optimizer = build(parameters, **known, **replaced)
         except (TypeError, ValueError) as error:
             raise UserError(f"optimizer: {target} refuses its settings: {error}") from error
         if not isinstance(optimizer, Optimizer):

@@ -296,13 +296,37 @@ def test_a_run_that_does_not_fit_stops_before_it_allocates_and_says_what_would_f
 ) -> None:
     # Two rows of a table take 16.8 MB, one 8.4 MB; weights are there already.
     free = {"cpu": 30_000_000, "disk": 10**12}
-    monkeypatch.setattr("catsdogs.training.run.free_memory", lambda *_: free)
+    monkeypatch.setattr("catsdogs.training.memory_plan.free_memory", lambda *_: free)
     assert run_train(*small, *SAGA) == 2
     message = capfd.readouterr().err
     assert "This run does not fit: it needs 3.7 MB more on cpu" in message
     assert "table         cpu      16.8 MB" in message
-    assert "It would fit with batch_size=16" in message
+    assert "It would fit with optimizer.table_dtype=float16 or batch_size=16 or" in message
     assert not Path("outputs").exists()
+
+
+@pytest.mark.parametrize(
+    ("optimizer", "lacking", "advice"),
+    [
+        (SAGA[0], 0, "It would fit with optimizer.table_dtype=float16."),
+        (SAGA[0], 1, "No setting tried fits."),
+        ("optimizer=custom_adam", 0, "No setting tried fits."),  # it has no table
+    ],
+)
+def test_a_table_of_half_precision_is_offered_where_it_fits_to_the_byte(
+    run_train: Run,
+    small: list[str],
+    monkeypatch: pytest.MonkeyPatch,
+    capfd: pytest.CaptureFixture[str],
+    optimizer: str,
+    lacking: int,
+    advice: str,
+) -> None:
+    # Gradients and mean of four bytes; one row for all ten pictures, of two instead of four.
+    free = {"cpu": 2_103_811 * (4 + 4 + 2) - lacking, "disk": 10**12}
+    monkeypatch.setattr("catsdogs.training.memory_plan.free_memory", lambda *_: free)
+    assert run_train(*small, optimizer, "batch_size=16") == 2
+    assert advice in capfd.readouterr().err
 
 
 def test_a_schedule_and_an_early_end_show_in_the_records(run_train: Run, small: list[str]) -> None:

@@ -4,13 +4,13 @@ import dataclasses
 import shutil
 import sys
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
 import torch
-from torch import Tensor, nn
+from torch import nn
 from torch.optim import Optimizer
 from torch.optim.lr_scheduler import LRScheduler
 
@@ -18,8 +18,7 @@ from catsdogs.data.drawn import draw_folder
 from catsdogs.data.manifest import Manifest, Split, make_manifest
 from catsdogs.data.pixels import PIPELINE
 from catsdogs.errors import UserError
-from catsdogs.files import cache_directory, make_directory, probe_directory, write_whole
-from catsdogs.optim.memory import DoesNotFit, free_memory, predict, require_fit
+from catsdogs.files import make_directory, probe_directory, write_whole
 from catsdogs.optim.memory import Plan as MemoryPlan
 from catsdogs.optim.rule import RuleOptimizer
 from catsdogs.records import RunRecord, git_state, hardware, versions
@@ -28,11 +27,12 @@ from catsdogs.training.backbone import BackboneWeights, find_weights
 from catsdogs.training.checkpoint import load_checkpoint, save_tensors
 from catsdogs.training.device import choose_device, describe_device, set_determinism
 from catsdogs.training.engine import Course, Evaluation, evaluate, fit, wants
-from catsdogs.training.feature_store import FeatureStore, open_store, store_key, store_path
+from catsdogs.training.feature_store import FeatureStore, open_store, store_key
 from catsdogs.training.head import HEADS, seeded_head
 from catsdogs.training.journal import Journal, Status
+from catsdogs.training.memory_plan import plan_memory
 
-MakeOptimizer = Callable[[Iterable[Tensor], int, int], Optimizer]
+MakeOptimizer = Callable[..., Optimizer]
 MakeScheduler = Callable[[Optimizer], LRScheduler | None]
 
 
@@ -44,7 +44,7 @@ class Plan:
         settings: Checked.
         label: The run's name in directories, TensorBoard and legends.
         make_optimizer: Builds the optimizer over the head's parameters, for that many training
-            pictures and that batch size.
+            pictures and that batch size; keywords replace its configured hyperparameters.
         make_scheduler: Builds the learning rate's scheduler over the optimizer, or None.
         config: The resolved configuration, for the record and the checkpoints.
         config_yaml: The same as text.
@@ -87,7 +87,15 @@ def train(plan: Plan, directory: Path | None = None) -> Outcome:
     weights = find_weights(settings.weights, seed=settings.weights_seed)
     manifest = _find_pictures(settings.data)
     _announce(plan, manifest, weights, device)
-    memory = _plan_memory(plan, head, manifest, weights, device)
+    memory = plan_memory(
+        plan.make_optimizer,
+        plan.config["optimizer"],
+        settings,
+        head,
+        manifest,
+        weights,
+        device,
+    )
     store = _open_store(manifest, weights, settings.data, device)
 
     if directory is None:
@@ -165,45 +173,6 @@ def _make_optimizer(plan: Plan, head: nn.Module) -> Optimizer:
         except RuntimeError as error:
             raise UserError(f"compile=true: {error}") from error
     return optimizer
-
-
-def _plan_memory(
-    plan: Plan,
-    head: nn.Module,
-    manifest: Manifest,
-    weights: BackboneWeights,
-    device: torch.device,
-) -> MemoryPlan:
-    """Predict and print what the run will take, and refuse one that does not fit.
-
-    Raises:
-        UserError: With the table, what is missing, and the settings that would fit.
-    """
-    data, batch_size = plan.settings.data, plan.settings.batch_size
-    stored = store_path(store_key(manifest, weights, data.store_dtype, device)).exists()
-
-    def predicted(batch_size: int, store_dtype: str) -> MemoryPlan:
-        train_pictures = 2 * data.per_class["train"]
-        return predict(
-            lambda parameters: plan.make_optimizer(parameters, train_pictures, batch_size),
-            head.parameters(),
-            pictures=0 if stored else len(manifest.used),
-            feature_dtype=getattr(torch, store_dtype),
-        )
-
-    memory = predicted(batch_size, data.store_dtype)
-    free = free_memory(device, cache_directory())
-    if memory.shortage(free):
-        alternatives = {"data.store_dtype=float16": predicted(batch_size, "float16")}
-        # Fewer, larger batches have fewer rows in a table of one gradient for each.
-        for larger in (2 * batch_size, 4 * batch_size, 16 * batch_size):
-            alternatives[f"batch_size={larger}"] = predicted(larger, data.store_dtype)
-        try:
-            require_fit(memory, free, alternatives)
-        except DoesNotFit as error:
-            raise UserError(str(error)) from error
-    print(f"memory and disk:\n{memory}")
-    return memory
 
 
 def _course(settings: Settings) -> Course:

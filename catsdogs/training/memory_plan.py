@@ -1,0 +1,71 @@
+"""What a run will take, told before it starts, and refused with a way out if it does not fit."""
+
+from collections.abc import Callable
+from typing import Any
+
+import torch
+from torch import nn
+from torch.optim import Optimizer
+
+from catsdogs.data.manifest import Manifest
+from catsdogs.errors import UserError
+from catsdogs.files import cache_directory
+from catsdogs.optim.memory import DoesNotFit, Plan, free_memory, predict, require_fit
+from catsdogs.settings import Settings
+from catsdogs.training.backbone import BackboneWeights
+from catsdogs.training.feature_store import store_key, store_path
+
+
+def plan_memory(
+    make_optimizer: Callable[..., Optimizer],
+    optimizer_settings: dict[str, Any],
+    settings: Settings,
+    head: nn.Module,
+    manifest: Manifest,
+    weights: BackboneWeights,
+    device: torch.device,
+) -> Plan:
+    """Predict and print what the run will take, and refuse one that does not fit.
+
+    Args:
+        make_optimizer: Builds the optimizer for parameters, a number of training pictures and a
+            batch size; keywords replace its settings.
+        optimizer_settings: The settings that it has, by name.
+        settings: Of the run.
+        head: What is trained.
+        manifest: The pictures.
+        weights: Of the backbone that turns pictures into features.
+        device: Where the run computes.
+
+    Raises:
+        UserError: With the table, what is missing, and the settings that would fit.
+    """
+    data, batch_size = settings.data, settings.batch_size
+    stored = store_path(store_key(manifest, weights, data.store_dtype, device)).exists()
+
+    def predicted(
+        batch_size: int = batch_size, store_dtype: str = data.store_dtype, **replaced: str
+    ) -> Plan:
+        train_pictures = 2 * data.per_class["train"]
+        return predict(
+            lambda params: make_optimizer(params, train_pictures, batch_size, **replaced),
+            head.parameters(),
+            pictures=0 if stored else len(manifest.used),
+            feature_dtype=getattr(torch, store_dtype),
+        )
+
+    memory = predicted()
+    free = free_memory(device, cache_directory())
+    if memory.shortage(free):
+        alternatives = {"data.store_dtype=float16": predicted(store_dtype="float16")}
+        if "table_dtype" in optimizer_settings:
+            alternatives["optimizer.table_dtype=float16"] = predicted(table_dtype="float16")
+        # Fewer, larger batches have fewer rows in a table of one gradient for each.
+        for larger in (2 * batch_size, 4 * batch_size, 16 * batch_size):
+            alternatives[f"batch_size={larger}"] = predicted(batch_size=larger)
+        try:
+            require_fit(memory, free, alternatives)
+        except DoesNotFit as error:
+            raise UserError(str(error)) from error
+    print(f"memory and disk:\n{memory}")
+    return memory
