@@ -268,6 +268,7 @@ def test_a_table_of_half_precision_is_half_as_large(run_train: Run, small: list[
         ([*SAGA, "grad_clip.norm=1"], "grad_clip: custom_saga needs the gradient as it is"),
         (["optimizer=custom_linear_saga"], "LinearSAGA moves a weight of shape (1, features)"),
         (["optimizer=native_sgd", "compile=true"], "native_sgd is none of them"),
+        (["compile=true"], "compile=true: compile needs a C++ compiler and /bin/false does not"),
         (["stop_when_flat=-1"], "stop_when_flat=-1: must be null or a finite number above 0"),
         (["grad_clip.value=0"], "grad_clip.value=0: must be null or a finite number above 0"),
         (["scheduler=cosine", "scheduler.T_max=nan"], "scheduler.T_max=nan: must be a finite"),
@@ -281,10 +282,14 @@ def test_choices_that_do_not_go_together_are_refused_with_the_reason(
     small: list[str],
     capfd: pytest.CaptureFixture[str],
     arguments: list[str],
+    monkeypatch: pytest.MonkeyPatch,
     message: str,
 ) -> None:
+    monkeypatch.setenv("CXX", "/bin/false")
     assert run_train(*small, *arguments) == 2
-    assert message in capfd.readouterr().err
+    lines = capfd.readouterr().err.splitlines()
+    assert message in lines[-1]
+    assert len(lines) == 1
     assert not Path("outputs").exists()
 
 

@@ -2,15 +2,14 @@
 
 import functools
 import inspect
-import os
-import shutil
-import sys
 from collections.abc import Callable
 from typing import Any, ClassVar, NamedTuple, overload
 
 import torch
 from torch import Tensor
 from torch.optim import Optimizer
+
+from catsdogs.optim.compiler import require_compiler
 
 
 class Move(NamedTuple):
@@ -52,20 +51,6 @@ def compiled_moves(rule: Callable[..., None]) -> Callable[..., None]:
     return torch.compile(functools.partial(apply_scheduled_moves, rule), fullgraph=True, **isolated)
 
 
-def require_compiler() -> None:
-    """Refuse to compile where the compiler that torch.compile needs for the CPU is missing.
-
-    Raises:
-        RuntimeError: In one line, instead of the compiler's trace at the first step.
-    """
-    compiler = os.environ.get("CXX", "clang++" if sys.platform == "darwin" else "g++")
-    if shutil.which(compiler) is None:
-        raise RuntimeError(
-            f"compile needs a C++ compiler and {compiler} is not there: install it, name another "
-            f"in the environment variable CXX, or leave compile off"
-        )
-
-
 class RuleOptimizer(Optimizer):
     """A `torch.optim.Optimizer` whose subclasses say only how one parameter moves.
 
@@ -97,7 +82,7 @@ class RuleOptimizer(Optimizer):
         object and its copies: a state dict does not carry it to a machine without a compiler.
 
         Raises:
-            RuntimeError: Without a C++ compiler.
+            RuntimeError: Without a C++ compiler that works.
         """
         require_compiler()
         self.compiled = True

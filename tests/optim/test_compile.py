@@ -6,6 +6,7 @@ import shutil
 import sys
 from collections.abc import Callable, Iterator
 from functools import partial
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -118,14 +119,53 @@ def test_many_rules_and_shapes_in_one_process_stay_within_the_limit(fresh_dynamo
             train(optimizer, [param], range(2))
 
 
-def test_without_a_compiler_one_line_says_what_to_do(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("CXX", "no-such-compiler")
+BROKEN = {  # what stands for the compiler, and what is said of it
+    "absent": (None, "is not there: install it"),
+    "silent": ("exit 1", "does not work (exit status 1): mend it"),
+    "complaining": ("echo one: two >&2; echo error: no sysroot >&2; exit 1", "(error: no sysroot)"),
+    "idle": ("exit 0", "cannot open shared object file"),
+    "without_a_linker": (f'exec {CXX} -B"$(dirname "$0")" "$@"', "does not work ("),
+    "without_headers": (f'exec {CXX} -nostdinc "$@"', "No such file or directory"),
+    "hanging": ("exec sleep 10", "no answer in 1 s"),
+}
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="the words are those of Linux")
+@NEEDS_COMPILER
+@pytest.mark.parametrize("kind", BROKEN)
+def test_a_compiler_that_is_absent_or_broken_is_refused_in_one_line_with_a_way_out(
+    kind: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    script, message = BROKEN[kind]
+    compiler = tmp_path / "c++"
+    for name, text in ((compiler, script), (tmp_path / "ld", "exit 1")):
+        if text is not None:
+            name.write_text(f"#!/bin/sh\n{text}\n")
+            name.chmod(0o755)
+    monkeypatch.setenv("CXX", str(compiler))
+    monkeypatch.setattr("catsdogs.optim.compiler.SECONDS", 1 if kind == "hanging" else 60)
     optimizer = optim.SGD(parameters(torch.float32))
     with pytest.raises(RuntimeError) as stopped:
         optimizer.compile()
-    assert str(stopped.value).count("\n") == 0
-    assert "needs a C++ compiler and no-such-compiler is not there" in str(stopped.value)
+    said = str(stopped.value)
+    assert "\n" not in said
+    assert said.startswith(f"compile needs a C++ compiler and {compiler} ")
+    assert message in said
+    assert said.endswith("name another in the environment variable CXX, or leave compile off")
     assert not optimizer.compiled
+
+
+@NEEDS_COMPILER
+def test_a_compiler_that_works_is_tried_once_and_may_have_arguments(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    counter = tmp_path / "count"
+    counter.write_text(f'#!/bin/sh\necho >> {tmp_path}/calls\nexec "$@"\n')
+    counter.chmod(0o755)
+    monkeypatch.setenv("CXX", f"{counter} {CXX}")
+    for _ in range(2):
+        optim.SGD(parameters(torch.float32)).compile()
+    assert (tmp_path / "calls").read_text() == "\n"
 
 
 @NEEDS_COMPILER
