@@ -16,6 +16,7 @@ from torch.optim.lr_scheduler import LRScheduler
 
 from catsdogs.optim.saga import block_sizes
 from catsdogs.training.feature_store import Features
+from catsdogs.training.finite_sum import require_finite_sum
 
 
 @dataclasses.dataclass(frozen=True)
@@ -110,7 +111,11 @@ def fit(
 
     Raises:
         DivergedError: If a training batch or the validation has a cost that is not finite.
+        ValueError: If the optimizer `wants` to know its pictures and the head's answer to one does
+            not depend on its weights alone.
     """
+    if wants(optimizer) is not None:
+        require_finite_sum(head, type(optimizer).__name__)
     iteration = 0
     train_cost = evaluate(head, train, course.val_batch_size).cost
     yield EpochDone(

@@ -168,7 +168,7 @@ def test_clipping_bounds_the_step(limit: dict[str, float]) -> None:
 class Teller(torch.optim.SGD):
     """Remembers what the loop tells it."""
 
-    def __init__(self, params: Any, wants: str) -> None:
+    def __init__(self, params: Any, wants: str | None) -> None:
         super().__init__(params, lr=0.0)
         self.wants, self.told = wants, list[dict[str, Any]]()
 
@@ -202,3 +202,20 @@ def test_an_optimizer_that_wants_samples_is_told_rows_features_and_slopes() -> N
     logits = head(told["features"]).detach()
     slopes = (logits.sigmoid() - train.labels[rows]) / 4
     torch.testing.assert_close(told["logit_grad"], slopes)
+
+
+@pytest.mark.parametrize("wants", ["block", "samples", None])
+def test_the_loop_refuses_before_anything_ran_only_where_a_table_is_kept(wants: str | None) -> None:
+    norm = nn.BatchNorm1d(1)
+    head = nn.Sequential(nn.Linear(2, 1), norm, nn.Flatten(0))
+    optimizer = Teller(head.parameters(), wants)
+    features = make_features(6)
+    events = fit(head, optimizer, features, features, Course(1, 3, 3, seed=0))
+    if wants is None:
+        list(events)
+        return
+    with pytest.raises(ValueError, match=r"Teller needs .* and 1 \(BatchNorm1d\) takes its"):
+        next(events)
+    assert norm.num_batches_tracked == 0
+    norm.eval()
+    next(fit(head, optimizer, features, features, Course(1, 3, 3, seed=0)))
