@@ -62,9 +62,21 @@ def test_a_wrong_optimizer_of_ones_own_fails_by_name_with_status_1(
     assert "ForgetfulSGD is no drop-in optimizer" in capsys.readouterr().out
 
 
-def test_saga_is_checked_with_a_table_of_blocks(run_check: Run) -> None:
-    assert run_check("optimizer=custom_saga") == 0
-    assert verdicts(record())["reaches_the_least_squares_solution"] == "pass"
+@pytest.mark.parametrize(
+    ("name", "table"),
+    [("custom_saga", 63 * 2_103_811 * 4), ("custom_linear_saga", 2000 * 4)],
+)
+def test_saga_is_checked_as_told_blocks_or_samples_and_its_memory_is_that_of_a_run(
+    run_check: Run, name: str, table: int
+) -> None:
+    assert run_check(f"optimizer={name}") == 0
+    content = record()
+    assert verdicts(content)["reaches_the_least_squares_solution"] == "pass"
+    assert verdicts(content)["resumes_from_a_file"] == "pass"
+    assert [part["nbytes"] for part in content["memory"] if part["name"] == "table"] == [table]
+    assert min(content["seconds_per_step"][name]) > 0
+    for finding in content["findings"]:
+        assert finding["verdict"] == "pass" or len(finding["evidence"]) > 10, finding
 
 
 @pytest.mark.parametrize(
@@ -76,7 +88,7 @@ def test_saga_is_checked_with_a_table_of_blocks(run_check: Run) -> None:
         (["target=torch.optim.Nope"], "target=torch.optim.Nope: cannot be used"),
         (["target=torch.optim.SGD", "kwargs.lr=-1"], "Invalid learning rate: -1"),
         (["optimizer=custom_adam", "reference=nope"], "optimizer=nope: there is no such choice"),
-        (["optimizer=custom_linear_saga"], "this cannot be checked"),
+        (["target=catsdogs.optim.LinearSAGA", "kwargs.lr=-1"], "this cannot be checked"),
         (["target=torch.nn.ReLU"], "this cannot be checked"),
         (["optimizer=custom_adam", "output_dir=/proc/nowhere"], "output_dir=/proc/nowhere"),
     ],

@@ -75,3 +75,11 @@ def require(holds: bool, evidence: str) -> None:
     """Raise `Broken` with the evidence unless the claim holds."""
     if not holds:
         raise Broken(evidence)
+
+
+def require_separable(subject: Subject) -> None:
+    """Leave out a claim about single parameters where all of them are one model."""
+    if subject.wants == "samples":
+        raise NotApplicable(
+            "it is told samples of one linear model, whose parameters are built and move together"
+        )

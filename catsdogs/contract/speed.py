@@ -4,11 +4,17 @@ import statistics
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
+from typing import Any
 
 import torch
+from torch import Tensor
 from torch.optim import Optimizer
 
 from catsdogs.contract.subject import Factory, step
+
+TakeStep = Callable[[int], Any]
+BATCH = 32  # samples that an optimizer of a linear model is told
 
 
 @dataclass(frozen=True)
@@ -60,30 +66,48 @@ def time_steps(
     for build in range(builds):
         built = {name: _build(factory, shapes, device) for name, factory in factories.items()}
         for repeat in range(repeats):
-            for name, optimizer in built.items():
-                seconds[name].append(_time(optimizer, steps, device))
+            for name, take_step in built.items():
+                seconds[name].append(_time(take_step, steps, device))
             progress(build * repeats + repeat + 1, builds * repeats)
     return {name: Timing(tuple(values)) for name, values in seconds.items()}
 
 
 def _build(
     factory: Factory, shapes: Sequence[tuple[int, ...]], device: torch.device | str
-) -> Optimizer:
+) -> TakeStep:
+    """Return what takes a numbered step, everything that it needs being there already."""
     params = [torch.randn(shape, device=device, requires_grad=True) for shape in shapes]
     for param in params:
         param.grad = torch.randn_like(param)
     optimizer = factory(params)
-    _time(optimizer, 2, device)
-    return optimizer
+    take_step: TakeStep = partial(step, optimizer)
+    if getattr(optimizer, "wants", None) == "samples":
+        batch = _batch(optimizer, params)
+        told_step: Callable[..., Any] = optimizer.step
+        take_step = lambda _: told_step(**batch)  # noqa: E731
+    _time(take_step, 2, device)
+    return take_step
 
 
-def _time(optimizer: Optimizer, steps: int, device: torch.device | str) -> float:
+def _batch(optimizer: Optimizer, params: Sequence[Tensor]) -> dict[str, Tensor]:
+    """Return a random batch of a linear model, and give its gradients to weight and bias."""
+    size = min(BATCH, optimizer.param_groups[0]["num_samples"])
+    weight = max(params, key=Tensor.numel)
+    features = torch.randn(size, weight.numel(), device=weight.device)
+    slopes = torch.randn(size, device=weight.device)
+    for param in params:
+        gradient = slopes @ features if param is weight else slopes.sum()
+        param.grad = gradient.view_as(param)
+    return {"samples": torch.arange(size), "features": features, "logit_grad": slopes}
+
+
+def _time(take_step: TakeStep, steps: int, device: torch.device | str) -> float:
     on_gpu = torch.device(device).type == "cuda"
     if on_gpu:
         torch.cuda.synchronize(device)
     start = time.perf_counter()
     for number in range(steps):
-        step(optimizer, number)
+        take_step(number)
     if on_gpu:
         torch.cuda.synchronize(device)
     return (time.perf_counter() - start) / steps

@@ -7,7 +7,14 @@ import torch
 from torch import Tensor
 from torch.optim import Optimizer, lr_scheduler
 
-from catsdogs.contract.claims import Broken, NotApplicable, claim, describe, require
+from catsdogs.contract.claims import (
+    Broken,
+    NotApplicable,
+    claim,
+    describe,
+    require,
+    require_separable,
+)
 from catsdogs.contract.subject import (
     TOLERANCE,
     Subject,
@@ -15,8 +22,8 @@ from catsdogs.contract.subject import (
     distance,
     furthest,
     gradient,
+    origin,
     step,
-    step_ids,
 )
 
 
@@ -131,6 +138,7 @@ def stands_still_on_a_zero_gradient(subject: Subject) -> str:
 
 @claim("A parameter without a gradient is neither moved nor given state.")
 def skips_parameters_without_gradient(subject: Subject) -> str:
+    require_separable(subject)
     weights = subject.weights()
     idle = torch.ones(weights[0].shape, dtype=torch.float64, requires_grad=True)
     optimizer = subject.build([*weights, idle])
@@ -144,6 +152,7 @@ def skips_parameters_without_gradient(subject: Subject) -> str:
 
 @claim("A step without any gradient changes nothing.")
 def does_nothing_without_gradients(subject: Subject) -> str:
+    require_separable(subject)
     weights, optimizer = subject.trained(2)
     before = copies(weights)
     optimizer.zero_grad()
@@ -158,6 +167,7 @@ def does_nothing_without_gradients(subject: Subject) -> str:
 
 @claim("Each parameter moves as it would alone, whatever the others do.")
 def moves_each_parameter_by_itself(subject: Subject) -> str:
+    require_separable(subject)
     together, _ = subject.trained(5)
     for place, weight in enumerate(subject.weights()):
         subject.run(subject.build([weight]), [weight], range(5), places=[place])
@@ -168,6 +178,7 @@ def moves_each_parameter_by_itself(subject: Subject) -> str:
 
 @claim("A parameter whose first gradient comes late starts like one that starts then.")
 def starts_a_late_parameter_from_its_own_first_step(subject: Subject) -> str:
+    require_separable(subject)
     early, late = _pair(subject)
     optimizer = subject.build([early, late])
     subject.run(optimizer, [early], range(3))
@@ -181,6 +192,7 @@ def starts_a_late_parameter_from_its_own_first_step(subject: Subject) -> str:
 
 @claim("A parameter frozen for some steps continues as if they had not been.")
 def continues_a_frozen_parameter(subject: Subject) -> str:
+    require_separable(subject)
     weight, other = _pair(subject)
     optimizer = subject.build([weight, other])
     alone = weight.detach().clone().requires_grad_()
@@ -235,6 +247,8 @@ def keeps_no_gradient(subject: Subject) -> str:
 
 @claim("The closure runs once, with gradients on, before they are read; its value comes back.")
 def runs_the_closure_once_with_gradients_on(subject: Subject) -> str:
+    if subject.wants == "samples":
+        raise NotApplicable("it is told slopes of one evaluation, which a closure would repeat")
     plain, _ = subject.trained(1)
     weights = subject.weights()
     optimizer = subject.build(weights)
@@ -322,22 +336,27 @@ def takes_any_memory_layout(subject: Subject) -> str:
     raise NotApplicable("it takes no matrices")
 
 
-@claim("Weights of float64, float32 and bfloat16 keep their type, in one optimizer too.")
+@claim("Weights of float64, float32 and bfloat16 keep their type, in one optimizer if they can.")
 def keeps_the_type_of_weights(subject: Subject) -> str:
     types = (torch.float64, torch.float32, torch.bfloat16)
-    weights = [subject.weights(dtype=dtype)[0] for dtype in types]
-    optimizer = subject.build(weights)
-    subject.run(optimizer, weights, range(3), places=[0, 0, 0])
-    for weight, dtype in zip(weights, types, strict=True):
+    models = [subject.weights(dtype=dtype) for dtype in types]
+    if subject.wants == "samples":
+        for model in models:
+            subject.run(subject.build(model), model, range(3))
+    else:
+        weights = [model[0] for model in models]
+        subject.run(subject.build(weights), weights, range(3), places=[0, 0, 0])
+    for (weight, *_), dtype in zip(models, types, strict=True):
         require(weight.dtype == dtype, f"{dtype} became {weight.dtype}")
         # bfloat16 has 8 bits of precision and its steps may round to nothing.
-        gap = distance(weight, weights[0])
+        gap = distance(weight, models[0][0])
         require(gap < 0.1, f"{dtype} is {gap:.1e} from float64 after 3 steps")
-    return "mixed in one optimizer"
+    return "one optimizer each" if subject.wants == "samples" else "mixed in one optimizer"
 
 
 @claim("Sparse gradients step like dense ones or are refused before anything moves.")
 def steps_or_refuses_sparse_gradients(subject: Subject) -> str:
+    require_separable(subject)
     overrides = {"weight_decay": 0.0} if "weight_decay" in subject.defaults else {}
     weight, dense = (subject.weights([(4, 3)])[0] for _ in range(2))
     before = weight.detach().clone()
@@ -357,6 +376,7 @@ def steps_or_refuses_sparse_gradients(subject: Subject) -> str:
 
 @claim("Complex parameters step like their real and imaginary parts or are refused.")
 def steps_or_refuses_complex_parameters(subject: Subject) -> str:
+    require_separable(subject)
     real = subject.weights([(4, 3, 2)] if (5,) in subject.shapes else [(4, 6)])[0]
     weight = torch.view_as_complex(real.detach().clone().view(4, 3, 2)).requires_grad_()
     before = weight.detach().clone()
@@ -384,15 +404,18 @@ def works_under_a_gradient_scaler(subject: Subject) -> str:
     scaler.scale(torch.zeros(()))  # the scaler creates its scale at the first use
     for number in range(2):
         for place, weight in enumerate(weights):
-            weight.grad = gradient(weight, number, place) * 1024.0
-        scaler.step(optimizer, **step_ids(optimizer, number))
+            weight.grad = gradient(weight, number, place)
+        told = origin(optimizer, number)
+        for weight in weights:
+            weight.grad = None if weight.grad is None else weight.grad * 1024.0
+        scaler.step(optimizer, **told)
         scaler.update()
     gap = furthest(weights, plain)
     require(gap < 1e-6, f"off by {gap:.1e} from the steps without a scaler")
     before = copies(weights)
     for weight in weights:
         weight.grad = torch.full_like(weight, torch.inf)
-    scaler.step(optimizer, **step_ids(optimizer, 2))
+    scaler.step(optimizer, **origin(optimizer, 2))
     require(furthest(weights, before) == 0, "it stepped on an infinite gradient")
     return "2 steps scaled by 1024, 1 skipped"
 

@@ -17,6 +17,8 @@ Factory = Callable[..., Optimizer]
 """`factory(params, **overrides)`, such as `functools.partial(torch.optim.Adam, lr=1e-3)`."""
 
 SHAPES: tuple[tuple[int, ...], ...] = ((4, 3), (2, 5), (5,), (1,), ())
+# Weight and bias of one linear model, for an optimizer that is told its samples and their slopes.
+LINEAR_MODEL: tuple[tuple[int, ...], ...] = ((1, 5), (1,))
 TOLERANCE = 1e-12
 
 
@@ -32,6 +34,8 @@ class Subject:
         self.reference = reference
         self.refused: dict[tuple[int, ...], str] = {}
         self.shapes = tuple(shape for shape in SHAPES if self._accepts(shape))
+        if not self.shapes and self._accepts(*LINEAR_MODEL):
+            self.shapes = LINEAR_MODEL
         if not self.shapes:
             raise ValueError(
                 f"The factory accepts no parameter: {next(iter(self.refused.values()))}"
@@ -41,19 +45,30 @@ class Subject:
             raise ValueError(f"It builds a {type(optimizer).__name__}, no torch.optim.Optimizer")
         self.defaults: dict[str, Any] = dict(optimizer.defaults)
         self.wants: str | None = getattr(optimizer, "wants", None)
-        if self.wants not in (None, "block"):
+        if self.wants not in (None, "block", "samples"):
             raise ValueError(
                 f"{type(optimizer).__name__} wants {self.wants!r} with every step; the contract "
-                f"can drive optimizers that want nothing or 'block'"
+                f"can drive optimizers that want nothing, 'block' or 'samples'"
             )
+        if self.wants == "samples":
+            self._require_samples()
 
-    def _accepts(self, shape: tuple[int, ...]) -> bool:
+    def _accepts(self, *shapes: tuple[int, ...]) -> bool:
         try:
-            self.factory([torch.zeros(shape, requires_grad=True)])
+            self.factory([torch.zeros(shape, requires_grad=True) for shape in shapes])
         except ValueError as error:
-            self.refused[shape] = str(error)
+            self.refused[shapes[0]] = str(error)
             return False
         return True
+
+    def _require_samples(self) -> None:
+        self.shapes = LINEAR_MODEL
+        size, num_samples = samples_of_a_batch(self.weights()), self.defaults["num_samples"]
+        if num_samples < 2 * size:
+            raise ValueError(
+                f"num_samples={num_samples}: a linear model is tried on two batches of {size} or "
+                "more, which take turns"
+            )
 
     def weights(
         self,
@@ -105,17 +120,46 @@ class Subject:
 
 
 def step(optimizer: Optimizer, number: int, closure: Callable[[], Any] | None = None) -> Any:
-    """Take one step; an optimizer that wants blocks gets them in turn."""
+    """Take one step; an optimizer that wants blocks or samples gets them in turn."""
     told: Callable[..., Any] = optimizer.step  # with keywords that torch's signature does not have
     given = {} if closure is None else {"closure": closure}
-    return told(**given, **step_ids(optimizer, number))
+    return told(**given, **origin(optimizer, number))
 
 
-def step_ids(optimizer: Optimizer, number: int) -> dict[str, int]:
-    """Return the keywords with which step `number` must be told what its gradient belongs to."""
-    if getattr(optimizer, "wants", None) == "block":
+def origin(optimizer: Optimizer, number: int) -> dict[str, Any]:
+    """Return the keywords with which step `number` must be told what its gradients are from."""
+    wants = getattr(optimizer, "wants", None)
+    if wants == "block":
         return {"block": number % len(optimizer.param_groups[0]["block_sizes"])}
+    if wants == "samples":
+        return _batch_with_these_gradients(optimizer, number)
     return {}
+
+
+def _batch_with_these_gradients(optimizer: Optimizer, number: int) -> dict[str, Any]:
+    """Return a batch of a linear model that has just the gradients which its parameters hold.
+
+    Sample j has the unit vector j as features and entry j of the weight's gradient as slope; one
+    more, without features, makes up for the bias. Sets of such samples take turns.
+    """
+    params = [param for group in optimizer.param_groups for param in group["params"]]
+    count = samples_of_a_batch(params)
+    slopes, features = torch.zeros(count), torch.eye(count, count - 1)
+    for param in params:
+        slopes, features = slopes.to(param), features.to(param)
+        if param.grad is not None and param.dim() == 2:
+            slopes[:-1] += param.grad[0]
+            slopes[-1] -= param.grad.sum()
+        elif param.grad is not None:
+            slopes[-1] += param.grad[0]
+    first = count * (number % (optimizer.param_groups[0]["num_samples"] // count))
+    samples = torch.arange(first, first + count)
+    return {"samples": samples, "features": features, "logit_grad": slopes}
+
+
+def samples_of_a_batch(params: Iterable[Tensor]) -> int:
+    """Return the samples in a batch of these parameters' linear model: one per feature, and one."""
+    return 1 + max(param.numel() for param in params)
 
 
 def gradient(weight: Tensor, number: int, place: int) -> Tensor:

@@ -15,7 +15,16 @@ import torch
 from torch import Tensor
 from torch.optim import Optimizer
 
-from catsdogs.optim import SAGA, SGD, Adam, Momentum, PublishedAdam, PublishedSGD, RMSprop
+from catsdogs.optim import (
+    SAGA,
+    SGD,
+    Adam,
+    LinearSAGA,
+    Momentum,
+    PublishedAdam,
+    PublishedSGD,
+    RMSprop,
+)
 from catsdogs.optim.adam import adam_update
 from catsdogs.optim.momentum import momentum_update
 from catsdogs.optim.rmsprop import rmsprop_update
@@ -943,7 +952,7 @@ BLOCKS: dict[str, Any] = {"lr": 0.01, "block_sizes": (8, 8, 8, 4)}
 CORRECTS = "corrects_by_the_last_gradient_of_the_block"
 
 
-@seen_by("reaches_the_least_squares_solution", **BLOCKS)
+@seen_by(CORRECTS, **BLOCKS)
 class SAGAWithTheWrongSign(SAGA):
     """The stored gradient is added and the new one subtracted (found in a published SAGA)."""
 
@@ -1026,7 +1035,7 @@ class SAGADividesByAllFromTheStart(SAGA):
         return super().arguments(param, group) | {"share": sizes[group["block"]] / sum(sizes)}
 
 
-@seen_by("refuses_a_missing_or_unknown_block", **BLOCKS)
+@seen_by("refuses_a_gradient_of_unknown_origin", **BLOCKS)
 class SAGAGuessesItsBlock(SAGA):
     """A step without a block is taken for block 0."""
 
@@ -1065,6 +1074,47 @@ class SAGAKeepsTheGradient(SAGA):
             self.state[param]["mean"] = param.grad
             arguments |= {"mean": param.grad, "share": 0.0}
         return arguments
+
+
+# The table of slopes.
+
+SAMPLES: dict[str, Any] = {"lr": 0.01, "num_samples": 28}
+
+
+@seen_by("reaches_the_least_squares_solution", **SAMPLES)
+class LinearSAGAWithoutCorrection(LinearSAGA):
+    """The table is filled and its mean followed, and no slope is taken from it."""
+
+    def arguments(self, param: Tensor, group: dict[str, Any]) -> dict[str, Any]:
+        return super().arguments(param, group) | {"num_unseen": 0}
+
+
+@seen_by(CORRECTS, **SAMPLES)
+class LinearSAGADividesByAllFromTheStart(LinearSAGA):
+    """An unseen sample stands for the mean of the seen, but the mean is divided by all samples."""
+
+    def arguments(self, param: Tensor, group: dict[str, Any]) -> dict[str, Any]:
+        return super().arguments(param, group) | {"num_seen": group["num_samples"]}
+
+
+@seen_by("refuses_a_gradient_of_unknown_origin", **SAMPLES)
+class LinearSAGACountsFromTheEnd(LinearSAGA):
+    """A negative number of a sample is one from the end, as in an index."""
+
+    def step(self, closure: Any = None, *, samples: Any = None, **rest: Any) -> None:
+        known = None if samples is None else samples % self.param_groups[0]["num_samples"]
+        super().step(closure, samples=known, **rest)
+
+
+@seen_by("loads_state_as_it_was_saved", **SAMPLES)
+class LinearSAGALosesItsTable(LinearSAGA):
+    """Loading starts an empty table beside the loaded mean."""
+
+    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
+        super().load_state_dict(state_dict)
+        for state in self.state.values():
+            if "table" in state:
+                state["table"].fill_(torch.nan)
 
 
 # The exhibits.

@@ -38,6 +38,7 @@ OURS: dict[str, tuple[Factory, Factory]] = {
     "rmsprop": (optim.RMSprop, torch.optim.RMSprop),
     "adam": (optim.Adam, torch.optim.Adam),
 }
+ONE_MODEL = "it is told samples of one linear model, whose parameters are built and move together"
 
 
 def failures(factory: Factory, reference: Factory) -> list[str]:
@@ -55,6 +56,38 @@ def test_saga_passes_every_claim_with_a_table_of_either_precision(
 ) -> None:
     saga = partial(optim.SAGA, lr=1e-2, block_sizes=(8, 8, 8, 4), table_dtype=table_dtype)
     assert [str(finding) for finding in check(saga) if finding.verdict == "fail"] == []
+
+
+@pytest.mark.parametrize("num_samples", [12, 28])
+def test_linear_saga_passes_every_claim_that_says_something_of_a_linear_model(
+    num_samples: int,
+) -> None:
+    findings = check(partial(optim.LinearSAGA, lr=1e-2, num_samples=num_samples))
+    assert [str(finding) for finding in findings if finding.verdict == "fail"] == []
+    left_out = {f.name: f.evidence for f in findings if f.verdict == "not applicable"}
+    assert left_out == {
+        "takes_betas_as_a_list": "it has no betas",
+        "takes_new_groups_during_training": ONE_MODEL,
+        "climbs_with_maximize": "it has no maximize",
+        "skips_parameters_without_gradient": ONE_MODEL,
+        "does_nothing_without_gradients": ONE_MODEL,
+        "moves_each_parameter_by_itself": ONE_MODEL,
+        "starts_a_late_parameter_from_its_own_first_step": ONE_MODEL,
+        "continues_a_frozen_parameter": ONE_MODEL,
+        "runs_the_closure_once_with_gradients_on": (
+            "it is told slopes of one evaluation, which a closure would repeat"
+        ),
+        "steps_or_refuses_sparse_gradients": ONE_MODEL,
+        "steps_or_refuses_complex_parameters": ONE_MODEL,
+        "loads_a_checkpoint_without_flags": "it has no flags",
+        "equals_the_reference_in_float64": "no reference was given",
+        "equals_the_reference_in_float32": "no reference was given",
+    }
+
+
+def test_linear_saga_with_too_few_samples_to_be_tried_is_refused() -> None:
+    with pytest.raises(ValueError, match="num_samples=11: a linear model is tried on two"):
+        check(partial(optim.LinearSAGA, num_samples=11))
 
 
 @pytest.mark.parametrize("name", OURS)

@@ -1,0 +1,159 @@
+"""Claims about optimizers that must be told which part of a finite sum a gradient is from.
+
+With `wants = "block"` an optimizer has the size of every fixed block of samples in `block_sizes` of
+its groups and takes the block's number as `step(block=...)`. With `wants = "samples"` it moves the
+weight and the bias of one linear model, has `num_samples` in its groups and takes
+`step(samples=..., features=..., logit_grad=...)`; samples that always come together are a block to
+it. The mean over all samples is then the mean of the blocks' gradients, each weighted by its size;
+that is what these claims hold it to.
+"""
+
+from collections.abc import Callable, Iterator, Sequence
+from typing import Any
+
+import torch
+from torch import Tensor
+from torch.nn import functional
+from torch.optim import Optimizer
+
+from catsdogs.contract.claims import NotApplicable, claim, require
+from catsdogs.contract.subject import (
+    Subject,
+    copies,
+    furthest,
+    gradient,
+    origin,
+    samples_of_a_batch,
+    step,
+)
+
+FEATURES = 3
+
+
+@claim("A step that is not told what its gradient is from, or told what is not there, is refused.")
+def refuses_a_gradient_of_unknown_origin(subject: Subject) -> str:
+    sizes = _block_sizes(subject)
+    weights = subject.weights()
+    optimizer = subject.build(weights)
+    for place, weight in enumerate(weights):
+        weight.grad = gradient(weight, 0, place)
+    before = copies(weights)
+    wrong: dict[str, dict[str, Any]] = {"nothing": {}}
+    if subject.wants == "block":
+        wrong |= {f"block {number}": {"block": number} for number in (len(sizes), -1)}
+    else:
+        told, count = origin(optimizer, 0), subject.defaults["num_samples"]
+        for number in (count, -1):
+            samples = told["samples"].clone()
+            samples[0] = number
+            wrong[f"sample {number}"] = told | {"samples": samples}
+    for name, given in wrong.items():
+        try:
+            optimizer.step(**given)
+        except (ValueError, TypeError, IndexError):
+            require(furthest(weights, before) == 0, f"told {name}, it moved, then refused")
+            continue
+        require(False, f"told {name}, it stepped")
+    return f"refused when told {', '.join(wrong)}"
+
+
+@claim("Once every block was seen, a step goes along the mean gradient, corrected by its block.")
+def corrects_by_the_last_gradient_of_the_block(subject: Subject) -> str:
+    sizes = _block_sizes(subject)
+    total, count = sum(sizes), len(sizes)
+    weights = subject.weights()
+    optimizer = subject.build(weights, **_plain(subject, lr=0.0))
+    stored = [_gradients(weights, 100 + block) for block in range(count)]
+    for block in [*range(count), *reversed(range(count))]:
+        _step(optimizer, weights, stored[block], block)
+    optimizer.param_groups[0]["lr"] = 1.0
+    # In an order that is not the order of first sight, and one block twice in a row.
+    for number, block in enumerate([1 % count, 0, 0, count - 1, *range(count)]):
+        mean = [_mean(rows, sizes) for rows in zip(*stored, strict=True)]
+        news = [
+            old + new
+            for old, new in zip(stored[block], _gradients(weights, 200 + number), strict=True)
+        ]
+        before = copies(weights)
+        _step(optimizer, weights, news, block)
+        moved = [old - weight.detach() for old, weight in zip(before, weights, strict=True)]
+        share = count * sizes[block] / total
+        # Unbiased over blocks drawn uniformly; a correction of weight 1 is accepted as well.
+        due = [
+            [m + c * (new - old) for m, new, old in zip(mean, news, stored[block], strict=True)]
+            for c in (share, 1.0)
+        ]
+        gap = min(furthest(moved, direction) for direction in due)
+        require(gap < 1e-9, f"step {number + 1}, on block {block}, is off by {gap:.1e}")
+        stored[block] = news
+    return f"{count} blocks of {list(sizes)}, {count + 4} steps"
+
+
+@claim("At a constant learning rate it reaches the exact least-squares solution.")
+def reaches_the_least_squares_solution(subject: Subject) -> str:
+    sizes = _block_sizes(subject)
+    random = torch.Generator().manual_seed(1)
+    x, y = torch.randn(2, sum(sizes), FEATURES, generator=random, dtype=torch.float64)
+    x, y = x - x.mean(0), y[:, 0]  # without the mean, weight and bias do not hinder each other
+    solution = torch.linalg.lstsq(x, y).solution
+    weight = torch.zeros(1, FEATURES, dtype=torch.float64, requires_grad=True)
+    bias = torch.zeros(1, dtype=torch.float64, requires_grad=True)
+    blocks = [functional.pad(x[rows], (0, 1), value=1.0) for _, rows in _passes(subject, sizes, 1)]
+    steepest = max(float(torch.linalg.matrix_norm(xs, 2)) ** 2 / len(xs) for xs in blocks)
+    optimizer = subject.build([weight, bias], **_plain(subject, lr=1 / (3 * steepest)))
+    told_step: Callable[..., Any] = optimizer.step
+    for block, rows in _passes(subject, sizes, 300):
+        slopes = (x[rows] @ weight.detach()[0] + bias.detach() - y[rows]) / len(rows)
+        weight.grad, bias.grad = (slopes @ x[rows]).unsqueeze(0), slopes.sum().unsqueeze(0)
+        if subject.wants == "block":
+            told_step(block=block)
+        else:
+            told_step(samples=rows, features=x[rows], logit_grad=slopes)
+    gap = furthest([weight.flatten(), bias], [solution, y.mean(0, keepdim=True)])
+    require(gap < 1e-8, f"{gap:.1e} away after 300 passes")
+    return f"{gap:.0e} away after 300 passes over {len(sizes)} blocks"
+
+
+def _passes(subject: Subject, sizes: tuple[int, ...], count: int) -> Iterator[tuple[int, Tensor]]:
+    """Yield number and rows of each block in random order; samples are dealt anew in every pass."""
+    random = torch.Generator().manual_seed(2)
+    rows = torch.arange(sum(sizes))
+    for _ in range(count):
+        if subject.wants == "samples":
+            rows = torch.randperm(len(rows), generator=random)
+        blocks = torch.split(rows, list(sizes))
+        for block in torch.randperm(len(sizes), generator=random).tolist():
+            yield block, blocks[block]
+
+
+def _block_sizes(subject: Subject) -> tuple[int, ...]:
+    if subject.wants is None:
+        raise NotApplicable("it does not want to know what its gradient is from")
+    if subject.wants == "block":
+        sizes: tuple[int, ...] = subject.defaults["block_sizes"]
+        return sizes
+    size, num_samples = samples_of_a_batch(subject.weights()), subject.defaults["num_samples"]
+    return (size,) * int(num_samples // size)
+
+
+def _plain(subject: Subject, lr: float) -> dict[str, Any]:
+    # A table of lower precision rounds, which is a choice and no defect of the rule.
+    off = {"weight_decay": 0.0, "maximize": False, "table_dtype": None}
+    return {"lr": lr} | {name: value for name, value in off.items() if name in subject.defaults}
+
+
+def _gradients(weights: Sequence[Tensor], number: int) -> list[Tensor]:
+    return [gradient(weight, number, place) for place, weight in enumerate(weights)]
+
+
+def _step(
+    optimizer: Optimizer, weights: Sequence[Tensor], gradients: Sequence[Tensor], block: int
+) -> None:
+    for weight, due in zip(weights, gradients, strict=True):
+        weight.grad = due.clone()
+    step(optimizer, block)
+
+
+def _mean(gradients: Sequence[Tensor], sizes: tuple[int, ...]) -> Tensor:
+    weighted = [size * grad for size, grad in zip(sizes, gradients, strict=True)]
+    return torch.stack(weighted).sum(0) / sum(sizes)
