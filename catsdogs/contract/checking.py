@@ -4,13 +4,13 @@ from collections.abc import Callable
 
 import torch
 
-from catsdogs.contract import construction, finite_sum, parity, state, stepping
+from catsdogs.contract import conduct, construction, finite_sum, parity, state, stepping
 from catsdogs.contract.claims import Claim, Finding
 from catsdogs.contract.subject import Factory, Subject
 
 CLAIMS: tuple[Claim, ...] = tuple(
     value
-    for module in (construction, stepping, state, finite_sum, parity)
+    for module in (construction, stepping, conduct, state, finite_sum, parity)
     for value in vars(module).values()
     if isinstance(value, Claim)
 )
