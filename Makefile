@@ -24,8 +24,8 @@ format: .venv/ready  ## apply the format and the safe fixes
 tensorboard: .venv/ready  ## show the runs under outputs/ on http://localhost:6006
 	$(BIN)/tensorboard --logdir outputs --host localhost
 
-bench: .venv/ready  ## time the custom optimizers against torch's, eager and compiled
-	$(BIN)/python scripts/bench_optimizers.py
+bench: .venv/ready  ## time the custom optimizers against torch's, into outputs/optimizers.md
+	$(BIN)/python scripts/bench_optimizers.py --save outputs/optimizers.md
 
 clean:  ## remove the virtual environment and caches, not the runs
 	rm -rf .venv .pytest_cache .mypy_cache .ruff_cache

@@ -1,22 +1,32 @@
 """Time the custom optimizers, eager and compiled, against torch's variants.
 
     python scripts/bench_optimizers.py --builds 10
-    python scripts/bench_optimizers.py --device cuda --set large
+    python scripts/bench_optimizers.py --device cuda --set large --save optimizers-cuda.md
 
 Every repeat runs all variants after each other; a ratio is the median of the repeats' ratios.
 """
 
 import argparse
+import math
+import shlex
+import sys
+from collections.abc import Mapping, Sequence
+from datetime import UTC, datetime
 from functools import partial
+from pathlib import Path
 from typing import Any
 
 import torch
 from torch import Tensor
 
 from catsdogs import optim
-from catsdogs.contract.speed import time_steps
+from catsdogs.contract.speed import Timing, time_steps
 from catsdogs.contract.subject import Factory
+from catsdogs.files import write_whole
+from catsdogs.optim.memory import readable
 from catsdogs.optim.rule import RuleOptimizer
+from catsdogs.progress import progress
+from catsdogs.records import git_state, hardware, versions
 
 SETS: dict[str, list[tuple[int, ...]]] = {
     "head": [(256, 512, 4, 4), (256,), (1, 256, 5, 5), (1,), (1, 1, 1, 1), (1,)],
@@ -37,43 +47,97 @@ def compiled(factory: Factory, params: list[Tensor]) -> RuleOptimizer:
     return optimizer
 
 
+def contenders(native: Factory, custom: Factory) -> dict[str, Factory]:
+    """Return every variant of a pair of twins, by what a table calls it."""
+    return {
+        "native default": native,
+        "native loop": partial(native, foreach=False),
+        "native foreach": partial(native, foreach=True),
+        "native fused": partial(native, fused=True),
+        "custom eager": custom,
+        "custom compiled": partial(compiled, custom),
+    }
+
+
+def table(timings: Mapping[str, Timing]) -> str:
+    """Return medians and quartiles in milliseconds, and ratios, as a table of Markdown."""
+    default, fused = timings["native default"], timings["native fused"]
+    rows = ["| | ms (quartiles) | over native default | over native fused |", "|---|---|---|---|"]
+    for variant, timing in timings.items():
+        low, high = timing.quartiles()
+        rows.append(
+            f"| {variant} | {1e3 * timing.median():.3f} ({1e3 * low:.3f} to {1e3 * high:.3f}) | "
+            f"{timing.ratio_to(default):.2f} | {timing.ratio_to(fused):.2f} |"
+        )
+    return "\n".join(rows)
+
+
+def circumstances(device: str, threads: int) -> str:
+    """Return what the numbers depend on besides the code, as a list of Markdown."""
+    machine, state = hardware(), git_state()
+    machine["memory"] = readable(machine.pop("memory_bytes"))
+    if device.startswith("cuda"):
+        machine["gpu"] = torch.cuda.get_device_name(device)
+    facts = {
+        "command": f"`{shlex.join(['python', *sys.argv])}`",
+        "date": f"{datetime.now(UTC):%Y-%m-%d}",
+        "device": f"{device}, {threads} threads",
+        "hardware": ", ".join(f"{name} {value}" for name, value in machine.items()),
+        "versions": ", ".join(f"{name} {version}" for name, version in versions().items()),
+        "commit": f"{state['commit']}{', changed' * state['changed']}" if state else "unknown",
+    }
+    return "\n".join(f"- {name}: {value}" for name, value in facts.items())
+
+
+def bench(
+    sets: Sequence[str], *, device: str, builds: int, repeats: int, save: Path | None
+) -> None:
+    """Print a table for each set of parameters and pair of twins, and save them if asked."""
+    page = ["# Time of an optimizer's step", circumstances(device, torch.get_num_threads())]
+    print("\n\n".join(page))
+    with progress(total=len(sets) * len(TWINS), description="timing", unit="table") as bar:
+        for name in sets:
+            for rule, (native, custom) in TWINS.items():
+                timings = time_steps(
+                    contenders(native, custom),
+                    SETS[name],
+                    device=device,
+                    builds=builds,
+                    repeats=repeats,
+                )
+                title = (
+                    f"## {rule}, {name}: {sum(map(math.prod, SETS[name])):,} parameters, "
+                    f"{builds} builds of {repeats} repeats"
+                )
+                page += [title, table(timings)]
+                bar.write(f"\n{title}\n\n{page[-1]}", file=sys.stdout)
+                bar.update()
+    if save is not None:
+        save.parent.mkdir(parents=True, exist_ok=True)
+        write_whole(save, "\n\n".join(page) + "\n")
+        print(f"\nsaved: {save}")
+
+
 def main() -> None:
-    """Print one table for each optimizer and set of parameters."""
+    """Read the command line."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else None)
     parser.add_argument("--device", default="cuda" if torch.cuda.is_available() else "cpu")
     parser.add_argument("--set", choices=SETS, action="append", dest="sets")
     parser.add_argument("--builds", type=int, default=5)
     parser.add_argument("--repeats", type=int, default=10)
     parser.add_argument("--threads", type=int, default=torch.get_num_threads())
+    parser.add_argument("--save", type=Path, metavar="FILE", help="write the tables as Markdown")
     arguments = parser.parse_args()
+    if arguments.builds * arguments.repeats < 2:
+        parser.error("--builds times --repeats must be 2 or above: quartiles need two measurements")
     torch.set_num_threads(arguments.threads)
-    print(f"torch {torch.__version__}, {arguments.device}, {arguments.threads} threads")
-    for shapes in arguments.sets or SETS:
-        for name, (native, custom) in TWINS.items():
-            timings = time_steps(
-                {
-                    "native default": native,
-                    "native loop": partial(native, foreach=False),
-                    "native foreach": partial(native, foreach=True),
-                    "native fused": partial(native, fused=True),
-                    "custom eager": custom,
-                    "custom compiled": partial(compiled, custom),
-                },
-                SETS[shapes],
-                device=arguments.device,
-                builds=arguments.builds,
-                repeats=arguments.repeats,
-            )
-            default, fused = timings["native default"], timings["native fused"]
-            print(f"\n{name}, {shapes}, {arguments.builds} builds of {arguments.repeats} repeats")
-            print(f"{'':<16}{'median ms':>10}{'quartiles':>16}{'/ default':>11}{'/ fused':>9}")
-            for variant, timing in timings.items():
-                low, high = timing.quartiles()
-                print(
-                    f"{variant:<16}{1e3 * timing.median():>10.3f}"
-                    f"{1e3 * low:>8.3f}{1e3 * high:>8.3f}"
-                    f"{timing.ratio_to(default):>11.2f}{timing.ratio_to(fused):>9.2f}"
-                )
+    bench(
+        arguments.sets or list(SETS),
+        device=arguments.device,
+        builds=arguments.builds,
+        repeats=arguments.repeats,
+        save=arguments.save,
+    )
 
 
 if __name__ == "__main__":

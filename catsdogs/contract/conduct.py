@@ -1,4 +1,4 @@
-"""Claims about a step's conduct: towards gradients, closures, autograd, types, scalers and hooks."""
+"""Claims about a step's conduct towards gradients, closures, autograd, types, scalers and hooks."""
 
 import copy
 from typing import Any

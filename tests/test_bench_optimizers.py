@@ -1,0 +1,82 @@
+"""The benchmark's script: its figures, and that the saved page says what they are from."""
+
+import importlib.util
+import re
+import sys
+from functools import partial
+from pathlib import Path
+from types import ModuleType
+
+import pytest
+import torch
+
+from catsdogs.contract.speed import Timing
+
+SCRIPT = Path(__file__).parents[1] / "scripts" / "bench_optimizers.py"
+
+
+@pytest.fixture
+def script() -> ModuleType:
+    spec = importlib.util.spec_from_file_location("bench_optimizers", SCRIPT)
+    assert spec is not None and spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+def test_a_row_has_milliseconds_quartiles_and_both_ratios(script: ModuleType) -> None:
+    default, fused = Timing((0.004,) * 5), Timing((0.001,) * 5)
+    custom = Timing((0.001, 0.002, 0.003, 0.004, 0.005))
+    rows = script.table({"native default": default, "native fused": fused, "custom": custom})
+    assert rows.splitlines()[2:] == [
+        "| native default | 4.000 (4.000 to 4.000) | 1.00 | 4.00 |",
+        "| native fused | 1.000 (1.000 to 1.000) | 0.25 | 1.00 |",
+        "| custom | 3.000 (1.500 to 4.500) | 0.75 | 3.00 |",
+    ]
+
+
+def test_the_saved_page_has_every_table_and_what_it_was_measured_with(
+    script: ModuleType,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    def few(native: partial[object], custom: partial[object]) -> dict[str, partial[object]]:
+        return {
+            "native default": native,
+            "native fused": partial(native, fused=True),
+            "custom": custom,
+        }
+
+    threads = torch.get_num_threads()
+    saved = tmp_path / "new" / "page.md"
+    words = ["bench_optimizers.py", "--set", "head", "--builds", "1", "--repeats", "2"]
+    monkeypatch.setattr(
+        sys, "argv", [*words, "--device", "cpu", "--threads", "1", "--save", str(saved)]
+    )
+    monkeypatch.setattr(script, "contenders", few)
+    monkeypatch.setitem(script.SETS, "head", [(3, 4), (5,)])
+    try:
+        script.main()
+    finally:
+        torch.set_num_threads(threads)
+    page = saved.read_text()
+    assert page.rstrip() in capsys.readouterr().out
+    assert f"- command: `python {' '.join(words)} --device cpu --threads 1 --save {saved}`" in page
+    assert "- device: cpu, 1 threads\n" in page
+    assert f"torch {torch.__version__.partition('+')[0]}" in page
+    assert re.search(r"- hardware: system .*, cores \d+, memory [\d.]+ [GT]B\n", page)
+    for rule in ("sgd", "adam"):
+        title = f"## {rule}, head: 17 parameters, 1 builds of 2 repeats"
+        assert re.search(rf"{title}\n\n(\|.*\n){{5}}", page)
+    assert len(re.findall(r"^\| custom \| \d", page, re.M)) == 2
+
+
+def test_one_measurement_is_refused_because_it_has_no_quartiles(
+    script: ModuleType, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(sys, "argv", ["bench_optimizers.py", "--builds", "1", "--repeats", "1"])
+    with pytest.raises(SystemExit) as stopped:
+        script.main()
+    assert stopped.value.code == 2
+    assert "quartiles need two measurements" in capsys.readouterr().err
