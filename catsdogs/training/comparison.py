@@ -10,7 +10,6 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-import torch
 from filelock import FileLock, Timeout
 from tqdm import tqdm
 
@@ -23,7 +22,6 @@ from catsdogs.progress import progress
 from catsdogs.records import RunRecord, recorded_facts, versions, write_facts
 from catsdogs.settings import Settings
 from catsdogs.training.device import choose_device
-from catsdogs.training.engine import wants
 from catsdogs.training.head import HEADS
 from catsdogs.training.run import Plan, build, features_key, train
 
@@ -61,7 +59,7 @@ def compare(
             runs = [_planned(plan, features) for plan in plans]
             comparison = _open(output_dir, runs, command, learning_rates)
             done = _do_runs(plans, runs, output_dir)
-            steppers = _steppers(done)
+            steppers = {plan.label: _stepper(plan) for plan in done}
             if steppers.keys() != comparison.step_seconds.keys():
                 seconds = _time_steps(steppers, plans[0].settings)
                 dataclasses.replace(comparison, step_seconds=seconds).write(output_dir)
@@ -169,21 +167,8 @@ def _line(run: PlannedRun, facts: dict[str, Any], found: bool) -> str:
     return line
 
 
-def _steppers(plans: Sequence[Plan]) -> dict[str, Factory]:
-    """Return what builds each contender, to time its step on the head alone.
-
-    An optimizer that wants each sample's features is left out: its step is not its own alone.
-    """
-    factories = {plan.label: _stepper(plan) for plan in plans}
-    probe = torch.zeros(1, requires_grad=True)
-    return {
-        label: factory
-        for label, factory in factories.items()
-        if wants(factory([probe])) != "samples"
-    }
-
-
 def _stepper(plan: Plan) -> Factory:
+    """Return what builds a contender's optimizer, to time its step on the head alone."""
     pictures = 2 * plan.settings.data.per_class["train"]
     return lambda parameters: plan.make_optimizer(parameters, pictures, plan.settings.batch_size)
 
