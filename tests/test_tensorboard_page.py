@@ -59,7 +59,7 @@ def page(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
                 tracker.add_step(StepDone(epoch + 1, value))
                 val = Evaluation(value, value, torch.zeros(1))
                 tracker.add_epoch(EpochDone(epoch, epoch + 1, value, val, value, 0.0))
-            tracker.add_end("finished", best_val_accuracy=last)
+            tracker.add_end("finished")
     log = folder / "log"
     with log.open("w") as file:
         server = subprocess.Popen(

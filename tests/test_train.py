@@ -132,7 +132,8 @@ def test_the_mistakes_are_the_wrong_test_predictions_the_surest_first_with_their
         [row[key] for key in shared] for row in wrong
     ]
     assert [row["rank"] for row in mistakes] == [str(n) for n in range(1, len(wrong) + 1)]
-    assert all((only_run() / row["file"]).stat().st_size for row in mistakes)
+    assert [row["file"] for row in mistakes] == [f"mistakes/{row['rank']}.jpg" for row in mistakes]
+    assert all((only_run() / row["file"]).is_file() for row in mistakes)
 
 
 @pytest.mark.parametrize("rule", ["sgd", "adam"])

@@ -122,7 +122,7 @@ def train(plan: Plan, directory: Path | None = None) -> Outcome:
         test = _judge_best(directory, store, settings, record, device)
         tracker.add_test(test, data["test"].labels)
         _keep_mistakes(manifest.root, data["test"], test, record, tracker)
-        tracker.add_end(status, journal.best["val_accuracy"])
+        tracker.add_end(status)
         record.update(
             status=status,
             finished=_now(),

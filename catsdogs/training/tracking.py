@@ -53,6 +53,7 @@ class TensorBoardTracker:
         self._directory = directory
         self._writer = SummaryWriter(str(directory))
         self._epoch = 0
+        self._best_accuracy = 0.0
         self._writer.add_custom_scalars(LAYOUT)
         # SummaryWriter.add_hparams would open a second run, and its list of columns holds for all
         # runs that TensorBoard shows: without one, TensorBoard collects the columns of all. An
@@ -73,6 +74,7 @@ class TensorBoardTracker:
     def add_epoch(self, done: EpochDone) -> None:
         """Add one epoch's validation and flush, so that a watcher sees it now."""
         self._epoch = done.epoch
+        self._best_accuracy = max(self._best_accuracy, done.val.accuracy)
         self._add_scalar("val/cost", done.val.cost)
         self._add_scalar("val/accuracy", done.val.accuracy)
         self._add_scalar("train/learning_rate", done.learning_rate)
@@ -99,9 +101,9 @@ class TensorBoardTracker:
             sheet = np.asarray(contact_sheet(mistakes, self._directory))
             self._writer.add_image("test/mistakes", sheet, self._epoch, dataformats="HWC")
 
-    def add_end(self, status: Status, best_val_accuracy: float) -> None:
+    def add_end(self, status: Status) -> None:
         """Add how the run ended and its best validation accuracy."""
-        self._add_scalar("val/best_accuracy", best_val_accuracy)
+        self._add_scalar("val/best_accuracy", self._best_accuracy)
         status_pb = STATUS_SUCCESS if status == "finished" else STATUS_FAILURE
         end = SessionEndInfo(status=status_pb, end_time_secs=time.time())
         value = Summary.Value(
