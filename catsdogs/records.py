@@ -1,8 +1,9 @@
 """What a run leaves behind: plain files, from which any table or figure can be made again.
 
 A run directory holds `record.json` (all facts but the series), `steps.csv` (cost of every
-iteration), `epochs.csv` (epoch 0 is the untrained head) and `predictions.csv` (the best
-checkpoint's logit for every validation and test picture). Needs no torch.
+iteration), `epochs.csv` (epoch 0 is the untrained head), `predictions.csv` (the best checkpoint's
+logit for every validation and test picture) and `mistakes.csv` (its most confident mistakes, with
+their thumbnails). Needs no torch.
 """
 
 import csv
@@ -23,6 +24,7 @@ from catsdogs.files import write_whole
 STEP_COLUMNS = ("iteration", "cost")
 EPOCH_COLUMNS = ("epoch", "train_cost", "val_cost", "val_accuracy", "learning_rate", "seconds")
 PREDICTION_COLUMNS = ("split", "path", "label", "logit")
+MISTAKE_COLUMNS = ("rank", "path", "label", "logit", "file")
 PACKAGES = ("torch", "torchvision", "numpy", "pillow", "hydra-core", "tensorboard")
 
 
@@ -67,11 +69,20 @@ class RunRecord:
 
     def write_predictions(self, rows: Iterable[tuple[str, str, int, float]]) -> None:
         """Write `predictions.csv`: split, path, label and logit of every picture."""
+        self._write_table("predictions.csv", PREDICTION_COLUMNS, rows)
+
+    def write_mistakes(self, rows: Iterable[tuple[int, str, int, float, str]]) -> None:
+        """Write `mistakes.csv`: rank, path, label, logit and thumbnail, which may be empty."""
+        self._write_table("mistakes.csv", MISTAKE_COLUMNS, rows)
+
+    def _write_table(
+        self, name: str, columns: Sequence[str], rows: Iterable[Sequence[str | float]]
+    ) -> None:
         text = io.StringIO()
         writer = csv.writer(text, lineterminator="\n")
-        writer.writerow(PREDICTION_COLUMNS)
+        writer.writerow(columns)
         writer.writerows(rows)
-        write_whole(self.directory / "predictions.csv", text.getvalue())
+        write_whole(self.directory / name, text.getvalue())
 
     def _write_facts(self) -> None:
         write_facts(self.directory, self.facts)

@@ -1,11 +1,16 @@
-"""Small pictures, a cache of its own for every test, and a way to type a command in process."""
+"""Small pictures, a cache of its own for every test, ways to type a command and to see a page."""
 
-from collections.abc import Callable
+import shutil
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import numpy as np
 import pytest
 from PIL import Image
+from selenium import webdriver
+from selenium.webdriver.chrome.options import Options as ChromeOptions
+from selenium.webdriver.chrome.service import Service as ChromeService
+from selenium.webdriver.remote.webdriver import WebDriver
 
 from catsdogs import check, compare, train
 from catsdogs.data.manifest import Split
@@ -77,3 +82,31 @@ def run_check(run: Callable[..., int]) -> Callable[..., int]:
 def run_compare(run: Callable[..., int]) -> Callable[..., int]:
     """Return a function that runs `python -m catsdogs.compare ARGUMENTS` here."""
     return lambda *arguments: run(compare.main, *arguments)
+
+
+@pytest.fixture(scope="module")
+def browser() -> Iterator[WebDriver]:
+    """Yield a headless Chromium of 1400 by 1000 pixels; without one the test is skipped."""
+    chromium, driver = shutil.which("chromium"), shutil.which("chromedriver")
+    if chromium is None or driver is None:
+        pytest.skip("needs chromium and chromedriver (Debian: chromium, chromium-driver)")
+    options = ChromeOptions()
+    options.binary_location = chromium
+    # Root has no sandbox in Chromium; the pages are our own. The rest keeps it off the network.
+    for switch in (
+        "headless",
+        "no-sandbox",
+        "disable-gpu",
+        "disable-dev-shm-usage",
+        "disable-quic",
+        "no-first-run",
+        "disable-background-networking",
+        "disable-component-update",
+        "disable-sync",
+        "window-size=1400,1000",
+    ):
+        options.add_argument(f"--{switch}")
+    # With a path given, selenium looks for no driver to download.
+    with webdriver.Chrome(options, ChromeService(driver)) as page:
+        page.set_page_load_timeout(60)
+        yield page

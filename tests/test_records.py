@@ -59,3 +59,21 @@ def test_versions_and_hardware_name_what_decides_numbers_and_speed() -> None:
 def test_records_need_no_torch() -> None:
     code = "import sys, catsdogs.records; sys.exit('torch' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
+
+
+def test_a_table_of_no_mistakes_is_its_header_and_a_lost_thumbnail_an_empty_field(
+    tmp_path: Path,
+) -> None:
+    file = tmp_path / "mistakes.csv"
+    with RunRecord(tmp_path, {}) as record:
+        record.write_mistakes([])
+        assert file.read_text() == "rank,path,label,logit,file\n"
+        record.write_mistakes([(1, "a,b.jpg", 0, 0.1 + 0.2, "")])
+    assert rows(file)[0] | {"logit": ""} == {
+        "rank": "1",
+        "path": "a,b.jpg",
+        "label": "0",
+        "logit": "",
+        "file": "",
+    }
+    assert float(rows(file)[0]["logit"]) == 0.1 + 0.2

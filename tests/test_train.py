@@ -13,9 +13,9 @@ import numpy as np
 import pytest
 import torch
 from safetensors.numpy import load_file
-from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
 from catsdogs.training.checkpoint import load_checkpoint
+from event_files import hparams_table, read_events
 
 Run = Callable[..., int]
 
@@ -46,6 +46,8 @@ def test_a_run_leaves_every_file_of_the_contract_and_they_agree(
         "steps.csv",
         "epochs.csv",
         "predictions.csv",
+        "mistakes.csv",
+        "mistakes",
         "best.pt",
         "last.pt",
         "last.safetensors",
@@ -74,7 +76,7 @@ def test_a_run_leaves_every_file_of_the_contract_and_they_agree(
 
 def test_tensorboard_shows_the_numbers_of_the_records(run_train: Run, small: list[str]) -> None:
     assert run_train(*small, "epochs=2") == 0
-    events = EventAccumulator(str(only_run()), size_guidance={"scalars": 0}).Reload()
+    events = read_events(only_run())
     steps, epochs = rows(only_run() / "steps.csv"), rows(only_run() / "epochs.csv")
     for tag, expected in (
         ("train/cost", [(int(row["iteration"]), float(row["cost"])) for row in steps]),
@@ -88,6 +90,52 @@ def test_tensorboard_shows_the_numbers_of_the_records(run_train: Run, small: lis
         )
 
 
+def test_tensorboard_has_a_row_of_settings_and_results_for_every_run_a_diverged_one_too(
+    run_train: Run, small: list[str]
+) -> None:
+    assert run_train(*small, "epochs=1", "optimizer=native_sgd") == 0
+    assert run_train(*small, "epochs=1", "optimizer=custom_adam") == 0
+    assert run_train(*small, "epochs=2", "optimizer=custom_sgd", "optimizer.lr=1e30") == 3
+    runs = list(Path("outputs").iterdir())
+    columns, table = hparams_table(Path("outputs"))
+    assert set(table) == {run.name for run in runs}
+    assert {"optimizer", "optimizer.lr", "optimizer.betas", "batch_size", "seed"} <= set(columns)
+    for run in runs:
+        record, row = json.loads((run / "record.json").read_text()), table[run.name]
+        assert row["settings"]["optimizer"] == record["label"]
+        assert row["settings"]["optimizer.lr"] == record["config"]["optimizer"]["lr"]
+        assert row["status"] == ("STATUS_FAILURE" if "diverged" in record else "STATUS_SUCCESS")
+        for tag, value in (
+            ("test/accuracy", record["test_accuracy"]),
+            ("test/cost", record["test_cost"]),
+            ("val/best_accuracy", record["best"]["val_accuracy"]),
+        ):
+            assert row["metrics"][tag] == np.float32(value)
+    assert len({tuple(sorted(read_events(run).Tags()["scalars"])) for run in runs}) == 1
+    assert all(len(list(run.rglob("*tfevents*"))) == 1 for run in runs)
+
+
+def test_the_mistakes_are_the_wrong_test_predictions_the_surest_first_with_their_pictures(
+    run_train: Run, small: list[str]
+) -> None:
+    assert run_train(*small, "epochs=0") == 0
+    wrong = [
+        row
+        for row in rows(only_run() / "predictions.csv")
+        if row["split"] == "test" and (float(row["logit"]) > 0) != (row["label"] == "1")
+    ]
+    wrong.sort(key=lambda row: -abs(float(row["logit"])))
+    assert wrong, "the oracle says nothing about a run without mistakes"
+    mistakes = rows(only_run() / "mistakes.csv")
+    shared = ("path", "label", "logit")
+    assert [[row[key] for key in shared] for row in mistakes] == [
+        [row[key] for key in shared] for row in wrong
+    ]
+    assert [row["rank"] for row in mistakes] == [str(n) for n in range(1, len(wrong) + 1)]
+    assert [row["file"] for row in mistakes] == [f"mistakes/{row['rank']}.jpg" for row in mistakes]
+    assert all((only_run() / row["file"]).is_file() for row in mistakes)
+
+
 @pytest.mark.parametrize("rule", ["sgd", "adam"])
 def test_native_and_custom_runs_agree_to_the_last_bit(
     run_train: Run, small: list[str], rule: str
@@ -96,7 +144,7 @@ def test_native_and_custom_runs_agree_to_the_last_bit(
         name = f"{kind}_{rule}"
         assert run_train(*small, f"optimizer={name}", "epochs=2", f"output_dir={name}") == 0
     native, custom = only_run(Path(f"native_{rule}")), only_run(Path(f"custom_{rule}"))
-    for name in ("steps.csv", "predictions.csv"):
+    for name in ("steps.csv", "predictions.csv", "mistakes.csv"):
         assert (native / name).read_bytes() == (custom / name).read_bytes()
     ours, theirs = (load_checkpoint(run / "last.pt")["head"] for run in (custom, native))
     assert all(torch.equal(ours[name], theirs[name]) for name in theirs)

@@ -3,7 +3,7 @@
 import math
 from collections.abc import Iterable
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 from torch import nn
 from torch.optim import Optimizer
@@ -13,11 +13,10 @@ from catsdogs.progress import progress
 from catsdogs.records import RunRecord
 from catsdogs.training.checkpoint import save_checkpoint
 from catsdogs.training.engine import DivergedError, EpochDone, StepDone
-from catsdogs.training.tracking import TensorBoardTracker
+from catsdogs.training.tracking import Status, TensorBoardTracker
 
 LINE = "{:>5}  {:>10}  {:>10}  {:>12}  {:>7}"
 HEADER = LINE.format("epoch", "train cost", "val cost", "val accuracy", "seconds")
-Status = Literal["finished", "diverged"]
 
 
 class Journal:
@@ -31,6 +30,7 @@ class Journal:
         self,
         directory: Path,
         record: RunRecord,
+        tracker: TensorBoardTracker,
         head: nn.Module,
         optimizer: Optimizer,
         checkpoint_facts: dict[str, Any],
@@ -41,6 +41,7 @@ class Journal:
         self.last: dict[str, Any] = {}
         self.training_seconds = 0.0
         self._record = record
+        self._tracker = tracker
         self._head = head
         self._optimizer = optimizer
         self._checkpoint_facts = checkpoint_facts
@@ -48,19 +49,15 @@ class Journal:
     def follow(self, events: Iterable[StepDone | EpochDone], *, iterations: int) -> Status:
         """Consume the events of a run of that many iterations and tell how it ended."""
         tqdm.write(HEADER)
-        with (
-            TensorBoardTracker(self.directory) as tracker,
-            progress(total=iterations, description="training", unit="step") as bar,
-        ):
+        with progress(total=iterations, description="training", unit="step") as bar:
             try:
                 for event in events:
                     if isinstance(event, StepDone):
                         self._record.add_step(event.iteration, event.cost)
-                        tracker.add_step(event)
+                        self._tracker.add_step(event)
                         bar.update()
                     else:
                         self._add_epoch(event)
-                        tracker.add_epoch(event)
             except DivergedError as error:
                 self._record.update(status="diverged", diverged=error.facts)
                 tqdm.write(f"stopped: {error}. Try a smaller optimizer.lr.")
@@ -85,6 +82,7 @@ class Journal:
             self._save("best.pt", done)
         self._record.add_epoch((*self.last.values(), done.learning_rate, done.seconds))
         self._record.update(best=self.best, best_cost=self.best_cost, last=self.last)
+        self._tracker.add_epoch(done)
         line = LINE.format(
             done.epoch,
             f"{done.train_cost:.4f}",

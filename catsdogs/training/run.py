@@ -27,10 +27,12 @@ from catsdogs.training.backbone import BackboneWeights, find_weights
 from catsdogs.training.checkpoint import load_checkpoint, save_tensors
 from catsdogs.training.device import choose_device, describe_device, set_determinism
 from catsdogs.training.engine import Course, Evaluation, evaluate, fit, wants
-from catsdogs.training.feature_store import FeatureStore, open_store, store_key
+from catsdogs.training.feature_store import Features, FeatureStore, open_store, store_key
 from catsdogs.training.head import HEADS, seeded_head
-from catsdogs.training.journal import Journal, Status
+from catsdogs.training.journal import Journal
 from catsdogs.training.memory_plan import plan_memory
+from catsdogs.training.mistakes import keep_thumbnails, worst_mistakes
+from catsdogs.training.tracking import Status, TensorBoardTracker, hyperparameters
 
 MakeOptimizer = Callable[..., Optimizer]
 MakeScheduler = Callable[[Optimizer], LRScheduler | None]
@@ -102,9 +104,12 @@ def train(plan: Plan, directory: Path | None = None) -> Outcome:
         directory = _make_run_directory(settings.output_dir, plan.label, settings.seed)
     write_whole(directory / "config.yaml", plan.config_yaml)
     data, model = store.splits, {"weights": weights.facts, "pixels": PIPELINE}
-    with RunRecord(directory, _facts(plan, manifest, store, device, memory) | model) as record:
+    with (
+        RunRecord(directory, _facts(plan, manifest, store, device, memory) | model) as record,
+        TensorBoardTracker(directory, hyperparameters(plan.label, plan.config)) as tracker,
+    ):
         checkpoint_facts = {"config": plan.config, "versions": versions(), **model}
-        journal = Journal(directory, record, head, optimizer, checkpoint_facts)
+        journal = Journal(directory, record, tracker, head, optimizer, checkpoint_facts)
         events = fit(
             head,
             optimizer,
@@ -117,6 +122,9 @@ def train(plan: Plan, directory: Path | None = None) -> Outcome:
         status = journal.follow(events, iterations=settings.epochs * steps_per_epoch)
         save_tensors(directory / "last.safetensors", head)
         test = _judge_best(directory, store, settings, record, device)
+        tracker.add_test(test, data["test"].labels)
+        _keep_mistakes(manifest.root, data["test"], test, record, tracker)
+        tracker.add_end(status)
         record.update(
             status=status,
             finished=_now(),
@@ -275,6 +283,20 @@ def _judge_best(
     )
     record.update(test_cost=answers["test"].cost, test_accuracy=answers["test"].accuracy)
     return answers["test"]
+
+
+def _keep_mistakes(
+    root: Path,
+    pictures: Features,
+    test: Evaluation,
+    record: RunRecord,
+    tracker: TensorBoardTracker,
+) -> None:
+    labels = [int(label) for label in pictures.labels.tolist()]
+    answers = zip(pictures.paths, labels, test.logits.tolist(), strict=True)
+    mistakes = keep_thumbnails(worst_mistakes(answers), root, record.directory)
+    record.write_mistakes(dataclasses.astuple(mistake) for mistake in mistakes)
+    tracker.add_mistakes(mistakes)
 
 
 def _conclude(journal: Journal, test: Evaluation, output_dir: Path) -> None:
