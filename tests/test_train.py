@@ -67,6 +67,10 @@ def test_a_run_leaves_every_file_of_the_contract_and_they_agree(
     tensors = load_file(directory / "last.safetensors")
     assert tensors.keys() == last["head"].keys()
     assert all(np.array_equal(tensors[name], last["head"][name].numpy()) for name in tensors)
+    predicted = {part["name"]: part["nbytes"] for part in record["memory"]}
+    for name, files in (("checkpoints", ["best.pt", "last.pt"]), ("weights", ["last.safetensors"])):
+        size = sum((directory / file).stat().st_size for file in files)
+        assert 0.99 * predicted[name] - 32 * 1024 * len(files) < size <= predicted[name]
     predictions = rows(directory / "predictions.csv")
     assert [row["split"] for row in predictions] == ["val"] * 4 + ["test"] * 4
     test = [row for row in predictions if row["split"] == "test"]

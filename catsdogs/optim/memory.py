@@ -86,8 +86,9 @@ def predict(
         frozen_bytes: What a checkpoint holds besides the trained parameters and their state.
         pictures: Pictures in the feature store.
         feature_dtype: Type of the features in the store.
-        checkpoints: Checkpoint files that are kept at the same time. Their part is an upper bound,
-            at most 1 % and 32 KB above the file for the head; all other parts are exact.
+        checkpoints: Checkpoint files that are kept at the same time, beside one file of the
+            parameters alone. Both parts are upper bounds, at most 1 % and 32 KB above a file for
+            the head; all other parts are exact.
     """
     given = list(params)
     device = given[0].device.type
@@ -104,6 +105,7 @@ def predict(
         tensors = weights + frozen_bytes + sum(tensor.nbytes for _, tensor in saved)
         overhead = FILE_BYTES_ONCE + FILE_BYTES_PER_TENSOR * (len(given) + len(saved))
         parts.append(Part("checkpoints", DISK, checkpoints * (tensors + overhead)))
+        parts.append(Part("weights", DISK, weights + FILE_BYTES_ONCE))
     if pictures:
         features = pictures * FEATURES_PER_PICTURE * feature_dtype.itemsize
         parts.append(Part("feature store", DISK, features))
