@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from catsdogs import check, compare, train
+from catsdogs import check, compare, diamonds, train
 from catsdogs.data.manifest import Split
 
 PER_CLASS: dict[Split, int] = {"train": 5, "val": 2, "test": 2}
@@ -77,3 +77,9 @@ def run_check(run: Callable[..., int]) -> Callable[..., int]:
 def run_compare(run: Callable[..., int]) -> Callable[..., int]:
     """Return a function that runs `python -m catsdogs.compare ARGUMENTS` here."""
     return lambda *arguments: run(compare.main, *arguments)
+
+
+@pytest.fixture
+def run_diamonds(run: Callable[..., int]) -> Callable[..., int]:
+    """Return a function that runs `python -m catsdogs.diamonds ARGUMENTS` here."""
+    return lambda *arguments: run(diamonds.main, *arguments)
