@@ -90,8 +90,7 @@ class RunRecord:
 
 def write_facts(directory: Path, facts: dict[str, Any]) -> None:
     """Write `record.json` whole."""
-    text = json.dumps(_json_ready(facts), indent=2, allow_nan=False, ensure_ascii=False)
-    write_whole(directory / "record.json", text + "\n")
+    write_whole(directory / "record.json", strict_json(facts))
 
 
 def recorded_facts(directory: Path) -> dict[str, Any]:
@@ -122,10 +121,15 @@ class _Series:
         self._file.close()
 
 
-def versions() -> dict[str, str]:
-    """Return the versions of Python and of the packages that decide a run's numbers."""
+def strict_json(facts: dict[str, Any]) -> str:
+    """Return facts as the text of a JSON file; numbers it cannot hold become "nan" and "inf"."""
+    return json.dumps(_json_ready(facts), indent=2, allow_nan=False, ensure_ascii=False) + "\n"
+
+
+def versions(*also: str) -> dict[str, str]:
+    """Return the versions of Python and of the packages that decide a run's numbers, and `also`."""
     found = {"python": platform.python_version(), "catsdogs": catsdogs.__version__}
-    for package in PACKAGES:
+    for package in (*PACKAGES, *also):
         try:
             found[package] = importlib.metadata.version(package)
         except importlib.metadata.PackageNotFoundError:

@@ -55,7 +55,7 @@ class Settings:
         Raises:
             UserError: For an unknown setting or a value of the wrong type or out of range.
         """
-        read = _Reader("", config)
+        read = Reader("", config)
         settings = cls(
             data=_data_settings(read.section("data")),
             epochs=read.integer("epochs", low=0),
@@ -72,12 +72,12 @@ class Settings:
             **_clip_settings(read.section("grad_clip")),
         )
         for free_form in ("optimizer", "scheduler"):
-            _check_numbers(free_form, read.take(free_form))
+            read.free_form(free_form)
         read.refuse_rest()
         return settings
 
 
-def _data_settings(read: "_Reader") -> DataSettings:
+def _data_settings(read: "Reader") -> DataSettings:
     source = cast(Source, read.choice("source", get_args(Source)))
     settings = DataSettings(
         source=source,
@@ -92,7 +92,7 @@ def _data_settings(read: "_Reader") -> DataSettings:
     return settings
 
 
-def _model_settings(read: "_Reader") -> dict[str, Any]:
+def _model_settings(read: "Reader") -> dict[str, Any]:
     settings = {
         "weights": read.text("weights"),
         "weights_seed": read.integer("weights_seed", low=0),
@@ -102,13 +102,114 @@ def _model_settings(read: "_Reader") -> dict[str, Any]:
     return settings
 
 
-def _clip_settings(read: "_Reader") -> dict[str, Any]:
+def _clip_settings(read: "Reader") -> dict[str, Any]:
     settings = {
         "clip_value": read.positive_or_null("value"),
         "clip_norm": read.positive_or_null("norm"),
     }
     read.refuse_rest()
     return settings
+
+
+class Reader:
+    """Take settings out of one section by name; what is left at the end is unknown.
+
+    Every method raises UserError for a setting that is missing or not what it must be.
+    """
+
+    def __init__(self, prefix: str, section: dict[str, Any]) -> None:
+        self._prefix = prefix
+        self._left = dict(section)
+
+    def take(self, key: str) -> Any:
+        """Return a setting of any kind."""
+        if key not in self._left:
+            raise UserError(f"{self._prefix}{key}: this setting is missing")
+        return self._left.pop(key)
+
+    def section(self, key: str) -> "Reader":
+        """Return the reader of a section within this one."""
+        value = self.take(key)
+        if not isinstance(value, dict):
+            raise UserError(f"{self._prefix}{key}={value}: must be a section of settings")
+        return Reader(f"{self._prefix}{key}.", value)
+
+    def integer(self, key: str, *, low: int) -> int:
+        """Return a whole number, `low` or above."""
+        value = self.take(key)
+        if not isinstance(value, int) or isinstance(value, bool) or value < low:
+            raise self._wrong(key, value, f"a whole number, {low} or above")
+        return value
+
+    def integer_or_null(self, key: str, *, low: int) -> int | None:
+        """Return a whole number, `low` or above, or None."""
+        value = self.take(key)
+        if value is None:
+            return None
+        if not isinstance(value, int) or isinstance(value, bool) or value < low:
+            raise self._wrong(key, value, f"null or a whole number, {low} or above")
+        return value
+
+    def number(self, key: str, *, low: float, high: float) -> float:
+        """Return a number from `low` to `high`."""
+        value = self.take(key)
+        if isinstance(value, bool) or not isinstance(value, int | float):
+            raise self._wrong(key, value, f"a number from {low} to {high}")
+        if not low <= value <= high:
+            raise self._wrong(key, value, f"a number from {low} to {high}")
+        return float(value)
+
+    def positive_or_null(self, key: str) -> float | None:
+        """Return a finite number above 0, or None."""
+        value = self.take(key)
+        if value is None:
+            return None
+        number = isinstance(value, int | float) and not isinstance(value, bool)
+        if not number or not 0 < value < math.inf:
+            raise self._wrong(key, value, "null or a finite number above 0")
+        return float(value)
+
+    def boolean(self, key: str) -> bool:
+        """Return true or false."""
+        value = self.take(key)
+        if not isinstance(value, bool):
+            raise self._wrong(key, value, "true or false")
+        return value
+
+    def text(self, key: str) -> str:
+        """Return a text that is not empty."""
+        value = self.take(key)
+        if value is None or not str(value):
+            raise self._wrong(key, value, "a text that is not empty")
+        return str(value)
+
+    def free_form(self, key: str) -> Any:
+        """Return a setting of any kind in which every number is finite."""
+        value = self.take(key)
+        _check_numbers(f"{self._prefix}{key}", value)
+        return value
+
+    def choice(self, key: str, choices: tuple[str, ...]) -> str:
+        """Return one of the choices."""
+        value = self.take(key)
+        if value not in choices:
+            raise self._wrong(key, value, f"one of {', '.join(choices)}")
+        return str(value)
+
+    def matching(self, key: str, pattern: str, described: str) -> str:
+        """Return a text that a regular expression matches in full."""
+        value = self.text(key)
+        if not re.fullmatch(pattern, value):
+            raise self._wrong(key, value, f"one of {described}")
+        return value
+
+    def refuse_rest(self) -> None:
+        """Refuse the settings that were not taken."""
+        for key, value in self._left.items():
+            raise UserError(f"{self._prefix}{key}={value}: there is no such setting; see --help")
+
+    def _wrong(self, key: str, value: Any, expected: str) -> UserError:
+        return UserError(f"{self._prefix}{key}={value}: must be {expected}")
 
 
 def _check_numbers(name: str, value: Any) -> None:
@@ -121,76 +222,3 @@ def _check_numbers(name: str, value: Any) -> None:
             _check_numbers(f"{name}[{index}]", item)
     elif isinstance(value, float) and not math.isfinite(value):
         raise UserError(f"{name}={value}: must be a finite number")
-
-
-class _Reader:
-    """Take settings out of one section by name; what is left at the end is unknown."""
-
-    def __init__(self, prefix: str, section: dict[str, Any]) -> None:
-        self._prefix = prefix
-        self._left = dict(section)
-
-    def take(self, key: str) -> Any:
-        if key not in self._left:
-            raise UserError(f"{self._prefix}{key}: this setting is missing")
-        return self._left.pop(key)
-
-    def section(self, key: str) -> "_Reader":
-        value = self.take(key)
-        if not isinstance(value, dict):
-            raise UserError(f"{self._prefix}{key}={value}: must be a section of settings")
-        return _Reader(f"{self._prefix}{key}.", value)
-
-    def integer(self, key: str, *, low: int) -> int:
-        value = self.take(key)
-        if not isinstance(value, int) or isinstance(value, bool) or value < low:
-            raise self._wrong(key, value, f"a whole number, {low} or above")
-        return value
-
-    def number(self, key: str, *, low: float, high: float) -> float:
-        value = self.take(key)
-        if isinstance(value, bool) or not isinstance(value, int | float):
-            raise self._wrong(key, value, f"a number from {low} to {high}")
-        if not low <= value <= high:
-            raise self._wrong(key, value, f"a number from {low} to {high}")
-        return float(value)
-
-    def positive_or_null(self, key: str) -> float | None:
-        value = self.take(key)
-        if value is None:
-            return None
-        number = isinstance(value, int | float) and not isinstance(value, bool)
-        if not number or not 0 < value < math.inf:
-            raise self._wrong(key, value, "null or a finite number above 0")
-        return float(value)
-
-    def boolean(self, key: str) -> bool:
-        value = self.take(key)
-        if not isinstance(value, bool):
-            raise self._wrong(key, value, "true or false")
-        return value
-
-    def text(self, key: str) -> str:
-        value = self.take(key)
-        if value is None or not str(value):
-            raise self._wrong(key, value, "a text that is not empty")
-        return str(value)
-
-    def choice(self, key: str, choices: tuple[str, ...]) -> str:
-        value = self.take(key)
-        if value not in choices:
-            raise self._wrong(key, value, f"one of {', '.join(choices)}")
-        return str(value)
-
-    def matching(self, key: str, pattern: str, described: str) -> str:
-        value = self.text(key)
-        if not re.fullmatch(pattern, value):
-            raise self._wrong(key, value, f"one of {described}")
-        return value
-
-    def refuse_rest(self) -> None:
-        for key, value in self._left.items():
-            raise UserError(f"{self._prefix}{key}={value}: there is no such setting; see --help")
-
-    def _wrong(self, key: str, value: Any, expected: str) -> UserError:
-        return UserError(f"{self._prefix}{key}={value}: must be {expected}")

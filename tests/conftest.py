@@ -12,7 +12,7 @@ from selenium.webdriver.chrome.options import Options as ChromeOptions
 from selenium.webdriver.chrome.service import Service as ChromeService
 from selenium.webdriver.remote.webdriver import WebDriver
 
-from catsdogs import check, compare, train
+from catsdogs import check, compare, diamonds, train
 from catsdogs.data.manifest import Split
 
 PER_CLASS: dict[Split, int] = {"train": 5, "val": 2, "test": 2}
@@ -110,3 +110,9 @@ def browser() -> Iterator[WebDriver]:
     with webdriver.Chrome(options, ChromeService(driver)) as page:
         page.set_page_load_timeout(60)
         yield page
+
+
+@pytest.fixture
+def run_diamonds(run: Callable[..., int]) -> Callable[..., int]:
+    """Return a function that runs `python -m catsdogs.diamonds ARGUMENTS` here."""
+    return lambda *arguments: run(diamonds.main, *arguments)

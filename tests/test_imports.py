@@ -33,6 +33,7 @@ ALLOWED = {
         "records",
         "settings",
     },
+    "regression": {"errors", "files", "progress", "records"},
     "command": {"errors"},
     "train": {"command", "errors", "settings", "training"},
     "compare": {"command", "errors", "train", "training"},
@@ -46,8 +47,9 @@ ALLOWED = {
         "records",
         "training",
     },
+    "diamonds": {"command", "errors", "files", "records", "regression", "settings"},
 }
-COMMANDS = {"command", "check", "compare", "train"}  # the only parts that see Hydra
+COMMANDS = {"command", "check", "compare", "diamonds", "train"}  # the only parts that see Hydra
 TORCH_FREE = {"errors", "files", "progress", "records", "command", "comparison", "reporting"}
 
 

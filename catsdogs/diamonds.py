@@ -1,0 +1,91 @@
+"""Run a tutorial's comparison of four optimizers with the right gradient, and see all four arrive.
+
+python -m catsdogs.diamonds
+"""
+
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+from hydra import compose
+from omegaconf import DictConfig
+
+from catsdogs.command import build_from, command, plain
+from catsdogs.errors import UserError
+from catsdogs.files import make_directory, probe_directory
+from catsdogs.records import hardware, versions
+from catsdogs.regression.data import load_diamonds, prepare
+from catsdogs.regression.experiment import KINDS, METHODS, Contender, compare
+from catsdogs.regression.figures import write_figures
+from catsdogs.regression.fit import MakeOptimizer
+from catsdogs.regression.results import climbs_table, table, write_records
+from catsdogs.settings import Reader
+
+
+@command("diamonds")
+def main(config: DictConfig) -> int:
+    """Fit, print the table and write records and charts."""
+    values = plain(config)
+    read = Reader("", values)
+    output_dir = Path(read.text("output_dir")).expanduser()
+    contenders = _contenders(read.section("hparams"), read.section("clip_value"))
+    run = partial(
+        compare,
+        contenders=contenders,
+        max_epochs=read.integer("epochs", low=1),
+        lr_step=read.integer_or_null("lr_step", low=1),
+        published_sign=read.boolean("published_sign"),
+    )
+    read.boolean("debug")
+    read.refuse_rest()
+    probe_directory(output_dir, "output_dir")
+    outcome = run(prepare(load_diamonds()))
+    print(table(outcome))
+    if outcome.climbs:
+        print(f"\nthe tutorial's listings, as they were run\n{climbs_table(outcome)}")
+    directory = make_directory(output_dir, "output_dir")
+    facts = {
+        "format": 1,
+        "settings": values,
+        "versions": versions("plotnine"),
+        "hardware": hardware(),
+    }
+    write_records(outcome, facts, directory)
+    write_figures(outcome, directory)
+    print(f"\nrecords and charts: {directory}")
+    return 0
+
+
+def _contenders(hparams: Reader, clip_values: Reader) -> list[Contender]:
+    labels = [f"{kind}_{method}" for method in METHODS for kind in KINDS]
+    nodes = compose("diamonds", [f"+optimizer@{label}={label}" for label in labels])
+    contenders = []
+    for method in METHODS:
+        settings = hparams.free_form(method)
+        if not isinstance(settings, dict):
+            raise UserError(f"hparams.{method}={settings}: must be a section of settings")
+        clip_value = clip_values.positive_or_null(method)
+        for kind in KINDS:
+            make_optimizer = _factory(nodes[f"{kind}_{method}"], f"hparams.{method}", settings)
+            contenders.append(Contender(method, kind, make_optimizer, clip_value))
+    hparams.refuse_rest()
+    clip_values.refuse_rest()
+    return contenders
+
+
+def _factory(node: DictConfig, name: str, settings: dict[str, Any]) -> MakeOptimizer:
+    """Return what builds an optimizer of conf/optimizer with the tutorial's hyperparameters."""
+    node.merge_with(settings)
+    build: MakeOptimizer = build_from(node, name)
+
+    def make(parameters: Any) -> Any:
+        try:
+            return build(parameters)
+        except (TypeError, ValueError) as error:
+            raise UserError(f"{name}={settings}: refused: {error}") from error
+
+    return make
+
+
+if __name__ == "__main__":
+    main()
