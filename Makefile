@@ -2,12 +2,16 @@
 PYTHON ?= python3
 BIN := .venv/bin
 
-.PHONY: help run test lint format tensorboard bench clean
+.PHONY: help run report test lint format tensorboard bench clean
 help:  ## list the targets
 	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*##/\t/' | expand -t 14
 
 run: .venv/ready  ## train the head with custom_adam on the drawn pictures
 	$(BIN)/python -m catsdogs.train
+
+report: .venv/ready  ## native against custom, all runs of the monograph; opens on report/index.html
+	$(BIN)/python -m catsdogs.compare experiment=monograph
+	$(BIN)/python -m catsdogs.report runs=outputs/monograph out=report
 
 test: .venv/ready  ## run the test suite (offline, on the CPU)
 	$(BIN)/python -m pytest
