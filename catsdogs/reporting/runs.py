@@ -3,7 +3,6 @@
 import csv
 import dataclasses
 import json
-import math
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -238,11 +237,3 @@ def _read_csv(path: Path, columns: Sequence[str]) -> tuple[list[str], list[list[
 def finite(values: Floats) -> Floats:
     """Return the values that are finite numbers; a diverged run's last cost is not."""
     return values[np.isfinite(values)]
-
-
-def mean_and_deviation(values: Sequence[float]) -> tuple[float, float]:
-    """Return the mean and the standard deviation (n - 1) of a sample; nan where there is none."""
-    if not values:
-        return math.nan, math.nan
-    deviation = float(np.std(values, ddof=1)) if len(values) > 1 else math.nan
-    return float(np.mean(values)), deviation
