@@ -1,7 +1,12 @@
 """What the answers are like: which of the two species is mistaken, and is the confidence earned."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
+import numpy as np
+from scipy.special import expit
+
+from catsdogs.reporting import wording
 from catsdogs.reporting.document import Table
 from catsdogs.reporting.runs import Floats, Predictions, Run, Runs
 
@@ -58,9 +63,23 @@ class Calibration:
     base_rate: float
 
 
-def confusion(label: str, runs: tuple[Run, ...]) -> Confusion:
-    """Sum the test answers of a contender's runs that finished."""
-    raise NotImplementedError
+def confusion(label: str, runs: Sequence[Run]) -> Confusion:
+    """Sum the test answers of a contender's runs.
+
+    Args:
+        label: The contender.
+        runs: Those of its runs that finished.
+    """
+    answers = pooled(runs)
+    cat, says_cat = answers.labels == 1, answers.logits > 0
+    return Confusion(
+        label,
+        seeds=len(runs),
+        cat_cat=int((cat & says_cat).sum()),
+        cat_dog=int((cat & ~says_cat).sum()),
+        dog_cat=int((~cat & says_cat).sum()),
+        dog_dog=int((~cat & ~says_cat).sum()),
+    )
 
 
 def confusion_table(runs: Runs) -> Table:
@@ -69,17 +88,53 @@ def confusion_table(runs: Runs) -> Table:
     Args:
         runs: One for each contender and seed, as `chosen_runs` returns them.
     """
-    raise NotImplementedError
+    rows = []
+    for label in runs.comparison.contenders:
+        c = confusion(label, runs.finished(label))
+        counts = (c.cat_cat, c.cat_dog, c.dog_dog, c.dog_cat)
+        rows.append((label, *map(str, counts), str(c.seeds)))
+    return Table(
+        "Answers to the test pictures, summed over seeds.",
+        ("optimizer", "cats called cats", "cats called dogs", "dogs called dogs")
+        + ("dogs called cats", "seeds"),
+        tuple(rows),
+        "Every seed answers the same test pictures, so a picture counts once for each seed.",
+    )
 
 
 def calibration(answers: Predictions) -> Calibration:
     """Judge the confidence of one run's answers, or of several runs' put together."""
-    raise NotImplementedError
+    cat = expit(answers.logits)
+    confidence, right = np.maximum(cat, 1 - cat), answers.right()
+    edges = np.linspace(0.5, 1.0, BINS + 1)
+    bins = np.clip(np.searchsorted(edges, confidence) - 1, 0, BINS - 1)
+    counts = np.bincount(bins, minlength=BINS).astype(np.float64)
+    with np.errstate(invalid="ignore"):  # 0 / 0 in an empty bin is nan
+        mean_confidence = np.bincount(bins, confidence, BINS) / counts
+        accuracy = np.bincount(bins, right, BINS) / counts
+    gaps = np.abs(mean_confidence - accuracy)[counts > 0]
+    return Calibration(
+        edges,
+        counts,
+        mean_confidence,
+        accuracy,
+        expected_error=float((gaps * counts[counts > 0]).sum() / counts.sum()),
+        brier=float(np.mean((cat - answers.labels) ** 2)),
+        mean_confidence=float(confidence.mean()),
+        mean_accuracy=float(right.mean()),
+        base_rate=float(answers.labels.mean()),
+    )
 
 
-def pooled(runs: tuple[Run, ...]) -> Predictions | None:
-    """Put the test answers of the runs that finished one after another; None without any."""
-    raise NotImplementedError
+def pooled(runs: Sequence[Run]) -> Predictions:
+    """Put the test answers of runs one after another."""
+    tests = [run.test for run in runs if run.test]
+    none = np.empty(0)
+    return Predictions(
+        paths=tuple(path for test in tests for path in test.paths),
+        labels=np.concatenate([none.astype(np.int64), *(test.labels for test in tests)]),
+        logits=np.concatenate([none, *(test.logits for test in tests)]),
+    )
 
 
 def calibration_table(runs: Runs) -> Table:
@@ -88,4 +143,27 @@ def calibration_table(runs: Runs) -> Table:
     Args:
         runs: One for each contender and seed, as `chosen_runs` returns them.
     """
-    raise NotImplementedError
+    rows = []
+    for label in runs.comparison.contenders:
+        judged = [calibration(run.test) for run in runs.finished(label) if run.test]
+        rows.append(
+            (
+                label,
+                wording.mean_percent([c.mean_confidence for c in judged]),
+                wording.mean_percent([c.mean_accuracy for c in judged]),
+                wording.mean_percent([c.expected_error for c in judged]),
+                wording.mean_cost([c.brier for c in judged]),
+                wording.mean_percent([c.base_rate for c in judged]),
+            )
+        )
+    return Table(
+        "Whether confidence is earned, on the test pictures: mean (standard deviation) over seeds.",
+        ("optimizer", "mean confidence", "accuracy", "expected calibration error", "Brier score")
+        + ("cats",),
+        tuple(rows),
+        "Confidence is the probability that the head gives its own answer. Expected calibration "
+        f"error: the gap between confidence and accuracy in {BINS} equal bins from 50 to 100 %, "
+        "averaged over the answers; few answers make it too large. Brier score: the mean squared "
+        "error of the probability of a cat; always saying the share of cats gives 0.25 where it is "
+        "a half. Costs and confidence are of the checkpoint chosen by validation accuracy.",
+    )

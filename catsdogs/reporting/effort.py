@@ -1,9 +1,19 @@
 """What an optimizer costs: the time of a step and an epoch, the way to a target, and memory."""
 
+import math
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from statistics import fmean, median
 
+import numpy as np
+
+from catsdogs.reporting import wording
 from catsdogs.reporting.document import Table
+from catsdogs.reporting.outcome import outcome
+from catsdogs.reporting.pairs import pairs_of
 from catsdogs.reporting.runs import Run, Runs
+
+BELOW_BEST = 0.01  # the target of the race: one percentage point below the best
 
 
 @dataclass(frozen=True)
@@ -42,22 +52,67 @@ class Reached:
 
 def step_times(runs: Runs) -> tuple[StepTime, ...]:
     """Return the step time of every contender that was timed."""
-    raise NotImplementedError
+    timed = runs.comparison.step_seconds
+    references: dict[str, str] = {}
+    for pair in pairs_of(runs.comparison.contenders):
+        references.setdefault(pair.contender, pair.reference)
+    return tuple(
+        _step_time(label, timed[label], references.get(label, ""), timed)
+        for label in runs.comparison.contenders
+        if timed.get(label)
+    )
 
 
 def step_time_table(runs: Runs) -> Table | None:
     """Return a row for each contender that was timed; None if none was."""
-    raise NotImplementedError
+    times = step_times(runs)
+    if not times:
+        return None
+    return Table(
+        "Time of one optimizer step on the head.",
+        ("optimizer", "median", "quartiles", "times as long as", "ratio", "repeats"),
+        tuple(
+            (
+                time.label,
+                wording.seconds(time.quartiles[1]),
+                f"{wording.seconds(time.quartiles[0])} to {wording.seconds(time.quartiles[2])}",
+                time.reference or wording.NOTHING,
+                wording.ratio(time.ratio),
+                str(time.repeats),
+            )
+            for time in times
+        ),
+        "The optimizers took turns in one process. The ratio is the median over the repeats of "
+        "both times of the same turn, which noise of the machine hardly touches.",
+    )
 
 
 def target_accuracy(runs: Runs) -> float:
-    """Return the target: one point below the best contender's mean best validation accuracy."""
-    raise NotImplementedError
+    """Return the target: one point below the best contender's mean best validation accuracy.
+
+    Args:
+        runs: One for each contender and seed, as `chosen_runs` returns them.
+    """
+    means = [
+        fmean(outcome(run).best_val_accuracy for run in finished)
+        for label in runs.comparison.contenders
+        if (finished := runs.finished(label))
+    ]
+    return max(means) - BELOW_BEST if means else math.nan
 
 
 def reached(runs: Runs, target: float) -> tuple[Reached, ...]:
-    """Return for every run that finished when it first reached the target."""
-    raise NotImplementedError
+    """Return for every run that finished when it first reached the target.
+
+    Args:
+        runs: One for each contender and seed, as `chosen_runs` returns them.
+        target: Validation accuracy, 0 to 1.
+    """
+    return tuple(
+        _reached(run, target)
+        for label in runs.comparison.contenders
+        for run in runs.finished(label)
+    )
 
 
 def training_time_table(runs: Runs) -> Table:
@@ -66,9 +121,79 @@ def training_time_table(runs: Runs) -> Table:
     Args:
         runs: One for each contender and seed, as `chosen_runs` returns them.
     """
-    raise NotImplementedError
+    target = target_accuracy(runs)
+    everyone = reached(runs, target)
+    rows = []
+    for label in runs.comparison.contenders:
+        own = [one for one in everyone if one.run.label == label]
+        there = [one for one in own if one.epoch is not None]
+        rows.append(
+            (
+                label,
+                wording.mean_seconds([_epoch_seconds(one.run) for one in own]),
+                f"{len(there)} of {len(own)}",
+                wording.mean_number([one.epoch for one in there if one.epoch is not None]),
+                wording.mean_seconds([one.seconds for one in there if one.seconds is not None]),
+            )
+        )
+    return Table(
+        f"Time to train, and to a validation accuracy of {wording.percent(target)}.",
+        ("optimizer", "one epoch", "runs that reach it", "epochs to it", "training time to it"),
+        tuple(rows),
+        "Mean (standard deviation) over the runs that finished. Time is that of training steps; "
+        "evaluation and reading from disk are left out. The target is one point below the highest "
+        "mean of the best validation accuracies. Epochs and time to it are means over the runs "
+        "that reach it, and say nothing of those that do not. Epoch 0 is the untrained head.",
+    )
 
 
 def memory_table(runs: Runs) -> Table:
     """Return a row for each contender: bytes of weights, state and table."""
-    raise NotImplementedError
+    return Table(
+        "Memory that training takes.",
+        ("optimizer", "weights", "gradients", "state", "table", "state and table per weight"),
+        tuple(_memory_row(runs, label) for label in runs.comparison.contenders),
+        "Bytes of the tensors, known before the run; what a step needs for a moment is not "
+        "counted. The table is SAGA's memory of past gradients. The last column: how many times "
+        "the bytes of the weights.",
+    )
+
+
+def _step_time(
+    label: str, seconds: Sequence[float], reference: str, timed: Mapping[str, Sequence[float]]
+) -> StepTime:
+    turns = list(zip(seconds, timed.get(reference, ()), strict=False))
+    low, middle, high = np.quantile(seconds, (0.25, 0.5, 0.75)).tolist()
+    return StepTime(
+        label,
+        repeats=len(seconds),
+        quartiles=(low, middle, high),
+        reference=reference,
+        ratio=median(own / other for own, other in turns) if turns else math.nan,
+    )
+
+
+def _reached(run: Run, target: float) -> Reached:
+    rows = np.flatnonzero(run.epochs["val_accuracy"] >= target)
+    if len(rows) == 0:
+        return Reached(run, None, None)
+    seconds = float(run.epochs["seconds"][: rows[0] + 1].sum())
+    return Reached(run, int(run.epochs["epoch"][rows[0]]), seconds)
+
+
+def _epoch_seconds(run: Run) -> float:
+    seconds = run.epochs["seconds"][1:]
+    return float(seconds.mean()) if len(seconds) else math.nan
+
+
+def _memory_row(runs: Runs, label: str) -> tuple[str, ...]:
+    parts = next((run.facts["memory"] for run in runs.of(label) if "memory" in run.facts), None)
+    if parts is None:
+        return (label, *[wording.NOTHING] * 5)
+
+    def nbytes(name: str) -> int:
+        return sum(int(part["nbytes"]) for part in parts if part["name"] == name)
+
+    kept = nbytes("state") + nbytes("table")
+    sizes = (wording.size(nbytes(name)) for name in ("parameters", "gradients", "state", "table"))
+    return (label, *sizes, wording.ratio(kept / nbytes("parameters")))

@@ -1,12 +1,27 @@
 """What is not there: runs that are missing, failed, diverged, were cut off, or are one too many."""
 
+from collections.abc import Iterator
+
+from catsdogs.comparison import PlannedRun
+from catsdogs.reporting import wording
 from catsdogs.reporting.document import Paragraph, Table
 from catsdogs.reporting.runs import Run, Runs
 
 
 def reason(run: Run) -> str:
     """Say in one sentence why a run did not finish; empty for one that did."""
-    raise NotImplementedError
+    facts = run.facts
+    if run.status == "diverged":
+        where = facts.get("diverged", {})
+        return (
+            f"the {where.get('what', 'cost')} became {where.get('cost', 'not finite')} in epoch "
+            f"{where.get('epoch', '?')}, iteration {where.get('iteration', '?')}"
+        )
+    if run.status == "failed":
+        return str(facts.get("error", "no error is recorded"))
+    if run.status == "running":
+        return f"it is not done, or was cut off after {wording.count(len(run.costs), 'iteration')}"
+    return ""
 
 
 def gaps(runs: Runs) -> Table | Paragraph:
@@ -15,4 +30,31 @@ def gaps(runs: Runs) -> Table | Paragraph:
     Args:
         runs: All of them.
     """
-    raise NotImplementedError
+    rows = tuple(_rows(runs))
+    if not rows:
+        return Paragraph(f"All {wording.count(len(runs.found), 'run')} finished.")
+    return Table(
+        f"Of {wording.count(len(runs.found) + len(runs.missing), 'run')}, "
+        f"{sum(run.status == 'finished' for run in runs.found)} finished; these are in no mean.",
+        ("optimizer", "seed", "learning rate", "status", "why", "to complete it"),
+        rows,
+    )
+
+
+def _rows(runs: Runs) -> Iterator[tuple[str, ...]]:
+    command = runs.comparison.command
+    for missing in runs.missing:
+        yield *_who(missing), "missing", "there is no record", command
+    for run in runs.found:
+        if run.status == "diverged":
+            yield *_who(run), run.status, reason(run), "a result, not a gap: nothing to redo"
+        elif run.status != "finished":
+            again = f"delete {run.directory.name}, then {command or run.facts.get('command', '')}"
+            yield *_who(run), run.status, reason(run), again
+    for run in runs.repeated:
+        why = f"{run.directory.name} repeats a run that is used in its place"
+        yield *_who(run), "repeated", why, "nothing to do"
+
+
+def _who(run: Run | PlannedRun) -> tuple[str, str, str]:
+    return run.label, str(run.seed), wording.learning_rate(run.learning_rate)

@@ -1,8 +1,12 @@
 """What one run came to: every number that a table of results shows of it."""
 
+import math
+from collections.abc import Callable
 from dataclasses import dataclass
 
-from catsdogs.reporting.runs import Run
+import numpy as np
+
+from catsdogs.reporting.runs import Floats, Run
 
 
 @dataclass(frozen=True)
@@ -41,4 +45,30 @@ class Outcome:
 
 def outcome(run: Run) -> Outcome:
     """Return what a run came to."""
-    raise NotImplementedError
+    epochs = run.epochs
+    accuracies, costs = epochs["val_accuracy"], epochs["val_cost"]
+    best, lowest, last = _row(np.argmax, accuracies), _row(np.argmin, costs), len(accuracies) - 1
+
+    def at(row: int, column: str) -> float:
+        return float(epochs[column][row]) if row >= 0 else math.nan
+
+    return Outcome(
+        best_epoch=at(best, "epoch"),
+        best_val_accuracy=at(best, "val_accuracy"),
+        best_epoch_val_cost=at(best, "val_cost"),
+        lowest_val_cost=at(lowest, "val_cost"),
+        lowest_val_cost_epoch=at(lowest, "epoch"),
+        last_epoch=at(last, "epoch"),
+        last_train_cost=at(last, "train_cost"),
+        last_val_accuracy=at(last, "val_accuracy"),
+        last_val_cost=at(last, "val_cost"),
+        test_accuracy=run.test.accuracy() if run.test else math.nan,
+        test_cost=float(run.facts.get("test_cost", math.nan)) if run.test else math.nan,
+        training_seconds=float(epochs["seconds"].sum()),
+    )
+
+
+def _row(first: Callable[[Floats], np.intp], values: Floats) -> int:
+    """Return the row of the first extreme among the finite values; -1 without any."""
+    rows = np.flatnonzero(np.isfinite(values))
+    return int(rows[first(values[rows])]) if len(rows) else -1

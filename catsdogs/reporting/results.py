@@ -1,7 +1,18 @@
 """The tables of results: what each contender reached, beside what the monograph printed."""
 
+import math
+
+from catsdogs.reporting import wording
 from catsdogs.reporting.document import Table
-from catsdogs.reporting.runs import Runs
+from catsdogs.reporting.outcome import Outcome, outcome
+from catsdogs.reporting.published import PUBLISHED, SOURCE, VAL_PICTURES
+from catsdogs.reporting.runs import Run, Runs
+
+BIAS = (
+    "The best validation accuracy is the maximum over the epochs, so it flatters: of noisy numbers "
+    "the largest is picked. The epoch was chosen on validation, and the test pictures took no part "
+    "in that: test accuracy is the clean number."
+)
 
 
 def results_table(runs: Runs) -> Table:
@@ -10,7 +21,40 @@ def results_table(runs: Runs) -> Table:
     Args:
         runs: One for each contender and seed, as `chosen_runs` returns them.
     """
-    raise NotImplementedError
+    rows = []
+    for label in runs.comparison.contenders:
+        reached = _finished(runs, label)
+        rows.append(
+            (
+                label,
+                _learning_rate(runs, label),
+                wording.mean_percent([o.best_val_accuracy for o in reached]),
+                wording.mean_number([o.best_epoch for o in reached]),
+                wording.mean_cost([o.lowest_val_cost for o in reached]),
+                wording.mean_number([o.lowest_val_cost_epoch for o in reached]),
+                wording.mean_percent([o.last_val_accuracy for o in reached]),
+                wording.mean_percent([o.test_accuracy for o in reached]),
+                wording.mean_cost([o.test_cost for o in reached]),
+                f"{len(reached)} of {_planned(runs, label)}",
+            )
+        )
+    return Table(
+        "What each optimizer reached: mean (standard deviation) over seeds.",
+        (
+            "optimizer",
+            "learning rate",
+            "best validation accuracy",
+            "at epoch",
+            "lowest validation cost",
+            "at epoch",
+            "last validation accuracy",
+            "test accuracy",
+            "test cost",
+            "runs finished",
+        ),
+        tuple(rows),
+        f"{BIAS} Runs that did not finish are in no mean.",
+    )
 
 
 def seeds_table(runs: Runs) -> Table:
@@ -19,7 +63,31 @@ def seeds_table(runs: Runs) -> Table:
     Args:
         runs: One for each contender and seed, as `chosen_runs` returns them.
     """
-    raise NotImplementedError
+    gone = {(run.label, run.seed): "missing" for run in runs.missing}
+    rows = []
+    for label in runs.comparison.contenders:
+        for seed in runs.comparison.seeds:
+            run = runs.get(label, seed)
+            if run:
+                rows.append(_seed_row(run))
+            elif (label, seed) in gone:
+                rows.append((label, str(seed), "missing", *[wording.NOTHING] * 6))
+    return Table(
+        "Every run: the best epoch on validation, the last one, and the best one on test.",
+        (
+            "optimizer",
+            "seed",
+            "status",
+            "best validation accuracy",
+            "lowest validation cost",
+            "last validation accuracy",
+            "last validation cost",
+            "test accuracy",
+            "test cost",
+        ),
+        tuple(rows),
+        BIAS,
+    )
 
 
 def published_table(runs: Runs) -> Table | None:
@@ -28,4 +96,79 @@ def published_table(runs: Runs) -> Table | None:
     Args:
         runs: One for each contender and seed, as `chosen_runs` returns them.
     """
-    raise NotImplementedError
+    rows = []
+    for label in runs.comparison.contenders:
+        if label in PUBLISHED:
+            there, reached = PUBLISHED[label], _finished(runs, label)
+            rows.append(
+                (
+                    there.name,
+                    wording.percent(there.val_accuracy),
+                    f"{there.val_cost:.2f}",
+                    label,
+                    wording.mean_percent([o.best_val_accuracy for o in reached]),
+                    wording.mean_cost([o.lowest_val_cost for o in reached]),
+                    wording.mean_percent([o.test_accuracy for o in reached]),
+                )
+            )
+    if not rows:
+        return None
+    facts = runs.found[0].facts
+    return Table(
+        "The monograph's values, and ours: mean (standard deviation) over seeds.",
+        (
+            "in the monograph",
+            "best validation accuracy",
+            "lowest validation cost",
+            "here",
+            "best validation accuracy here",
+            "lowest validation cost here",
+            "test accuracy here",
+        ),
+        tuple(rows),
+        f"{SOURCE}: the best of ten epochs of one run each, without a seed, on {VAL_PICTURES} "
+        f"validation pictures; one standard error of such an accuracy is {_standard_errors()} "
+        "points, so its four accuracies do not tell the runs apart. Its pictures and backbone are "
+        f"not ours (pictures: {facts['data']['source']}; backbone: "
+        f"{facts['weights']['description']}), so compare the gap between the rows, not the "
+        f"numbers. {BIAS}",
+    )
+
+
+def _standard_errors() -> str:
+    shares = [published.val_accuracy for published in PUBLISHED.values()]
+    errors = [100 * math.sqrt(share * (1 - share) / VAL_PICTURES) for share in shares]
+    return f"{min(errors):.1f} to {max(errors):.1f}"
+
+
+def _seed_row(run: Run) -> tuple[str, ...]:
+    reached = outcome(run)
+    return (
+        run.label,
+        str(run.seed),
+        run.status,
+        _at_epoch(wording.percent(reached.best_val_accuracy), reached.best_epoch),
+        _at_epoch(wording.cost(reached.lowest_val_cost), reached.lowest_val_cost_epoch),
+        wording.percent(reached.last_val_accuracy),
+        wording.cost(reached.last_val_cost),
+        wording.percent(reached.test_accuracy),
+        wording.cost(reached.test_cost),
+    )
+
+
+def _at_epoch(value: str, epoch: float) -> str:
+    return value if math.isnan(epoch) else f"{value} (epoch {epoch:.0f})"
+
+
+def _finished(runs: Runs, label: str) -> list[Outcome]:
+    return [outcome(run) for run in runs.finished(label)]
+
+
+def _planned(runs: Runs, label: str) -> int:
+    return len(runs.of(label)) + sum(run.label == label for run in runs.missing)
+
+
+def _learning_rate(runs: Runs, label: str) -> str:
+    rates = {run.learning_rate for run in runs.of(label)}
+    rates |= {run.learning_rate for run in runs.missing if run.label == label}
+    return wording.listed(map(wording.learning_rate, sorted(rates, key=lambda rate: rate or 0.0)))

@@ -2,6 +2,7 @@
 
 import csv
 import dataclasses
+import io
 import json
 from collections.abc import Sequence
 from pathlib import Path
@@ -17,6 +18,7 @@ from catsdogs.errors import UserError
 from catsdogs.records import EPOCH_COLUMNS, PREDICTION_COLUMNS, STEP_COLUMNS
 
 Floats = NDArray[np.float64]
+REDO = "delete the run and redo it"
 
 
 @dataclasses.dataclass(frozen=True)
@@ -84,9 +86,7 @@ class Run:
         try:
             return load_file(path)
         except (OSError, SafetensorError) as error:
-            raise UserError(
-                f"{path}: not readable ({error}); delete the run and redo it"
-            ) from error
+            raise UserError(f"{path}: not readable ({error}); {REDO}") from error
 
 
 @dataclasses.dataclass(frozen=True)
@@ -96,18 +96,26 @@ class Runs:
     Attributes:
         directory: The folder.
         comparison: What was planned; made up from the runs themselves where there is no plan.
-        found: The runs that are there, in the order of the plan.
+        found: The runs that are there, at most one of a contender, seed and learning rate, in the
+            order of the plan.
         missing: Those that the plan names and that are not there.
+        repeated: Runs of a contender, seed and learning rate that `found` has already: a finished
+            one stands there before any other, and a later one before an earlier.
     """
 
     directory: Path
     comparison: Comparison
     found: tuple[Run, ...]
     missing: tuple[PlannedRun, ...]
+    repeated: tuple[Run, ...] = ()
 
     def of(self, label: str) -> tuple[Run, ...]:
         """Return the runs of one contender that are there."""
         return tuple(run for run in self.found if run.label == label)
+
+    def finished(self, label: str) -> tuple[Run, ...]:
+        """Return the runs of one contender that finished."""
+        return tuple(run for run in self.of(label) if run.status == "finished")
 
     def get(self, label: str, seed: int, learning_rate: float | None = None) -> Run | None:
         """Return one contender's run of a seed; with a grid, also of a learning rate."""
@@ -125,21 +133,27 @@ def read_runs(directory: Path) -> Runs:
     """
     if not directory.is_dir():
         raise UserError(f"runs={directory}: there is no such folder; give the folder of the runs")
-    if (directory / FILE).exists():
-        comparison = read_comparison(directory)
-    else:
-        comparison = _unplanned(directory)
-    present = [
-        run for run in comparison.runs if (directory / run.directory / "record.json").exists()
-    ]
-    if not present:
+    planned = (directory / FILE).exists()
+    comparison = read_comparison(directory) if planned else None
+    names = (
+        [run.directory for run in comparison.runs]
+        if comparison
+        else [path.parent for path in sorted(directory.rglob("record.json"))]
+    )
+    there = [directory / name for name in names if (directory / name / "record.json").exists()]
+    if not there:
         raise UserError(f"runs={directory}: holds no runs; train or compare writes some")
-    missing = tuple(run for run in comparison.runs if run not in present)
+    found, repeated = _part_repeated([read_run(path) for path in there])
     return Runs(
         directory,
-        comparison,
-        found=tuple(read_run(directory / run.directory) for run in present),
-        missing=missing,
+        comparison or _unplanned(directory, found),
+        found,
+        missing=tuple(
+            run
+            for run in (comparison.runs if comparison else ())
+            if directory / run.directory not in there
+        ),
+        repeated=repeated,
     )
 
 
@@ -147,93 +161,118 @@ def read_run(directory: Path) -> Run:
     """Read one run directory.
 
     Raises:
-        UserError: If a file is damaged; the message names it.
+        UserError: If a file is damaged or a finished run lacks one; the message names it.
     """
     path = directory / "record.json"
     try:
         facts = json.loads(path.read_text(encoding="utf-8"))
-        learning_rate = facts["config"]["optimizer"].get("lr")
+        status, learning_rate = str(facts["status"]), facts["config"]["optimizer"].get("lr")
         run = Run(
             directory=directory,
             label=str(facts["label"]),
             seed=int(facts["seed"]),
             learning_rate=None if learning_rate is None else float(learning_rate),
-            status=str(facts["status"]),
+            status=status,
             facts=facts,
-            costs=_read_columns(directory / "steps.csv", STEP_COLUMNS)["cost"],
-            epochs=_read_columns(directory / "epochs.csv", EPOCH_COLUMNS),
-            **_read_predictions(directory / "predictions.csv"),
+            costs=_read_series(directory / "steps.csv", STEP_COLUMNS, status)["cost"],
+            epochs=_read_series(directory / "epochs.csv", EPOCH_COLUMNS, status),
+            **_read_predictions(directory / "predictions.csv", status),
         )
-    except (OSError, ValueError, TypeError, KeyError, AttributeError) as error:
+    except (OSError, ValueError, TypeError, KeyError, AttributeError, csv.Error) as error:
         raise UserError(
-            f"{path}: not a readable record ({type(error).__name__}: {error}); "
-            "delete the run and redo it"
+            f"{path}: not a readable record ({type(error).__name__}: {error}); {REDO}"
         ) from error
     return run
 
 
-def _unplanned(directory: Path) -> Comparison:
-    """Take the runs of a folder, at any depth, for a comparison without a plan."""
-    runs = []
-    for path in sorted(directory.rglob("record.json")):
-        run = read_run(path.parent)
-        name = path.parent.relative_to(directory).as_posix()
-        runs.append(PlannedRun(run.label, run.seed, run.learning_rate, name))
-    return Comparison(
-        command="",
-        contenders=tuple(dict.fromkeys(run.label for run in runs)),
-        seeds=tuple(sorted({run.seed for run in runs})),
-        learning_rates=(),
-        runs=tuple(runs),
+def _part_repeated(runs: Sequence[Run]) -> tuple[tuple[Run, ...], tuple[Run, ...]]:
+    """Return one run of each contender, seed and learning rate, and the others."""
+    best: dict[tuple[str, int, float | None], Run] = {}
+    for run in sorted(
+        runs, key=lambda run: (run.status == "finished", run.facts.get("started", ""))
+    ):
+        best[run.label, run.seed, run.learning_rate] = run
+    kept = {run.directory for run in best.values()}
+    return (
+        tuple(run for run in runs if run.directory in kept),
+        tuple(run for run in runs if run.directory not in kept),
     )
 
 
-def _read_columns(path: Path, columns: Sequence[str]) -> dict[str, Floats]:
-    """Read a series as float64 columns.
+def _unplanned(directory: Path, runs: Sequence[Run]) -> Comparison:
+    """Take the runs of a folder for a comparison without a plan.
+
+    Their learning rates are a grid if any contender has more than one.
+    """
+    rates = {(run.label, run.learning_rate) for run in runs}
+    labels = tuple(dict.fromkeys(run.label for run in runs))
+    grid = {rate for _, rate in rates if rate is not None} if len(rates) > len(labels) else set()
+    return Comparison(
+        command="",
+        contenders=labels,
+        seeds=tuple(sorted({run.seed for run in runs})),
+        learning_rates=tuple(sorted(grid)),
+        runs=tuple(
+            PlannedRun(
+                run.label,
+                run.seed,
+                run.learning_rate,
+                run.directory.relative_to(directory).as_posix(),
+            )
+            for run in runs
+        ),
+    )
+
+
+def _read_series(path: Path, columns: Sequence[str], status: str) -> dict[str, Floats]:
+    """Read a series as float64 columns; one that failed before it began has none.
 
     Raises:
-        UserError: For a missing column or a cell that is no number.
+        UserError: For a missing column, a cell that is no number, and a finished run without rows.
     """
-    header, rows = _read_csv(path, columns)
+    if status == "failed" and not path.exists():
+        return {name: np.empty(0) for name in columns}
+    text = path.read_text(encoding="utf-8")
+    # Lines are appended while a run goes on: one without its end was cut short by a crash.
+    header, rows = _parse(path, text[: text.rfind("\n") + 1], columns)
     try:
         table = np.array([[float(cell) for cell in row] for row in rows], dtype=np.float64)
     except ValueError as error:
-        raise UserError(f"{path}: {error}; delete the run and redo it") from error
+        raise UserError(f"{path}: {error}; {REDO}") from error
+    if status == "finished" and not rows:
+        raise UserError(f"{path}: the run is finished and there are no numbers; {REDO}")
     table = table.reshape(len(rows), len(header))
     return {name: table[:, header.index(name)] for name in columns}
 
 
-def _read_predictions(path: Path) -> dict[str, Predictions | None]:
-    """Read both splits' answers; a run that was cut off or failed has none."""
-    if not path.exists():
+def _read_predictions(path: Path, status: str) -> dict[str, Predictions | None]:
+    """Read both splits' answers; a run that did not finish may have none, or none that are numbers.
+
+    Raises:
+        UserError: For a missing column, and for a finished run without answers.
+    """
+    if status != "finished" and not path.exists():
         return {"val": None, "test": None}
-    header, rows = _read_csv(path, PREDICTION_COLUMNS)
+    header, rows = _parse(path, path.read_text(encoding="utf-8"), PREDICTION_COLUMNS)
     split, name, label, logit = (header.index(column) for column in PREDICTION_COLUMNS)
     answers: dict[str, Predictions | None] = {}
     for wanted in ("val", "test"):
         chosen = [row for row in rows if row[split] == wanted]
         logits = np.array([float(row[logit]) for row in chosen])
         labels = np.array([int(row[label]) for row in chosen], dtype=np.int64)
-        if not chosen or not set(labels.tolist()) <= {0, 1} or np.isnan(logits).any():
-            raise UserError(f"{path}: no usable {wanted} answers; delete the run and redo it")
-        answers[wanted] = Predictions(tuple(row[name] for row in chosen), labels, logits)
+        usable = chosen and set(labels.tolist()) <= {0, 1} and not np.isnan(logits).any()
+        if not usable and status == "finished":
+            raise UserError(f"{path}: no usable {wanted} answers; {REDO}")
+        paths = tuple(row[name] for row in chosen)
+        answers[wanted] = Predictions(paths, labels, logits) if usable else None
     return answers
 
 
-def _read_csv(path: Path, columns: Sequence[str]) -> tuple[list[str], list[list[str]]]:
-    """Read a CSV file; a line that a crash cut short at the end is left out."""
-    with path.open(encoding="utf-8", newline="") as file:
-        header, *rows = list(csv.reader(file)) or [[]]
+def _parse(path: Path, text: str, columns: Sequence[str]) -> tuple[list[str], list[list[str]]]:
+    header, *rows = list(csv.reader(io.StringIO(text, newline=""))) or [[]]
     absent = [column for column in columns if column not in header]
     if absent:
-        raise UserError(f"{path}: has no column {absent[0]}; delete the run and redo it")
-    if rows and len(rows[-1]) != len(header):
-        rows.pop()
+        raise UserError(f"{path}: has no column {absent[0]}; {REDO}")
     if any(len(row) != len(header) for row in rows):
-        raise UserError(f"{path}: a line has too many or too few cells; delete the run and redo it")
+        raise UserError(f"{path}: a line has too many or too few cells; {REDO}")
     return header, rows
-
-
-def finite(values: Floats) -> Floats:
-    """Return the values that are finite numbers; a diverged run's last cost is not."""
-    return values[np.isfinite(values)]
