@@ -64,21 +64,20 @@ class Calibration:
 
 
 def confusion(label: str, runs: Sequence[Run]) -> Confusion:
-    """Sum the test answers of a contender's runs.
+    """Sum the test answers of those of a contender's runs that finished."""
+    tests = _tests(runs)
 
-    Args:
-        label: The contender.
-        runs: Those of its runs that finished.
-    """
-    answers = pooled(runs)
-    cat, says_cat = answers.labels == 1, answers.logits > 0
+    def answered(species: int, says_cat: bool) -> int:
+        asked = [(test.labels == species) & ((test.logits > 0) == says_cat) for test in tests]
+        return sum(int(told.sum()) for told in asked)
+
     return Confusion(
         label,
-        seeds=len(runs),
-        cat_cat=int((cat & says_cat).sum()),
-        cat_dog=int((cat & ~says_cat).sum()),
-        dog_cat=int((~cat & says_cat).sum()),
-        dog_dog=int((~cat & ~says_cat).sum()),
+        seeds=len(tests),
+        cat_cat=answered(1, True),
+        cat_dog=answered(1, False),
+        dog_cat=answered(0, True),
+        dog_dog=answered(0, False),
     )
 
 
@@ -90,7 +89,7 @@ def confusion_table(runs: Runs) -> Table:
     """
     rows = []
     for label in runs.comparison.contenders:
-        c = confusion(label, runs.finished(label))
+        c = confusion(label, runs.of(label))
         counts = (c.cat_cat, c.cat_dog, c.dog_dog, c.dog_cat)
         rows.append((label, *map(str, counts), str(c.seeds)))
     return Table(
@@ -126,14 +125,15 @@ def calibration(answers: Predictions) -> Calibration:
     )
 
 
-def pooled(runs: Sequence[Run]) -> Predictions:
-    """Put the test answers of runs one after another."""
-    tests = [run.test for run in runs if run.test]
-    none = np.empty(0)
+def pooled(runs: Sequence[Run]) -> Predictions | None:
+    """Put the test answers of the runs that finished one after another; None without any."""
+    tests = _tests(runs)
+    if not tests:
+        return None
     return Predictions(
         paths=tuple(path for test in tests for path in test.paths),
-        labels=np.concatenate([none.astype(np.int64), *(test.labels for test in tests)]),
-        logits=np.concatenate([none, *(test.logits for test in tests)]),
+        labels=np.concatenate([test.labels for test in tests]),
+        logits=np.concatenate([test.logits for test in tests]),
     )
 
 
@@ -145,7 +145,7 @@ def calibration_table(runs: Runs) -> Table:
     """
     rows = []
     for label in runs.comparison.contenders:
-        judged = [calibration(run.test) for run in runs.finished(label) if run.test]
+        judged = [calibration(test) for test in _tests(runs.of(label))]
         rows.append(
             (
                 label,
@@ -165,5 +165,9 @@ def calibration_table(runs: Runs) -> Table:
         f"error: the gap between confidence and accuracy in {BINS} equal bins from 50 to 100 %, "
         "averaged over the answers; few answers make it too large. Brier score: the mean squared "
         "error of the probability of a cat; always saying the share of cats gives 0.25 where it is "
-        "a half. Costs and confidence are of the checkpoint chosen by validation accuracy.",
+        "a half.",
     )
+
+
+def _tests(runs: Sequence[Run]) -> list[Predictions]:
+    return [run.test for run in runs if run.status == "finished" and run.test]

@@ -98,7 +98,8 @@ def target_accuracy(runs: Runs) -> float:
         for label in runs.comparison.contenders
         if (finished := runs.finished(label))
     ]
-    return max(means) - BELOW_BEST if means else math.nan
+    # As many digits as are printed: the target is the number that a reader sees.
+    return round(max(means) - BELOW_BEST, 3) if means else math.nan
 
 
 def reached(runs: Runs, target: float) -> tuple[Reached, ...]:

@@ -1,9 +1,10 @@
 """Who is compared with whom: each optimizer with its native twin, by name."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 NATIVE, CUSTOM, PUBLISHED = "native", "custom", "published"
+ORIGINS = (NATIVE, CUSTOM, PUBLISHED)
 
 
 @dataclass(frozen=True)
@@ -40,6 +41,17 @@ def pairs_of(contenders: Sequence[str]) -> tuple[Pair, ...]:
     )
 
 
+def side_by_side(labels: Iterable[str]) -> tuple[str, ...]:
+    """Order labels so that twins stand together, the native one first."""
+
+    def key(label: str) -> tuple[str, int, str]:
+        origin = _origin(label)
+        known = origin in ORIGINS
+        return _method(label), ORIGINS.index(origin) if known else len(ORIGINS), label
+
+    return tuple(sorted(labels, key=key))
+
+
 def _pairs_with(contender: str, contenders: Sequence[str]) -> list[Pair]:
     twins = _twins(contender, contenders)
     references = twins or _stand_in(contender, contenders)
@@ -48,7 +60,7 @@ def _pairs_with(contender: str, contenders: Sequence[str]) -> list[Pair]:
 
 def _twins(contender: str, contenders: Sequence[str]) -> list[str]:
     origins = (NATIVE, CUSTOM) if _origin(contender) == PUBLISHED else (NATIVE,)
-    method = contender.partition("_")[2]
+    method = _method(contender)
     return [twin for origin in origins if method and (twin := f"{origin}_{method}") in contenders]
 
 
@@ -59,3 +71,7 @@ def _stand_in(contender: str, contenders: Sequence[str]) -> list[str]:
 
 def _origin(label: str) -> str:
     return label.partition("_")[0]
+
+
+def _method(label: str) -> str:
+    return label.partition("_")[2]

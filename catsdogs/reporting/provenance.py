@@ -103,11 +103,11 @@ def _facts(facts: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
     yield "backbone, SHA-256", str(weights.get("sha256", NOT_RECORDED))
     yield "commit", str(git.get("commit", "none: an installed package"))
     yield "source changed since the commit", _text(git.get("changed"))
-    yield from _named("", facts.get("hardware", {}))
+    yield from _named("hardware: ", facts.get("hardware", {}))
     yield "threads", _text(facts.get("threads"))
     yield from _named("version of ", facts.get("versions", {}))
     settings = {name: value for name, value in facts["config"].items() if name not in OWN}
-    yield from _named("", settings)
+    yield from _named("setting ", settings)
 
 
 def _named(prefix: str, values: Mapping[str, Any]) -> Iterator[tuple[str, str]]:

@@ -16,6 +16,7 @@ from safetensors.numpy import load_file
 from catsdogs.comparison import FILE, Comparison, PlannedRun, read_comparison
 from catsdogs.errors import UserError
 from catsdogs.records import EPOCH_COLUMNS, PREDICTION_COLUMNS, STEP_COLUMNS
+from catsdogs.reporting.pairs import side_by_side
 
 Floats = NDArray[np.float64]
 REDO = "delete the run and redo it"
@@ -205,7 +206,7 @@ def _unplanned(directory: Path, runs: Sequence[Run]) -> Comparison:
     Their learning rates are a grid if any contender has more than one.
     """
     rates = {(run.label, run.learning_rate) for run in runs}
-    labels = tuple(dict.fromkeys(run.label for run in runs))
+    labels = side_by_side({run.label for run in runs})
     grid = {rate for _, rate in rates if rate is not None} if len(rates) > len(labels) else set()
     return Comparison(
         command="",

@@ -30,8 +30,8 @@ HEADS: dict[Kind, str] = {
     "the same answers": "{} gives the same answers as {}",
     "equivalent within one point": "{} is equivalent to {} within one point of accuracy",
     "different": "{} and {} are different",
-    "the evidence does not decide": "whether {} is as accurate as {}, the evidence does not decide",
-    "nothing to compare": "between {} and {} there is nothing to compare",
+    "the evidence does not decide": "The evidence does not decide whether {} is as accurate as {}",
+    "nothing to compare": "{} and {} have no runs that can be compared",
 }
 
 
