@@ -133,7 +133,9 @@ def published_table(runs: Runs) -> Table | None:
 
 def _task(runs: Runs) -> str:
     """Say what the runs learned from; several values where they differ."""
-    facts = [run.facts for run in runs.found]
+    facts = [run.facts for run in runs.found if run.status == "finished"]
+    if not facts:
+        return "no run finished"
     sources = dict.fromkeys(str(one["data"]["source"]) for one in facts)
     weights = dict.fromkeys(str(one["weights"]["description"]) for one in facts)
     epochs = dict.fromkeys(str(one["config"]["epochs"]) for one in facts)

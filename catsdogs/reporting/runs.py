@@ -19,6 +19,7 @@ from catsdogs.records import EPOCH_COLUMNS, PREDICTION_COLUMNS, STEP_COLUMNS
 from catsdogs.reporting.pairs import side_by_side
 
 Floats = NDArray[np.float64]
+STATUSES = ("finished", "diverged", "failed", "running")
 REDO = "delete the run and redo it"
 
 
@@ -183,6 +184,8 @@ def read_run(directory: Path) -> Run:
         raise UserError(
             f"{path}: not a readable record ({type(error).__name__}: {error}); {REDO}"
         ) from error
+    if run.status not in STATUSES:
+        raise UserError(f"{path}: the status {run.status!r} is none of {STATUSES}; {REDO}")
     return run
 
 
