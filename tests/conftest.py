@@ -27,6 +27,12 @@ def cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     return path
 
 
+@pytest.fixture(autouse=True)
+def no_waiting_for_the_disk(monkeypatch: pytest.MonkeyPatch) -> None:
+    """What a test writes need not outlive a power cut; syncing is most of its time."""
+    monkeypatch.setattr("os.fsync", lambda descriptor: None)
+
+
 def write_picture(path: Path, seed: int = 0) -> None:
     """Write a small picture of noise."""
     path.parent.mkdir(parents=True, exist_ok=True)

@@ -158,7 +158,7 @@ def _remark(reference: Run, contender: Run, weights: bool, logits: bool) -> str:
         remarks.append("no final weights of both that fit each other")
     if not remarks and not logits:
         remarks.append("the test pictures are not the same")
-    return "; ".join(remarks)
+    return " and ".join(remarks)
 
 
 def _first_cost_that_differs(reference: Run, contender: Run) -> int | None:

@@ -144,14 +144,17 @@ def answers_table(comparisons: Sequence[Comparison]) -> Table:
 
 def _answers_of_both(runs: Runs, pair: Pair, seed: int) -> tuple[Predictions, Predictions] | str:
     """Return the test answers of a seed's two runs, or why there are not two to compare."""
-    answers = []
+    answers, reasons = [], []
     for label in (pair.reference, pair.contender):
         run = runs.get(label, seed)
         if run is None:
-            return f"{label} has no run"
-        if run.status != "finished" or run.test is None:
-            return f"{label} {STATUS[run.status]}"
-        answers.append(run.test)
+            reasons.append(f"{label} has no run")
+        elif run.status != "finished" or run.test is None:
+            reasons.append(f"{label} {STATUS[run.status]}")
+        else:
+            answers.append(run.test)
+    if reasons:
+        return " and ".join(reasons)
     reference, contender = answers
     if reference.paths != contender.paths:
         return "the test pictures are not the same"

@@ -1,6 +1,6 @@
 """One sentence for each pair: are the two the same here, how far apart, on what evidence."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
@@ -78,13 +78,15 @@ def judge(runs: Runs, comparison: Comparison, parities: Sequence[Parity]) -> Ver
     """
     diverged = _diverged_alone(runs, comparison.pair)
     kind = _kind(comparison, parities, bool(diverged))
+    left_out: Iterable[tuple[int, str]] = comparison.left_out
     if kind == "identical bit for bit":
-        evidence = [_identity(comparison, parities)]
+        evidence = _identity(comparison, parities)
+        left_out = ((parity.seed, parity.remark) for parity in parities if not parity.identical)
     else:
         evidence = [*diverged, *_accuracy(comparison, kind), *_arithmetic(comparison, parities)]
     head = HEADS[kind].format(comparison.pair.contender, comparison.pair.reference)
     sentence = ": ".join(filter(None, (head, "; ".join(evidence))))
-    return Verdict(comparison, tuple(parities), kind, f"{sentence}.{_left_out(comparison)}")
+    return Verdict(comparison, tuple(parities), kind, f"{sentence}.{_left_out(left_out)}")
 
 
 def verdict_table(verdicts: Sequence[Verdict]) -> Table:
@@ -145,7 +147,7 @@ def _diverged_alone(runs: Runs, pair: Pair) -> list[str]:
     return sentences
 
 
-def _identity(comparison: Comparison, parities: Sequence[Parity]) -> str:
+def _identity(comparison: Comparison, parities: Sequence[Parity]) -> list[str]:
     same = [parity for parity in parities if parity.identical]
     rates = {parity.learning_rate for parity in same}
     where = wording.count(len({parity.seed for parity in same}), "seed")
@@ -153,10 +155,14 @@ def _identity(comparison: Comparison, parities: Sequence[Parity]) -> str:
         where = f"{len(same)} pairs of runs ({where}, {len(rates)} learning rates)"
     iterations = sum(parity.iterations for parity in same)
     pictures = f"{comparison.seeds[0].pictures} " if comparison.seeds else ""
-    return (
+    sentences = [
         f"in {where}, the costs of all {iterations:,} iterations, the weights after the last step "
         f"and the logits of all {pictures}test pictures are the same bits"
-    )
+    ]
+    alike = sorted({parity.seed for parity in same if parity.remark})
+    if alike:
+        sentences.append(f"in {wording.numbered('seed', alike)} both diverged, alike")
+    return sentences
 
 
 def _accuracy(comparison: Comparison, kind: Kind) -> list[str]:
@@ -230,8 +236,6 @@ def _arithmetic(comparison: Comparison, parities: Sequence[Parity]) -> list[str]
     return [f"{costs}; the final weights differ by at most {most} ({worst.tensor})"]
 
 
-def _left_out(comparison: Comparison) -> str:
-    if not comparison.left_out:
-        return ""
-    seeds = ", ".join(f"seed {seed} ({why})" for seed, why in comparison.left_out)
-    return f" Not compared: {seeds}."
+def _left_out(seeds: Iterable[tuple[int, str]]) -> str:
+    named = ", ".join(dict.fromkeys(f"seed {seed} ({why})" for seed, why in seeds))
+    return f" Not compared in full: {named}." if named else ""

@@ -120,7 +120,7 @@ def test_two_that_diverge_alike_do_not_differ(tmp_path: Path) -> None:
     found = parity(tmp_path, both, both)
     assert found.first_difference is None
     assert found.largest_cost_difference == 0
-    assert found.remark == "native_adam diverged; custom_adam diverged"
+    assert found.remark == "native_adam diverged and custom_adam diverged"
 
 
 def test_a_run_that_was_cut_off_does_not_differ_in_what_it_lacks(tmp_path: Path) -> None:
