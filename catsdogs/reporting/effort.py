@@ -188,7 +188,7 @@ def _epoch_seconds(run: Run) -> float:
 
 
 def _memory_row(runs: Runs, label: str) -> tuple[str, ...]:
-    parts = next((run.facts["memory"] for run in runs.of(label) if "memory" in run.facts), None)
+    parts = next((memory for run in runs.of(label) if (memory := run.facts.get("memory"))), None)
     if parts is None:
         return (label, *[wording.NOTHING] * 5)
 

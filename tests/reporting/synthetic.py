@@ -75,7 +75,8 @@ def write_run(
             record.update(test_cost=0.0625, test_accuracy=_accuracy(test_logits))
             chosen = {"conv.weight": np.ones((2, 3), np.float32)} if weights is None else weights
             save_file(dict(chosen), directory / "last.safetensors")
-        record.update(status=status, **_ends(len(costs) + 1).get(status, {}), **(facts or {}))
+        ends = _ends(len(costs) + 1).get(status, {})
+        record.update(**({"status": status} | ends | dict(facts or {})))
     return directory
 
 
