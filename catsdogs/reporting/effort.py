@@ -68,6 +68,8 @@ def step_time_table(runs: Runs) -> Table | None:
     times = step_times(runs)
     if not times:
         return None
+    timed = [time.label for time in times]
+    untimed = [label for label in runs.comparison.contenders if label not in timed]
     return Table(
         "Time of one optimizer step on the head.",
         ("optimizer", "median", "quartiles", "times as long as", "ratio", "repeats"),
@@ -83,7 +85,8 @@ def step_time_table(runs: Runs) -> Table | None:
             for time in times
         ),
         "The optimizers took turns in one process. The ratio is the median over the repeats of "
-        "both times of the same turn, which noise of the machine hardly touches.",
+        "both times of the same turn, which noise of the machine hardly touches."
+        + (f" Not timed: {wording.listed(untimed)}." if untimed else ""),
     )
 
 

@@ -49,7 +49,7 @@ def _rows(runs: Runs) -> Iterator[tuple[str, ...]]:
         if run.status == "diverged":
             yield *_who(run), run.status, reason(run), "a result, not a gap: nothing to redo"
         elif run.status != "finished":
-            again = f"delete {run.directory.name}, then {command or run.facts.get('command', '')}"
+            again = command or str(run.facts.get("command", ""))
             yield *_who(run), run.status, reason(run), again
     for run in runs.repeated:
         why = f"{run.directory.name} repeats a run that is used in its place"

@@ -70,7 +70,7 @@ def chosen_runs(runs: Runs) -> Runs:
 
 def learning_rate_table(runs: Runs) -> Table | None:
     """Return what each learning rate reached and which was chosen; None without a grid."""
-    grid = runs.comparison.learning_rates
+    grid = sorted(runs.comparison.learning_rates)
     if not grid:
         return None
     used = chosen_runs(runs)

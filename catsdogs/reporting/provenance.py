@@ -21,9 +21,7 @@ def provenance_table(runs: Runs) -> Table:
         runs: All of them.
     """
     rows = tuple(
-        (name, next(iter(values)))
-        for name, values in _values(runs.found).items()
-        if len(values) == 1
+        (name, next(iter(values))) for name, values in _values(runs).items() if len(values) == 1
     )
     seeds = ", ".join(map(str, runs.comparison.seeds))
     return Table(
@@ -41,7 +39,7 @@ def disagreement(runs: Runs) -> Table | Paragraph:
     """
     rows = tuple(
         (name, value, wording.count(len(who), "run"), _who(who))
-        for name, values in _values(runs.found).items()
+        for name, values in _values(runs).items()
         if len(values) > 1
         for value, who in values.items()
     )
@@ -82,8 +80,12 @@ def commands_table(runs: Runs) -> Table:
     return Table("What was typed.", ("command", "for"), tuple(rows))
 
 
-def _values(found: tuple[Run, ...]) -> dict[str, dict[str, list[Run]]]:
-    """Return for every fact its values, and for every value the runs that have it."""
+def _values(runs: Runs) -> dict[str, dict[str, list[Run]]]:
+    """Return for every fact its values, and for every value the runs that have it.
+
+    A run that failed before it looked at its pictures knows too little to agree or disagree.
+    """
+    found = [run for run in runs.found if "data" in run.facts]
     facts = [dict(_facts(run.facts)) for run in found]
     names = dict.fromkeys(name for one in facts for name in one)
     values: dict[str, dict[str, list[Run]]] = {name: {} for name in names}

@@ -46,6 +46,7 @@ def test_a_contender_without_a_twin_is_timed_against_the_first_native_one(tmp_pa
         ("native_adam", "1.00 ms", "1.00 ms to 1.00 ms", "-", "-", "2"),
         ("custom_saga", "4.00 ms", "3.50 ms to 4.50 ms", "native_adam", "4.00", "2"),
     )
+    assert table.note.endswith(" Not timed: custom_adam.")
 
 
 def test_a_reference_that_was_not_timed_gives_no_ratio(tmp_path: Path) -> None:

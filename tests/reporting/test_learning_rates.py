@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from pathlib import Path
 
-from synthetic import mistaken, write_run
+from synthetic import mistaken, write_comparison, write_run
 
 from catsdogs.reporting.learning_rates import (
     Choice,
@@ -125,6 +125,13 @@ def test_the_table_shows_what_was_tried_and_what_was_not(tmp_path: Path) -> None
         ("native_sgd", "94.0 %", "90.0 % (1 of 2 finished)", "0.01", "100.0 %"),
         ("custom_sgd", "80.0 %", "not tried", "0.01", "100.0 %"),
     )
+
+
+def test_a_grid_in_any_order_is_shown_ascending(tmp_path: Path) -> None:
+    folder = write_comparison(tmp_path, ["native_adam"], [0], learning_rates=[0.1, 0.001, 0.01])
+    table = learning_rate_table(read_runs(folder))
+    assert table is not None
+    assert table.columns[1:4] == ("0.001", "0.01", "0.1")
 
 
 def test_a_contender_without_any_finished_run_still_has_a_choice(tmp_path: Path) -> None:

@@ -1,10 +1,11 @@
 """Where numbers come from, and in what runs disagree."""
 
+import json
 from pathlib import Path
 from typing import Any
 
 import pytest
-from synthetic import usual_facts, write_comparison, write_run
+from synthetic import run_name, usual_facts, write_comparison, write_run
 
 from catsdogs.reporting.document import Paragraph, Table
 from catsdogs.reporting.provenance import (
@@ -78,6 +79,17 @@ def test_a_run_that_disagrees_is_named_with_both_values(
     assert found.pop(value) == ("1 run", "custom_adam (1)")
     assert list(found.values()) == [("5 runs", "native_adam (3), custom_adam (2)")]
     assert name not in [row[0] for row in provenance_table(runs).rows]
+
+
+def test_a_run_that_failed_before_it_began_disagrees_with_none(tmp_path: Path) -> None:
+    folder = write_comparison(tmp_path, runs={("custom_adam", 1): {"status": "failed"}})
+    path = folder / run_name("custom_adam", 1, 1e-3) / "record.json"
+    known = ("label", "seed", "status", "error", "command", "config", "versions")
+    facts = json.loads(path.read_text())
+    path.write_text(json.dumps({name: facts[name] for name in known}))
+    runs = read_runs(folder)
+    assert isinstance(disagreement(runs), Paragraph)
+    assert ("threads", "2") in provenance_table(runs).rows
 
 
 def test_seed_optimizer_and_folder_are_meant_to_differ(tmp_path: Path) -> None:
