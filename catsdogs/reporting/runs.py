@@ -140,7 +140,7 @@ def read_runs(directory: Path) -> Runs:
     names = (
         [run.directory for run in comparison.runs]
         if comparison
-        else [path.parent for path in sorted(directory.rglob("record.json"))]
+        else [path.parent.relative_to(directory) for path in sorted(directory.rglob("record.json"))]
     )
     there = [directory / name for name in names if (directory / name / "record.json").exists()]
     if not there:

@@ -88,6 +88,14 @@ def test_a_folder_without_a_plan_is_read_at_any_depth_twins_side_by_side(tmp_pat
     assert runs.missing == ()
 
 
+def test_a_folder_without_a_plan_may_be_named_from_where_one_stands(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    write_run(tmp_path / "outputs", "native_adam", 4)
+    monkeypatch.chdir(tmp_path)
+    assert labels(read_runs(Path("outputs"))) == [("native_adam", 4)]
+
+
 def test_several_learning_rates_of_one_contender_are_a_grid(tmp_path: Path) -> None:
     for label, rate in (("native_sgd", 0.1), ("native_sgd", 0.01), ("native_adam", 0.001)):
         write_run(tmp_path, label, learning_rate=rate)
