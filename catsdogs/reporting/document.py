@@ -48,6 +48,14 @@ class Figure:
 
 
 @dataclass(frozen=True)
+class Panels:
+    """Drawings side by side where there is room, under one caption; each is titled by its own."""
+
+    caption: str
+    figures: tuple[Figure, ...]
+
+
+@dataclass(frozen=True)
 class Picture:
     """A small photograph or drawing with what is to be said of it."""
 
@@ -64,7 +72,25 @@ class Gallery:
     pictures: tuple[Picture, ...]
 
 
-Block = Paragraph | Table | Figure | Gallery
+@dataclass(frozen=True)
+class Finding:
+    """What a reader came for, in one sentence.
+
+    Attributes:
+        sign: One of `SIGNS`: how the two sides are to each other.
+        title: How the sentence begins: the judgement.
+        text: How it goes on: the evidence.
+    """
+
+    sign: str
+    title: str
+    text: str
+
+
+SIGNS = {"=": "equal", "≈": "close", "≠": "different", "?": "undecided"}
+
+
+Block = Paragraph | Finding | Table | Figure | Panels | Gallery
 
 
 @dataclass(frozen=True)
@@ -74,10 +100,22 @@ class Section:
     title: str
     blocks: tuple[Block, ...]
 
+    @property
+    def anchor(self) -> str:
+        """Return the title as a link's end."""
+        return self.title.lower().replace(" ", "-")
+
 
 @dataclass(frozen=True)
 class Document:
-    """The report."""
+    """The report.
+
+    Attributes:
+        title: Of the page.
+        lead: What was compared, one or two sentences.
+        sections: In the order of reading.
+    """
 
     title: str
+    lead: str
     sections: tuple[Section, ...]
