@@ -1,0 +1,63 @@
+"""A document with one block of every kind, and text that would be markup if it were not escaped."""
+
+from pathlib import Path
+
+from PIL import Image
+
+from catsdogs.reporting.document import (
+    Document,
+    Figure,
+    Finding,
+    Gallery,
+    Panels,
+    Paragraph,
+    Picture,
+    Section,
+    Table,
+)
+from catsdogs.reporting.figures.canvas import panel, styled
+
+EVIL = '<script>alert("x")</script> & a|b *c* [d](e) `f`\nsecond line'
+
+
+@styled
+def drawn(name: str, text: str) -> Figure:
+    drawing, axes = panel(text, "x", "y")
+    axes.plot([0, 1], [0, 1], label=text)
+    drawing.legend(loc="outside lower left")
+    return Figure(name, f"caption {text}", f"alt {text}", drawing)
+
+
+def sample_document(folder: Path) -> Document:
+    """Return the document; its one thumbnail is put into the folder."""
+    thumbnail = folder / "thumbnail.jpg"
+    Image.new("RGB", (16, 12), "red").save(thumbnail)
+    return Document(
+        f"title {EVIL}",
+        f"lead {EVIL}",
+        (
+            Section(
+                "First part",
+                (
+                    Paragraph(f"paragraph {EVIL}"),
+                    Finding("=", f"finding {EVIL}", f"evidence {EVIL}"),
+                    Table(
+                        f"table {EVIL}",
+                        ("name", "cost", f"column {EVIL}"),
+                        (("one", "0.25", f"cell {EVIL}"), ("two", "-", "short")),
+                        f"note {EVIL}",
+                    ),
+                ),
+            ),
+            Section(
+                "Second",
+                (
+                    drawn("single", EVIL),
+                    Panels(f"panels {EVIL}", (drawn("left", "l"), drawn("right", "r"))),
+                    Gallery(
+                        f"gallery {EVIL}", (Picture(thumbnail, f"picture {EVIL}", f"alt {EVIL}"),)
+                    ),
+                ),
+            ),
+        ),
+    )

@@ -1,0 +1,126 @@
+"""The page: whole in one file, escaped, and made for readers of every kind."""
+
+import base64
+from collections import Counter
+from html.parser import HTMLParser
+from pathlib import Path
+
+import pytest
+from sample import sample_document
+
+from catsdogs.reporting.document import Document, Figure, Panels
+from catsdogs.reporting.figures.canvas import svg
+from catsdogs.reporting.page import page
+
+VOID = {"meta", "link", "img"}
+
+
+def written(document: Document) -> str:
+    blocks = [block for section in document.sections for block in section.blocks]
+    singles = [block for block in blocks if isinstance(block, Figure)]
+    panels = [one for block in blocks if isinstance(block, Panels) for one in block.figures]
+    return page(document, {one.name: svg(one.drawing) for one in (*singles, *panels)})
+
+
+class Elements(HTMLParser):
+    """Every element with its attributes and the text directly in it."""
+
+    def __init__(self, text: str) -> None:
+        super().__init__()
+        self.found: list[tuple[str, dict[str, str]]] = []
+        self.text = ""
+        self.open: list[str] = []
+        self.feed(text)
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        self.found.append((tag, {key: value or "" for key, value in attrs}))
+        if tag not in VOID:
+            self.open.append(tag)
+
+    def handle_startendtag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        self.found.append((tag, {key: value or "" for key, value in attrs}))
+
+    def handle_endtag(self, tag: str) -> None:
+        assert self.open.pop() == tag
+
+    def handle_data(self, data: str) -> None:
+        self.text += data
+
+    def of(self, tag: str) -> list[dict[str, str]]:
+        return [attributes for name, attributes in self.found if name == tag]
+
+
+@pytest.fixture
+def document(tmp_path: Path) -> Document:
+    return sample_document(tmp_path)
+
+
+@pytest.fixture
+def elements(document: Document) -> Elements:
+    return Elements(written(document))
+
+
+def test_elements_are_closed_in_order_and_ids_are_unique(elements: Elements) -> None:
+    assert not elements.open
+    ids = Counter(attributes["id"] for _, attributes in elements.found if "id" in attributes)
+    assert ids.most_common(1)[0][1] == 1
+    for _, attributes in elements.found:
+        for key in ("href", "xlink:href", "aria-labelledby"):
+            target = attributes.get(key, "").removeprefix("#")
+            assert not target or target in ids or target == "data:,"
+
+
+def test_markup_in_any_text_is_shown_and_not_obeyed(elements: Elements) -> None:
+    assert not elements.of("script")
+    places = "title lead paragraph finding evidence table column cell note caption panels gallery"
+    for place in (*places.split(), "picture"):
+        assert f'{place} <script>alert("x")</script> & a|b' in elements.text, place
+
+
+def test_the_page_asks_for_nothing_beside_it(elements: Elements) -> None:
+    for tag, attributes in elements.found:
+        for key in ("src", "href", "xlink:href", "srcset", "data", "action"):
+            assert attributes.get(key, "#").startswith(("#", "data:")), (tag, attributes)
+        assert "http" not in attributes.get("style", "")
+    policy = [meta for meta in elements.of("meta") if "http-equiv" in meta]
+    assert "default-src 'none'" in policy[0]["content"]
+
+
+def test_pictures_are_inside_the_page(elements: Elements, tmp_path: Path) -> None:
+    (picture,) = elements.of("img")
+    encoded = picture["src"].removeprefix("data:image/jpeg;base64,")
+    assert base64.b64decode(encoded) == (tmp_path / "thumbnail.jpg").read_bytes()
+    assert picture["alt"].startswith("alt <script>")
+
+
+def test_every_figure_tells_what_it_shows_to_those_who_cannot_see_it(elements: Elements) -> None:
+    drawings = elements.of("svg")
+    assert len(drawings) == 3
+    assert all(drawing["role"] == "img" for drawing in drawings)
+    assert drawings[0]["aria-label"].startswith('alt <script>alert("x")')
+    assert drawings[1]["aria-label"] == "alt l"
+    assert all(not {"width", "height"} & set(drawing) for drawing in drawings)
+
+
+def test_tables_name_their_rows_and_columns_and_can_be_scrolled_by_keyboard(
+    elements: Elements,
+) -> None:
+    assert len(elements.of("caption")) == len(elements.of("table")) == 1
+    scopes = Counter(header["scope"] for header in elements.of("th"))
+    assert scopes == {"col": 3, "row": 2}
+    (box,) = [one for one in elements.of("div") if one.get("role") == "region"]
+    assert box["tabindex"] == "0"
+    assert box["aria-labelledby"] == elements.of("caption")[0]["id"]
+
+
+def test_a_column_of_numbers_stands_to_the_right_and_sentences_may_wrap(elements: Elements) -> None:
+    kinds = [cell["class"] for cell in elements.of("th") if cell["scope"] == "col"]
+    assert kinds == ["words", "number", "prose"]
+
+
+def test_text_and_axes_of_figures_take_the_page_colour(document: Document) -> None:
+    text = written(document)
+    drawing = text[text.index("<svg") : text.index("</svg>")]
+    assert "currentColor" in drawing
+    assert "#1b1f24" not in drawing
+    assert "#ffffff" not in drawing.lower()
