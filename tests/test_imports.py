@@ -36,6 +36,7 @@ ALLOWED = {
     "regression": {"errors", "files", "progress", "records"},
     "command": {"errors"},
     "train": {"command", "errors", "settings", "training"},
+    "report": {"command", "errors", "reporting"},
     "compare": {"command", "errors", "train", "training"},
     "check": {
         "command",
@@ -51,6 +52,17 @@ ALLOWED = {
 }
 COMMANDS = {"command", "check", "compare", "diamonds", "train"}  # the only parts that see Hydra
 TORCH_FREE = {"errors", "files", "progress", "records", "command", "comparison", "reporting"}
+TORCH_FREE = {
+    "errors",
+    "files",
+    "progress",
+    "records",
+    "command",
+    "comparison",
+    "reporting",
+    "report",
+}
+COMMANDS = {"command", "check", "compare", "report", "train"}  # the only parts that see Hydra
 
 
 def imports(file: Path) -> set[str]:
