@@ -50,8 +50,8 @@ ALLOWED = {
     },
     "diamonds": {"command", "errors", "files", "records", "regression", "settings"},
 }
-COMMANDS = {"command", "check", "compare", "diamonds", "train"}  # the only parts that see Hydra
-TORCH_FREE = {"errors", "files", "progress", "records", "command", "comparison", "reporting"}
+# The only parts that see Hydra.
+COMMANDS = {"command", "check", "compare", "diamonds", "report", "train"}
 TORCH_FREE = {
     "errors",
     "files",
@@ -62,7 +62,6 @@ TORCH_FREE = {
     "reporting",
     "report",
 }
-COMMANDS = {"command", "check", "compare", "report", "train"}  # the only parts that see Hydra
 
 
 def imports(file: Path) -> set[str]:
