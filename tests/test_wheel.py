@@ -49,6 +49,13 @@ def test_the_console_script_and_the_module_start_with_the_wheel_own_conf(
     assert "optimizer: custom_adam" in run(installed / "catsdogs-train", "--help", cwd=tmp_path)
     load = "from catsdogs.training.backbone import find_weights; find_weights('embedded')"
     run(installed / "python", "-c", load, cwd=tmp_path)
+    assert "runs: ???" in run(installed / "catsdogs-report", "--help", cwd=tmp_path)
+    write = (
+        "from catsdogs.reporting.document import Document\n"
+        "from catsdogs.reporting.page import page\n"
+        "print(page(Document('A title', '', ()), {}))"
+    )
+    assert "<h1>A title</h1>" in run(installed / "python", "-c", write, cwd=tmp_path)
     shown = run(installed / "python", "-m", "catsdogs.train", "--cfg", "job", cwd=tmp_path)
     assert "_target_: catsdogs.optim.Adam" in shown
     assert not list(tmp_path.iterdir())
