@@ -1,5 +1,6 @@
 """One sentence for each pair: are the two the same here, how far apart, on what evidence."""
 
+import math
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Literal
@@ -221,10 +222,11 @@ def _arithmetic(comparison: Comparison, parities: Sequence[Parity]) -> list[str]
         return []
     firsts = [p.first_difference for p in there if p.first_difference is not None]
     if firsts:
-        most = wording.difference(max(p.largest_cost_difference for p in there))
-        costs = (
-            f"the costs first differ at iteration {min(firsts):,}, and never by more than {most}"
-        )
+        most = max(parity.largest_cost_difference for parity in there)
+        how = f"never by more than {wording.difference(most)}"
+        if math.isinf(most):
+            how = "at last only one of them is a number"
+        costs = f"the costs first differ at iteration {min(firsts):,}, and {how}"
     else:
         iterations = sum(parity.iterations for parity in there)
         costs = f"the costs of all {iterations:,} iterations are the same bits"

@@ -45,6 +45,10 @@ def test_a_logit_above_zero_says_cat(tmp_path: Path) -> None:
     assert answers is not None
     assert np.flatnonzero(~answers.right()).tolist() == [0, 1, 19]
     assert answers.accuracy() == 17 / 20
+    small = (1e-9, -1e-9) * 9 + (0.0, 0.0)
+    answers = read_run(write_run(tmp_path, seed=1, test_logits=small)).test
+    assert answers is not None
+    assert np.flatnonzero(~answers.right()).tolist() == [18]
 
 
 def test_an_optimizer_may_have_no_learning_rate(tmp_path: Path) -> None:

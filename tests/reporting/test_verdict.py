@@ -166,6 +166,7 @@ def test_one_that_diverges_where_the_other_does_not_is_different(
     verdict = judged(tmp_path, runs=ends)
     assert verdict.kind == "different"
     assert f"{diverged} diverged in seeds 0 and 2, where {finished} finished" in verdict.sentence
+    assert "differ at iteration 3, and at last only one of them is a number" in verdict.sentence
     assert verdict.sentence.endswith(
         f"Not compared in full: seed 0 ({diverged} diverged), seed 2 ({diverged} diverged)."
     )
