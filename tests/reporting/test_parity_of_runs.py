@@ -135,8 +135,11 @@ def test_a_finished_run_that_is_shorter_differs(tmp_path: Path) -> None:
 
 
 def test_with_a_grid_every_learning_rate_is_compared_with_its_own(tmp_path: Path) -> None:
-    folder = write_comparison(tmp_path, seeds=[0, 1], learning_rates=[0.1, 0.01])
-    found = parities(read_runs(folder), PAIR)
+    for rate, costs in ((0.1, COSTS), (0.01, COSTS[::-1])):
+        for seed in (0, 1):
+            for label in ("native_adam", "custom_adam"):
+                write_run(tmp_path, label, seed, learning_rate=rate, costs=costs)
+    found = parities(read_runs(tmp_path), PAIR)
     keys = {(p.seed, p.learning_rate) for p in found}
     assert keys == {(0, 0.1), (1, 0.1), (0, 0.01), (1, 0.01)}
     assert all(p.identical for p in found)
