@@ -90,7 +90,7 @@ def parity_table(runs: Runs, pairs: Sequence[Pair]) -> Table:
         for parity in parities(runs, pair)
     )
     return Table(
-        "Two optimizers side by side from the same initial head and the same batches.",
+        "Two optimizers side by side, each pair of runs from the same initial head.",
         (
             "pair",
             "seed",

@@ -102,7 +102,8 @@ def accuracy_table(comparisons: Sequence[Comparison]) -> Table:
         "Difference of the test accuracy, contender minus reference, in percentage points.",
         ("pair", "seeds", "mean", "95 % interval", "p of equivalence"),
         rows,
-        "Paired over seeds: both runs of a seed start from the same head and see the same batches. "
+        "Paired over seeds: both runs of a seed start from the same head and see the same batches, "
+        "unless an optimizer asks for batches of its own, as SAGA does. "
         "The interval is for the mean over further seeds on these same test pictures (paired t); "
         "it does not say what other pictures would show. p of equivalence: two one-sided paired t "
         "tests against a margin of one point; below 0.05 a gap of one point or more is excluded. "

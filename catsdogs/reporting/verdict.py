@@ -160,9 +160,11 @@ def _identity(comparison: Comparison, parities: Sequence[Parity]) -> list[str]:
         f"in {where}, the costs of all {iterations:,} iterations, the weights after the last step "
         f"and the logits of all {pictures}test pictures are the same bits"
     ]
-    alike = sorted({parity.seed for parity in same if parity.remark})
-    if alike:
-        sentences.append(f"in {wording.numbered('seed', alike)} both diverged, alike")
+    for rate in sorted(rates, key=lambda rate: rate or 0.0):
+        alike = [p.seed for p in same if p.learning_rate == rate and p.remark]
+        if alike:
+            at = f" at a learning rate of {wording.learning_rate(rate)}" if len(rates) > 1 else ""
+            sentences.append(f"in {wording.numbered('seed', alike)}{at} both diverged, alike")
     return sentences
 
 
@@ -234,8 +236,8 @@ def _arithmetic(comparison: Comparison, parities: Sequence[Parity]) -> list[str]
     if not apart:
         return [costs]
     worst = max(apart, key=lambda parity: parity.largest_weight_difference)
-    most = wording.difference(worst.largest_weight_difference)
-    return [f"{costs}; the final weights differ by at most {most} ({worst.tensor})"]
+    weights = wording.difference(worst.largest_weight_difference)
+    return [f"{costs}; the final weights differ by at most {weights} ({worst.tensor})"]
 
 
 def _left_out(seeds: Iterable[tuple[int, str]]) -> str:

@@ -180,6 +180,18 @@ def test_two_that_diverge_alike_are_identical_and_both_facts_are_said(tmp_path: 
     assert verdict.sentence.endswith("are the same bits; in seed 0 both diverged, alike.")
 
 
+def test_with_a_grid_the_learning_rate_at_which_both_diverge_is_named(tmp_path: Path) -> None:
+    for label in ("native_adam", "custom_adam"):
+        for seed in (0, 1):
+            write_run(tmp_path, label, seed, learning_rate=0.01)
+            write_run(tmp_path, label, seed, learning_rate=100.0, status="diverged")
+    (verdict,) = verdicts(read_runs(tmp_path))
+    assert verdict.kind == "identical bit for bit"
+    assert verdict.sentence.endswith(
+        "; in seeds 0 and 1 at a learning rate of 100 both diverged, alike."
+    )
+
+
 def test_without_two_runs_there_is_nothing_to_compare(tmp_path: Path) -> None:
     verdict = judged(tmp_path, absent={("custom_adam", seed) for seed in (0, 1, 2)})
     assert verdict.kind == "nothing to compare"
