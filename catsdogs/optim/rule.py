@@ -27,28 +27,67 @@ def apply_moves(rule: Callable[..., None], moves: list[Move]) -> None:
         rule(param, -grad if maximize else grad, **arguments)
 
 
-def apply_scheduled_moves(
-    rule: Callable[..., None], moves: list[Move], names: tuple[str, ...], numbers: Tensor
-) -> None:
-    """Do what `apply_moves` does, with the named arguments taken from a tensor, move by move.
+class Layout(NamedTuple):
+    """Where in flat lists the arguments of one move stand, by name and in this order."""
+
+    tensors: tuple[str, ...]
+    constants: tuple[str, ...]
+
+
+def flatten(
+    moves: list[Move], scheduled: tuple[str, ...]
+) -> tuple[list[Tensor], Tensor, list[Any], tuple[Layout, ...]]:
+    """Lay out moves as flat lists, which compiled code takes with far less ado than nested ones.
 
     Compiled code takes a Python number for a constant and is compiled again when it changes; an
-    element of a tensor is an input. The update rules take either.
+    element of a tensor is an input. So the scheduled numbers go into one; the update rules take
+    either.
+
+    Returns:
+        Parameters with their gradients and the tensors among their arguments, the scheduled
+        numbers, all other arguments behind `maximize`, and the layout of each move.
     """
-    scheduled = iter(numbers.unbind())
+    tensors: list[Tensor] = []
+    numbers: list[float] = []
+    constants: list[Any] = []
+    layouts = []
     for param, grad, maximize, arguments in moves:
-        changing = {name: next(scheduled) for name in names}
-        rule(param, -grad if maximize else grad, **arguments, **changing)
+        numbers += [arguments.pop(name) for name in scheduled]
+        held = [name for name, value in arguments.items() if isinstance(value, Tensor)]
+        other = [name for name in arguments if name not in held]
+        tensors += [param, grad, *map(arguments.__getitem__, held)]
+        constants += [maximize, *map(arguments.__getitem__, other)]
+        layouts.append(Layout(tuple(held), tuple(other)))
+    return tensors, torch.tensor(numbers, dtype=torch.float64), constants, tuple(layouts)
 
 
 @functools.cache
-def compiled_moves(rule: Callable[..., None]) -> Callable[..., None]:
-    """Return `apply_scheduled_moves` compiled for one rule, all parameters in one graph."""
+def compiled_moves(
+    rule: Callable[..., None], scheduled: tuple[str, ...], layouts: tuple[Layout, ...]
+) -> Callable[[list[Tensor], Tensor, list[Any]], None]:
+    """Return `apply_moves` over flat lists compiled for one rule, all parameters in one graph."""
+
+    def apply_flat(tensors: list[Tensor], numbers: Tensor, constants: list[Any]) -> None:
+        tensor, number, constant = iter(tensors), iter(numbers.unbind()), iter(constants)
+        moves = []
+        for layout in layouts:
+            param, grad, maximize = next(tensor), next(tensor), next(constant)
+            arguments: dict[str, Any] = {name: next(tensor) for name in layout.tensors}
+            arguments |= {name: next(constant) for name in layout.constants}
+            arguments |= {name: next(number) for name in scheduled}
+            moves.append(Move(param, grad, maximize, arguments))
+        apply_moves(rule, moves)
+
     # Rules share the code that is compiled; apart, they share no limit of recompilations.
     newer = "isolate_recompiles" in inspect.signature(torch.compile).parameters
     isolated: dict[str, Any] = {"isolate_recompiles": True} if newer else {}
-    # fullgraph: beyond the limit it raises instead of going on uncompiled.
-    return torch.compile(functools.partial(apply_scheduled_moves, rule), fullgraph=True, **isolated)
+    return torch.compile(
+        apply_flat,
+        fullgraph=True,  # beyond the limit it raises instead of going on uncompiled
+        # Waking a second thread for a bias takes longer than moving it.
+        options={"cpp.min_chunk_size": 65_536},
+        **isolated,
+    )
 
 
 class RuleOptimizer(Optimizer):
@@ -122,10 +161,9 @@ class RuleOptimizer(Optimizer):
                 loss = closure()
         moves = self._moves(told)
         if self.compiled and moves:
-            names = self.scheduled
-            numbers = [move.arguments.pop(name) for move in moves for name in names]
-            changing = torch.tensor(numbers, dtype=torch.float64)
-            compiled_moves(type(self).rule)(moves, names, changing)
+            tensors, numbers, constants, layouts = flatten(moves, self.scheduled)
+            compiled = compiled_moves(type(self).rule, self.scheduled, layouts)
+            compiled(tensors, numbers, constants)
         else:
             apply_moves(type(self).rule, moves)
         return loss
