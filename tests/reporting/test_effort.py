@@ -76,6 +76,14 @@ def test_the_target_is_one_point_below_the_best_mean(tmp_path: Path) -> None:
     assert target_accuracy(race(tmp_path)) == 0.95
 
 
+def test_the_target_is_the_number_that_is_printed(tmp_path: Path) -> None:
+    best = {0: 0.96, 1: 0.96, 2: 0.97}
+    runs = {("native_adam", seed): {"val_accuracies": (0.5, 0.5, best[seed])} for seed in best}
+    found = read_runs(write_comparison(tmp_path, ["native_adam"], runs=runs))
+    assert target_accuracy(found) == 0.953
+    assert "of 95.3 %" in training_time_table(found).caption
+
+
 def test_a_target_that_is_met_exactly_is_reached(tmp_path: Path) -> None:
     runs = race(tmp_path)
     found = {(one.run.label, one.run.seed): one for one in reached(runs, 0.95)}
