@@ -3,7 +3,8 @@
     python scripts/bench_optimizers.py --builds 10
     python scripts/bench_optimizers.py --device cuda --set large --save optimizers-cuda.md
 
-Every repeat runs all variants after each other; a ratio is the median of the repeats' ratios.
+A variant and its reference take turns in a run of their own; a ratio is the median of the repeats'
+ratios, and native against itself shows what of it is noise.
 """
 
 import argparse
@@ -14,7 +15,7 @@ from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor
@@ -37,6 +38,15 @@ TWINS: dict[str, tuple[Any, Any]] = {
     "adam": (partial(torch.optim.Adam, lr=1e-3), partial(optim.Adam, lr=1e-3)),
 }
 
+DEFAULT, FUSED = "native default", "native fused"
+
+
+class Duel(NamedTuple):
+    """A variant's times, and the median of their ratios to the reference's beside them."""
+
+    timing: Timing
+    ratio: float
+
 
 def compiled(factory: Factory, params: list[Tensor]) -> RuleOptimizer:
     """Build a custom optimizer and compile it."""
@@ -50,24 +60,36 @@ def compiled(factory: Factory, params: list[Tensor]) -> RuleOptimizer:
 def contenders(native: Factory, custom: Factory) -> dict[str, Factory]:
     """Return every variant of a pair of twins, by what a table calls it."""
     return {
-        "native default": native,
+        DEFAULT: native,
         "native loop": partial(native, foreach=False),
         "native foreach": partial(native, foreach=True),
-        "native fused": partial(native, fused=True),
+        FUSED: partial(native, fused=True),
         "custom eager": custom,
         "custom compiled": partial(compiled, custom),
     }
 
 
-def table(timings: Mapping[str, Timing]) -> str:
+def against(variants: Mapping[str, Factory], reference: str, **how: Any) -> dict[str, Duel]:
+    """Time every variant and the reference in turns, each pair in a run of its own.
+
+    With more than two in one run each meets the caches and the heap as some third one left them.
+    """
+    duels = {}
+    for variant, factory in variants.items():
+        pair = {variant: factory, f"{reference}, again": variants[reference]}
+        mine, its = time_steps(pair, **how).values()
+        duels[variant] = Duel(mine, mine.ratio_to(its))
+    return duels
+
+
+def table(by_default: Mapping[str, Duel], by_fused: Mapping[str, Duel]) -> str:
     """Return medians and quartiles in milliseconds, and ratios, as a table of Markdown."""
-    default, fused = timings["native default"], timings["native fused"]
-    rows = ["| | ms (quartiles) | over native default | over native fused |", "|---|---|---|---|"]
-    for variant, timing in timings.items():
+    rows = [f"| | ms (quartiles) | over {DEFAULT} | over {FUSED} |", "|---|---|---|---|"]
+    for variant, (timing, ratio) in by_default.items():
         low, high = timing.quartiles()
         rows.append(
             f"| {variant} | {1e3 * timing.median():.3f} ({1e3 * low:.3f} to {1e3 * high:.3f}) | "
-            f"{timing.ratio_to(default):.2f} | {timing.ratio_to(fused):.2f} |"
+            f"{ratio:.2f} | {by_fused[variant].ratio:.2f} |"
         )
     return "\n".join(rows)
 
@@ -98,18 +120,23 @@ def bench(
     with progress(total=len(sets) * len(TWINS), description="timing", unit="table") as bar:
         for name in sets:
             for rule, (native, custom) in TWINS.items():
-                timings = time_steps(
-                    contenders(native, custom),
-                    SETS[name],
-                    device=device,
-                    builds=builds,
-                    repeats=repeats,
+                variants = contenders(native, custom)
+                by_default, by_fused = (
+                    against(
+                        variants,
+                        reference,
+                        shapes=SETS[name],
+                        device=device,
+                        builds=builds,
+                        repeats=repeats,
+                    )
+                    for reference in (DEFAULT, FUSED)
                 )
                 title = (
                     f"## {rule}, {name}: {sum(map(math.prod, SETS[name])):,} parameters, "
                     f"{builds} builds of {repeats} repeats"
                 )
-                page += [title, table(timings)]
+                page += [title, table(by_default, by_fused)]
                 bar.write(f"\n{title}\n\n{page[-1]}", file=sys.stdout)
                 bar.update()
     if save is not None:

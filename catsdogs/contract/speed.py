@@ -1,5 +1,6 @@
 """How long a step takes, compared within one run: other numbers do not survive a noisy machine."""
 
+import random
 import statistics
 import time
 from collections.abc import Callable, Mapping, Sequence
@@ -50,6 +51,8 @@ def time_steps(
 ) -> dict[str, Timing]:
     """Time the steps of several optimizers in turn, repeat by repeat, after two warm-up steps.
 
+    Each repeat has them in another order.
+
     Where the allocator puts the tensors changes the time of a step by several percent for as long
     as they stay there, so everything is built anew several times.
 
@@ -63,11 +66,13 @@ def time_steps(
         progress: Called after each repeat with the number done and the number of all.
     """
     seconds: dict[str, list[float]] = {name: [] for name in factories}
+    order = random.Random(0)
     for build in range(builds):
         built = {name: _build(factory, shapes, device) for name, factory in factories.items()}
         for repeat in range(repeats):
-            for name, take_step in built.items():
-                seconds[name].append(_time(take_step, steps, device))
+            # What ran before leaves caches and allocator in its own state: nobody is always next.
+            for name in order.sample(list(built), len(built)):
+                seconds[name].append(_time(built[name], steps, device))
             progress(build * repeats + repeat + 1, builds * repeats)
     return {name: Timing(tuple(values)) for name, values in seconds.items()}
 

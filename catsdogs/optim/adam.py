@@ -46,7 +46,7 @@ def adam_update(
         grad = grad.add(param, alpha=weight_decay)
     exp_avg.lerp_(grad, 1 - beta1)
     exp_avg_sq.mul_(beta2).addcmul_(grad, grad, value=1 - beta2)
-    denominator = (exp_avg_sq.sqrt() / root_correction).add_(eps)
+    denominator = exp_avg_sq.sqrt().div_(root_correction).add_(eps)
     param.addcdiv_(exp_avg, denominator, value=-step_size)
 
 

@@ -27,53 +27,33 @@ def apply_moves(rule: Callable[..., None], moves: list[Move]) -> None:
         rule(param, -grad if maximize else grad, **arguments)
 
 
-class Layout(NamedTuple):
-    """Where in flat lists the arguments of one move stand, by name and in this order."""
-
-    tensors: tuple[str, ...]
-    constants: tuple[str, ...]
-
-
-def flatten(
-    moves: list[Move], scheduled: tuple[str, ...]
-) -> tuple[list[Tensor], Tensor, list[Any], tuple[Layout, ...]]:
-    """Lay out moves as flat lists, which compiled code takes with far less ado than nested ones.
-
-    Compiled code takes a Python number for a constant and is compiled again when it changes; an
-    element of a tensor is an input. So the scheduled numbers go into one; the update rules take
-    either.
-
-    Returns:
-        Parameters with their gradients and the tensors among their arguments, the scheduled
-        numbers, all other arguments behind `maximize`, and the layout of each move.
-    """
-    tensors: list[Tensor] = []
-    numbers: list[float] = []
-    constants: list[Any] = []
-    layouts = []
-    for param, grad, maximize, arguments in moves:
-        numbers += [arguments.pop(name) for name in scheduled]
-        held = [name for name, value in arguments.items() if isinstance(value, Tensor)]
-        other = [name for name in arguments if name not in held]
-        tensors += [param, grad, *map(arguments.__getitem__, held)]
-        constants += [maximize, *map(arguments.__getitem__, other)]
-        layouts.append(Layout(tuple(held), tuple(other)))
-    return tensors, torch.tensor(numbers, dtype=torch.float64), constants, tuple(layouts)
-
-
 @functools.cache
 def compiled_moves(
-    rule: Callable[..., None], scheduled: tuple[str, ...], layouts: tuple[Layout, ...]
-) -> Callable[[list[Tensor], Tensor, list[Any]], None]:
-    """Return `apply_moves` over flat lists compiled for one rule, all parameters in one graph."""
+    rule: Callable[..., None], names: tuple[str, ...], scheduled: tuple[str, ...]
+) -> Callable[[list[Any], Tensor], None]:
+    """Return `apply_moves` compiled for one rule, all parameters in one graph.
 
-    def apply_flat(tensors: list[Tensor], numbers: Tensor, constants: list[Any]) -> None:
-        tensor, number, constant = iter(tensors), iter(numbers.unbind()), iter(constants)
+    It takes the moves as flat lists, with which compiled code has far less ado than with nested
+    ones. And it takes a Python number for a constant and is compiled again when it changes; an
+    element of a tensor is an input. So the scheduled numbers go into one; the rules take either.
+
+    Args:
+        rule: The update function.
+        names: Its arguments behind parameter and gradient, but for the scheduled ones.
+        scheduled: The names of those.
+
+    Returns:
+        A function of a list with parameter, gradient, maximize and the named arguments of each
+        move, and of a tensor with the scheduled numbers, move by move.
+    """
+    width = 3 + len(names)
+
+    def apply_flat(values: list[Any], numbers: Tensor) -> None:
+        number = iter(numbers.unbind())
         moves = []
-        for layout in layouts:
-            param, grad, maximize = next(tensor), next(tensor), next(constant)
-            arguments: dict[str, Any] = {name: next(tensor) for name in layout.tensors}
-            arguments |= {name: next(constant) for name in layout.constants}
+        for start in range(0, len(values), width):
+            param, grad, maximize, *others = values[start : start + width]
+            arguments = dict(zip(names, others, strict=True))
             arguments |= {name: next(number) for name in scheduled}
             moves.append(Move(param, grad, maximize, arguments))
         apply_moves(rule, moves)
@@ -117,6 +97,8 @@ class RuleOptimizer(Optimizer):
     def compile(self) -> None:
         """Compile the update rule, in place; the first step then takes some seconds.
 
+        A rule that is one operation goes over memory once already, and runs as it is.
+
         Results agree with the eager rule to rounding, not to the bit. The choice stays with this
         object and its copies: a state dict does not carry it to a machine without a compiler.
 
@@ -125,6 +107,10 @@ class RuleOptimizer(Optimizer):
         """
         require_compiler()
         self.compiled = True
+
+    def fuses(self, group: dict[str, Any]) -> bool:
+        """Tell whether compiling can save a pass over memory: not for a rule of one operation."""
+        return True
 
     def arguments(self, param: Tensor, group: dict[str, Any]) -> dict[str, Any]:
         """Return what `rule` takes besides `param` and its gradient; create missing state."""
@@ -160,10 +146,14 @@ class RuleOptimizer(Optimizer):
             with torch.enable_grad():
                 loss = closure()
         moves = self._moves(told)
-        if self.compiled and moves:
-            tensors, numbers, constants, layouts = flatten(moves, self.scheduled)
-            compiled = compiled_moves(type(self).rule, self.scheduled, layouts)
-            compiled(tensors, numbers, constants)
+        if self.compiled and moves and any(map(self.fuses, self.param_groups)):
+            values: list[Any] = []
+            numbers: list[float] = []
+            for param, grad, maximize, arguments in moves:
+                numbers += [arguments.pop(name) for name in self.scheduled]
+                values += [param, grad, maximize, *arguments.values()]
+            compiled = compiled_moves(type(self).rule, tuple(arguments), self.scheduled)
+            compiled(values, torch.tensor(numbers, dtype=torch.float64))
         else:
             apply_moves(type(self).rule, moves)
         return loss
@@ -173,14 +163,14 @@ class RuleOptimizer(Optimizer):
             self._refuse_other_than_fixed(group)
         with_gradient = [
             (param, param.grad, group)
-            for group in self.param_groups
+            for group in (group | told for group in self.param_groups)
             for param in group["params"]
             if param.grad is not None
         ]
         for param, grad, _ in with_gradient:
             self._refuse_unsupported(param, grad)
         return [
-            Move(param, grad, group["maximize"], self.arguments(param, group | told))
+            Move(param, grad, group["maximize"], self.arguments(param, group))
             for param, grad, group in with_gradient
         ]
 

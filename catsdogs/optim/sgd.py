@@ -53,6 +53,10 @@ class SGD(RuleOptimizer):
         require_non_negative("weight_decay", weight_decay)
         super().__init__(params, {"lr": lr, "weight_decay": weight_decay, "maximize": maximize})
 
+    def fuses(self, group: dict[str, Any]) -> bool:
+        """Tell whether there is more to a step than one addition."""
+        return bool(group["weight_decay"] != 0 or group["maximize"])
+
     def arguments(self, param: Tensor, group: dict[str, Any]) -> dict[str, Any]:
         """Return the hyperparameters; there is no state."""
         return {"lr": float(group["lr"]), "weight_decay": group["weight_decay"]}
