@@ -4,7 +4,7 @@ import dataclasses
 import shutil
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -143,15 +143,16 @@ def build(plan: Plan, device: torch.device) -> tuple[nn.Module, Optimizer, LRSch
     return head, optimizer, plan.make_scheduler(optimizer)
 
 
-def features_key(settings: Settings) -> dict[str, str]:
-    """Return what decides the features that a run with these settings trains on.
+def find_features(runs: Sequence[Settings]) -> list[EpochFeatures]:
+    """Return the features of runs that share pictures and weights; none is computed yet.
 
     Raises:
         UserError: For pictures or weights that cannot work.
     """
-    weights = find_weights(settings.weights, seed=settings.weights_seed)
-    manifest, device = _find_pictures(settings.data), choose_device(settings.device)
-    return choose_features(settings, manifest, weights, device).key
+    first = runs[0]
+    weights = find_weights(first.weights, seed=first.weights_seed)
+    manifest, device = _find_pictures(first.data), choose_device(first.device)
+    return [choose_features(settings, manifest, weights, device) for settings in runs]
 
 
 def _make_optimizer(plan: Plan, head: nn.Module) -> Optimizer:
