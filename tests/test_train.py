@@ -441,6 +441,13 @@ def test_the_best_checkpoint_answers_the_views_of_its_own_epoch(
         [np.logaddexp(0, (1 - 2 * int(row["label"])) * float(row["logit"])) for row in val]
     )
     assert record["best"]["val_cost"] == pytest.approx(cost, rel=1e-5)
+    best, last = (load_checkpoint(only_run() / name) for name in ("best.pt", "last.pt"))
+    batches = [each["backbone_statistics"]["bn1.num_batches_tracked"] for each in (best, last)]
+    start = batches[1] - 2 * 3  # two epochs of three batches
+    assert batches[0] == start + 3 * max(1, best["epoch"])
+    (checkpoints,) = (part for part in record["memory"] if part["name"] == "checkpoints")
+    size = (only_run() / "last.pt").stat().st_size
+    assert 0.99 * checkpoints["nbytes"] / 2 - 32 * 1024 < size <= checkpoints["nbytes"] / 2
 
 
 def test_views_that_do_not_fit_on_the_disk_are_streamed(

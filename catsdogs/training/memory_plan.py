@@ -47,6 +47,7 @@ def plan_memory(
         return predict(
             lambda params: make_optimizer(params, train_pictures, batch_size, **replaced),
             head.parameters(),
+            frozen_bytes=features.statistics_bytes,
             pictures=features.pictures_to_store,
             feature_dtype=getattr(torch, store_dtype),
         )

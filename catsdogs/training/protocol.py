@@ -9,7 +9,7 @@ import torch
 from catsdogs.data.manifest import Manifest, Split
 from catsdogs.optim.memory import FEATURES_PER_PICTURE, readable
 from catsdogs.settings import DataSettings, Settings
-from catsdogs.training.backbone import BackboneWeights
+from catsdogs.training.backbone import BackboneWeights, StateDict
 from catsdogs.training.feature_store import (
     Features,
     FeatureStore,
@@ -43,12 +43,21 @@ class EpochFeatures(Protocol):
     def __call__(self, epoch: int) -> dict[Split, Features]:
         """Return the splits that an epoch trains on and is judged on."""
 
+    @property
+    def statistics_bytes(self) -> int:
+        """What `statistics` takes in a checkpoint, at most."""
+
+    def statistics(self, epoch: int) -> StateDict:
+        """Return BatchNorm's statistics in the judging of an epoch, empty if the weights' own."""
+
     def stream(self) -> bool:
         """Keep one epoch at a time instead of all, if that is of use; tell whether it is."""
 
 
 class FrozenFeatures:
     """One store for every epoch: the pictures as they are, and statistics that stand still."""
+
+    statistics_bytes = 0
 
     def __init__(
         self,
@@ -100,6 +109,10 @@ class FrozenFeatures:
     def facts(self) -> dict[str, Any]:
         """What the record says of them."""
         return {"path": str(self._store.path), "computed": self._store.built, "key": self.key}
+
+    def statistics(self, epoch: int) -> StateDict:
+        """Return nothing: they stay those of the weights."""
+        return {}
 
     def stream(self) -> bool:
         """Not of use: there is one epoch only."""

@@ -110,8 +110,15 @@ def train(plan: Plan, directory: Path | None = None) -> Outcome:
         RunRecord(directory, _facts(plan, manifest, features, device, memory) | model) as record,
         TensorBoardTracker(directory, hyperparameters(plan.label, plan.config)) as tracker,
     ):
-        checkpoint_facts = {"config": plan.config, "versions": versions(), **model}
-        journal = Journal(directory, record, tracker, head, optimizer, checkpoint_facts)
+        model_facts = {"config": plan.config, "versions": versions(), **model}
+        journal = Journal(
+            directory,
+            record,
+            tracker,
+            head,
+            optimizer,
+            lambda epoch: model_facts | {"backbone_statistics": features.statistics(epoch)},
+        )
         events = fit(head, optimizer, features, _course(settings), scheduler)
         steps_per_epoch = -(-_counts(manifest)["train"] // settings.batch_size)
         status = journal.follow(events, iterations=settings.epochs * steps_per_epoch)

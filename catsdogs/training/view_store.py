@@ -16,10 +16,12 @@ import safetensors.torch
 
 from catsdogs.data.manifest import Split
 from catsdogs.files import cache_directory, make_directory, whole_directory
-from catsdogs.optim.memory import FEATURES_PER_PICTURE, readable
+from catsdogs.optim.memory import FEATURES_PER_PICTURE, FILE_BYTES_PER_TENSOR, readable
 from catsdogs.training.backbone import StateDict
 from catsdogs.training.feature_store import Features, alone, is_whole, split_rows, store_path
 from catsdogs.training.view_pass import STATISTICS, ViewPass
+
+MOVING = ("running_mean", "running_var", "num_batches_tracked")  # what drifts in a BatchNorm
 
 
 class ViewFeatures:
@@ -51,6 +53,17 @@ class ViewFeatures:
             path = self._ready(epoch)
             self._open = epoch, split_rows(path, self._pass.manifest, self._pass.device)
         return self._open[1]
+
+    @property
+    def statistics_bytes(self) -> int:
+        """What the statistics of an epoch take in a checkpoint, at most."""
+        state = self._pass.weights.state
+        moving = [state[name] for name in state if name.rpartition(".")[2] in MOVING]
+        return sum(tensor.nbytes + FILE_BYTES_PER_TENSOR for tensor in moving)
+
+    def statistics(self, epoch: int) -> StateDict:
+        """Return the statistics with which validation and test of an epoch pass, on the CPU."""
+        return self._statistics_after(max(1, epoch))
 
     def stream(self) -> bool:
         """Keep no store, and one epoch on disk at a time; tell that this can be done."""
