@@ -12,6 +12,7 @@ from catsdogs.errors import UserError
 Source = Literal["drawn", "folder"]
 StoreType = Literal["float32", "float16"]
 Head = Literal["conv", "linear"]
+Protocol = Literal["frozen", "monograph"]
 
 
 @dataclasses.dataclass(frozen=True)
@@ -35,6 +36,7 @@ class Settings:
     weights: str
     weights_seed: int
     head: Head
+    protocol: Protocol
     epochs: int
     batch_size: int
     val_batch_size: int
@@ -58,6 +60,7 @@ class Settings:
         read = Reader("", config)
         settings = cls(
             data=_data_settings(read.section("data")),
+            protocol=cast(Protocol, read.choice("protocol", get_args(Protocol))),
             epochs=read.integer("epochs", low=0),
             batch_size=read.integer("batch_size", low=1),
             val_batch_size=read.integer("val_batch_size", low=1),

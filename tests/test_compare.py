@@ -114,6 +114,24 @@ def test_other_settings_are_other_runs_and_places_are_not(
     assert {path.parent.name for path in Path("elsewhere").glob("*/record.json")} < names
 
 
+def test_the_protocol_names_the_runs_and_the_passes_of_every_seed_are_told_first(
+    run_compare: Run, small: list[str], capfd: pytest.CaptureFixture[str]
+) -> None:
+    arguments = [*small, "contenders=[native_sgd,custom_sgd]", "epochs=0"]
+    assert run_compare(*arguments, "protocol=monograph", "seeds=[0,1]") == 0
+    told = capfd.readouterr().out.split("native_sgd")[0]
+    for seed in (0, 1):
+        assert f"backbone, seed {seed}: 1 for 1 epochs, each over 18 random views; 2.4 MB" in told
+    computed = [
+        json.loads((path / "record.json").read_text())["feature_store"]["computed"]
+        for path in sorted(runs())
+    ]
+    assert sorted(computed) == [[], [], [1], [1]]
+    assert run_compare(*arguments, "seeds=[0]") == 0
+    assert "backbone, all runs: 1, over 18 pictures" in capfd.readouterr().out
+    assert len(runs()) == 6
+
+
 def test_a_failing_run_is_written_down_and_does_not_stop_the_others(
     run_compare: Run, small: list[str], fragile: list[str], capsys: pytest.CaptureFixture[str]
 ) -> None:

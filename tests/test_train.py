@@ -198,6 +198,7 @@ WRONG = [
     (["+surprise=1"], "surprise=1: there is no such setting"),
     (["+data.surprise=1"], "data.surprise=1: there is no such setting"),
     (["+optimizer.surprise=1"], "unexpected keyword argument 'surprise'"),
+    (["protocol=notebook"], "protocol=notebook: must be one of frozen, monograph"),
     (["epochs=-1"], "epochs=-1: must be a whole number, 0 or above"),
     (["epochs=many"], "epochs=many: must be a whole number"),
     (["epochs=1.5"], "epochs=1.5: must be a whole number"),
@@ -317,6 +318,14 @@ def test_a_table_of_half_precision_is_half_as_large(run_train: Run, small: list[
     ("arguments", "message"),
     [
         ([*SAGA, "optimizer.table_dtype=int8"], "Invalid table_dtype: torch.int8"),
+        (
+            [*SAGA, "protocol=monograph"],
+            "protocol=monograph: custom_saga needs the same answer to a picture",
+        ),
+        (
+            [*LINEAR_SAGA, "protocol=monograph"],
+            "protocol=monograph: custom_linear_saga needs the same answer to a picture",
+        ),
         ([*SAGA, "grad_clip.norm=1"], "grad_clip: custom_saga needs the gradient as it is"),
         (["optimizer=custom_linear_saga"], "LinearSAGA moves a weight of shape (1, features)"),
         (["optimizer=native_sgd", "compile=true"], "native_sgd is none of them"),
@@ -384,6 +393,81 @@ def test_a_table_of_half_precision_is_offered_where_it_fits_to_the_byte(
     monkeypatch.setattr("catsdogs.training.memory_plan.free_memory", lambda *_: free)
     assert run_train(*small, optimizer, "batch_size=16") == 2
     assert advice in capfd.readouterr().err
+
+
+MONOGRAPH = ["protocol=monograph", "epochs=2"]
+
+
+def test_under_the_monograph_protocol_native_and_custom_share_passes_and_agree_to_the_last_bit(
+    run_train: Run, small: list[str], capsys: pytest.CaptureFixture[str]
+) -> None:
+    records = {}
+    for kind in ("native", "custom"):
+        name = f"{kind}_adam"
+        assert run_train(*small, *MONOGRAPH, f"optimizer={name}", f"output_dir={name}") == 0
+        records[kind] = json.loads((only_run(Path(name)) / "record.json").read_text())
+    native, custom = only_run(Path("native_adam")), only_run(Path("custom_adam"))
+    for name in ("steps.csv", "predictions.csv"):
+        assert (native / name).read_bytes() == (custom / name).read_bytes()
+    stores = [record["feature_store"] for record in records.values()]
+    assert [store.pop("computed") for store in stores] == [[1, 2], []]
+    assert stores[0] == stores[1]
+    assert {record["protocol"] for record in records.values()} == {"monograph"}
+    shown = capsys.readouterr().out
+    assert "passes of the backbone: 2 for 2 epochs, each over 18 random views; 4.7 MB on" in shown
+    assert "passes of the backbone: 0 for 2 epochs" in shown
+
+
+def test_the_protocols_train_on_other_numbers(run_train: Run, small: list[str]) -> None:
+    for protocol in ("frozen", "monograph"):
+        named = [f"protocol={protocol}", f"output_dir={protocol}"]
+        assert run_train(*small, *named, "epochs=1") == 0
+    frozen, monograph = (only_run(Path(name)) for name in ("frozen", "monograph"))
+    assert (frozen / "steps.csv").read_text() != (monograph / "steps.csv").read_text()
+    keys = [
+        json.loads((run / "record.json").read_text())["feature_store"]["key"]
+        for run in (frozen, monograph)
+    ]
+    assert keys[0] != keys[1]
+
+
+def test_the_best_checkpoint_answers_the_views_of_its_own_epoch(
+    run_train: Run, small: list[str]
+) -> None:
+    assert run_train(*small, *MONOGRAPH, "optimizer.lr=1e-2") == 0
+    record = json.loads((only_run() / "record.json").read_text())
+    val = [row for row in rows(only_run() / "predictions.csv") if row["split"] == "val"]
+    cost = np.mean(
+        [np.logaddexp(0, (1 - 2 * int(row["label"])) * float(row["logit"])) for row in val]
+    )
+    assert record["best"]["val_cost"] == pytest.approx(cost, rel=1e-5)
+    best, last = (load_checkpoint(only_run() / name) for name in ("best.pt", "last.pt"))
+    batches = [each["backbone_statistics"]["bn1.num_batches_tracked"] for each in (best, last)]
+    start = batches[1] - 2 * 3  # two epochs of three batches
+    assert batches[0] == start + 3 * max(1, best["epoch"])
+    (checkpoints,) = (part for part in record["memory"] if part["name"] == "checkpoints")
+    size = (only_run() / "last.pt").stat().st_size
+    assert 0.99 * checkpoints["nbytes"] / 2 - 32 * 1024 < size <= checkpoints["nbytes"] / 2
+
+
+def test_views_that_do_not_fit_on_the_disk_are_streamed(
+    run_train: Run,
+    small: list[str],
+    cache: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    # Three epochs take 7.1 MB and one 2.4 MB beside checkpoints of 59 MB.
+    free = {"cpu": 10**12, "disk": 62_000_000}
+    monkeypatch.setattr("catsdogs.training.memory_plan.free_memory", lambda *_: free)
+    assert run_train(*small, "protocol=monograph", "epochs=3") == 0
+    shown = capsys.readouterr().out
+    assert "3 for 3 epochs, each over 18 random views, and one more if the best epoch" in shown
+    assert "Their 7.1 MB do not fit on the disk" in shown
+    assert not list((cache / "features").iterdir())
+    record = json.loads((only_run() / "record.json").read_text())
+    assert record["status"] == "finished"
+    assert record["feature_store"]["streamed"]
 
 
 def test_a_schedule_and_an_early_end_show_in_the_records(run_train: Run, small: list[str]) -> None:

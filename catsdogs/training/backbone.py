@@ -1,9 +1,12 @@
 """The frozen backbone: torchvision's ResNet-18 up to its last feature map, and its weights."""
 
+import contextlib
 import dataclasses
 import hashlib
 import json
 import urllib.error
+from collections import OrderedDict
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Literal, Self
 
@@ -24,20 +27,36 @@ class Backbone(nn.Module):
     """ResNet-18 without its last two children: (n, 3, 256, 256) to (n, 512, 8, 8).
 
     Its parameters want no gradient, and it stays in eval mode whatever `train()` asks, so its
-    BatchNorm statistics never move.
+    BatchNorm statistics move within `drifting` only.
     """
 
     def __init__(self, state: StateDict) -> None:
         super().__init__()
         network = resnet18(weights=None)
         network.load_state_dict(state, strict=False)  # `fc` may be absent; the rest was checked
-        self.layers = nn.Sequential(*list(network.children())[:-2])
+        self.layers = nn.Sequential(OrderedDict(list(network.named_children())[:-2]))
         self.requires_grad_(False)
         self.eval()
 
     def train(self, mode: bool = True) -> Self:
         """Stay in eval mode; `mode` is ignored on purpose."""
         return super().train(False)
+
+    @contextlib.contextmanager
+    def drifting(self) -> Iterator[None]:
+        """Normalise each batch by its own statistics meanwhile, and let the running ones drift.
+
+        This is what `model.train()` does to a backbone whose weights are frozen.
+        """
+        self.layers.train()
+        try:
+            yield
+        finally:
+            self.eval()
+
+    def statistics(self) -> StateDict:
+        """Return a copy of BatchNorm's running statistics on the CPU, by torchvision's names."""
+        return {name: buffer.cpu().clone() for name, buffer in self.layers.named_buffers()}
 
     def forward(self, pixels: Tensor) -> Tensor:
         """Map normalised pixels (n, 3, 256, 256) to features (n, 512, 8, 8)."""

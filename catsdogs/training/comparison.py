@@ -23,7 +23,8 @@ from catsdogs.records import RunRecord, recorded_facts, versions, write_facts
 from catsdogs.settings import Settings
 from catsdogs.training.device import choose_device
 from catsdogs.training.head import HEADS
-from catsdogs.training.run import Plan, build, features_key, train
+from catsdogs.training.protocol import EpochFeatures
+from catsdogs.training.run import Plan, build, find_features, train
 
 DONE = ("finished", "diverged")
 # What does not change a run's numbers is not part of its name.
@@ -52,12 +53,13 @@ def compare(
     """
     for plan in plans:
         build(plan, choose_device(plan.settings.device))
-    features = features_key(plans[0].settings)
+    features = find_features([plan.settings for plan in plans])
     make_directory(output_dir, "output_dir")
     try:
         with FileLock(output_dir / ".compare.lock", timeout=0):
-            runs = [_planned(plan, features) for plan in plans]
+            runs = [_planned(*each) for each in zip(plans, features, strict=True)]
             comparison = _open(output_dir, runs, command, learning_rates)
+            _announce_passes(plans, features)
             done = _do_runs(plans, runs, output_dir)
             steppers = {plan.label: _stepper(plan) for plan in done}
             if steppers.keys() != comparison.step_seconds.keys():
@@ -71,10 +73,20 @@ def compare(
     return len(plans) - len(done)
 
 
-def _planned(plan: Plan, features: dict[str, str]) -> PlannedRun:
+def _announce_passes(plans: Sequence[Plan], features: list[EpochFeatures]) -> None:
+    """Say how many passes the runs need together; each set of features is computed once."""
+    distinct = {
+        json.dumps(each.key): (plan, each) for plan, each in zip(plans, features, strict=True)
+    }
+    for plan, each in distinct.values():
+        whose = f"seed {plan.settings.seed}" if len(distinct) > 1 else "all runs"
+        tqdm.write(f"passes of the backbone, {whose}: {each.forecast}")
+
+
+def _planned(plan: Plan, features: EpochFeatures) -> PlannedRun:
     """Name a run after everything that decides its numbers."""
     config = {key: value for key, value in plan.config.items() if key not in PLACES}
-    facts: dict[str, Any] = {"config": config, "features": features, "versions": versions()}
+    facts: dict[str, Any] = {"config": config, "features": features.key, "versions": versions()}
     key = hashlib.sha256(json.dumps(facts, sort_keys=True).encode()).hexdigest()[:8]
     seed, learning_rate = plan.settings.seed, plan.config["optimizer"].get("lr")
     return PlannedRun(plan.label, seed, learning_rate, f"{plan.label}-seed{seed}-{key}")

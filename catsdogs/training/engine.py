@@ -3,7 +3,7 @@
 import dataclasses
 import math
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
 import numpy as np
@@ -14,9 +14,12 @@ from torch.nn.utils import clip_grad_norm_, clip_grad_value_
 from torch.optim import Optimizer
 from torch.optim.lr_scheduler import LRScheduler
 
+from catsdogs.data.manifest import Split
 from catsdogs.optim.saga import block_sizes
 from catsdogs.training.feature_store import Features
 from catsdogs.training.finite_sum import require_finite_sum
+
+FeaturesOf = Callable[[int], Mapping[Split, Features]]
 
 
 @dataclasses.dataclass(frozen=True)
@@ -99,8 +102,7 @@ class DivergedError(Exception):
 def fit(
     head: nn.Module,
     optimizer: Optimizer,
-    train: Features,
-    val: Features,
+    features: FeaturesOf,
     course: Course,
     scheduler: LRScheduler | None = None,
 ) -> Iterator[StepDone | EpochDone]:
@@ -108,6 +110,14 @@ def fit(
 
     While the caller holds an event nothing runs, so at an `EpochDone` the head, the optimizer and
     the scheduler can be saved as they stand.
+
+    Args:
+        head: What is trained.
+        optimizer: Over its parameters.
+        features: Returns the splits that an epoch trains on and is judged on; asked once for each
+            epoch, in order.
+        course: How long and in which portions.
+        scheduler: Of the learning rate, from epoch to epoch.
 
     Raises:
         DivergedError: If a training batch or the validation has a cost that is not finite.
@@ -117,16 +127,19 @@ def fit(
     if wants(optimizer) is not None:
         require_finite_sum(head, type(optimizer).__name__)
     iteration = 0
-    train_cost = evaluate(head, train, course.val_batch_size).cost
+    splits = features(0)
+    train_cost = evaluate(head, splits["train"], course.val_batch_size).cost
     yield EpochDone(
         epoch=0,
         iteration=0,
         train_cost=train_cost,
-        val=evaluate(head, val, course.val_batch_size),
+        val=evaluate(head, splits["val"], course.val_batch_size),
         learning_rate=_learning_rate(optimizer),
         seconds=0.0,
     )
     for epoch in range(1, course.epochs + 1):
+        splits = features(epoch)
+        train = splits["train"]
         learning_rate, total, seconds = _learning_rate(optimizer), 0.0, 0.0
         for block, rows in batches(optimizer, len(train), course, epoch):
             started = time.perf_counter()
@@ -140,7 +153,7 @@ def fit(
         if scheduler is not None:
             scheduler.step()
         change, train_cost = abs(total / len(train) - train_cost), total / len(train)
-        evaluation = evaluate(head, val, course.val_batch_size)
+        evaluation = evaluate(head, splits["val"], course.val_batch_size)
         yield EpochDone(epoch, iteration, train_cost, evaluation, learning_rate, seconds)
         if not math.isfinite(evaluation.cost):
             raise DivergedError("validation cost", evaluation.cost, epoch, iteration)

@@ -109,14 +109,14 @@ def open_store(
     key = store_key(manifest, weights, dtype, device)
     path = store_path(key)
     make_directory(path.parent, "CATSDOGS_CACHE")
-    with _alone(path.with_suffix(".lock")):
-        built = not _is_whole(path, len(manifest.used), dtype)
+    with alone(path.with_suffix(".lock")):
+        built = not is_whole(path, len(manifest.used), dtype)
         if built:
             with whole_directory(path, resume=True) as folder:
                 backbone = make_backbone(weights, device)
                 sha256 = _fill(folder, manifest, backbone, dtype, device, workers)
-                _seal(folder, manifest, key, sha256)
-    return FeatureStore(path, key, built, _split(path, manifest, device))
+                seal(folder, manifest, key, sha256)
+    return FeatureStore(path, key, built, split_rows(path, manifest, device))
 
 
 def store_key(
@@ -143,7 +143,7 @@ def store_path(key: dict[str, str]) -> Path:
 
 
 @contextlib.contextmanager
-def _alone(path: Path) -> Iterator[None]:
+def alone(path: Path) -> Iterator[None]:
     """Hold the lock at `path`; say so if another process has it and must be waited for."""
     lock = FileLock(path)
     try:
@@ -157,7 +157,7 @@ def _alone(path: Path) -> Iterator[None]:
         lock.release()
 
 
-def _is_whole(path: Path, rows: int, dtype: StoreType) -> bool:
+def is_whole(path: Path, rows: int, dtype: StoreType) -> bool:
     """Tell whether a store stands at `path` as it was sealed; say so if one does but damaged."""
     if not path.exists():
         return False
@@ -166,8 +166,9 @@ def _is_whole(path: Path, rows: int, dtype: StoreType) -> bool:
         values = np.load(path / "features.npy", mmap_mode="r")
         if values.shape != (rows, CHANNELS, SIDE, SIDE) or values.dtype != dtype:
             raise ValueError(f"features are {values.dtype} of shape {values.shape}")
-        if sealed["sha256"] != checksum(path / "features.npy"):
-            raise ValueError("the checksum is wrong")
+        for name, sha256 in {"features.npy": sealed["sha256"], **sealed.get("beside", {})}.items():
+            if sha256 != checksum(path / name):
+                raise ValueError(f"the checksum of {name} is wrong")
     except (OSError, ValueError, KeyError, TypeError) as error:
         log.warning("the feature store %s is damaged (%s); rebuilding it", path, error)
         return False
@@ -196,13 +197,18 @@ def _fill(
         with progress(
             total=len(files), initial=writer.rows, description="backbone pass", unit="picture"
         ) as bar:
-            for pixels in _decoded(loader, manifest.root):
+            for pixels in decoded(loader, manifest.root):
                 writer.append(backbone(normalise(pixels.to(device))).cpu().numpy())
                 bar.update(len(pixels))
         return writer.finish()
 
 
-def _decoded(loader: DataLoader[Tensor], root: Path) -> Iterator[Tensor]:
+def decoded(loader: DataLoader[Tensor], root: Path) -> Iterator[Tensor]:
+    """Yield what the loader decodes.
+
+    Raises:
+        UserError: If a picture is no longer readable.
+    """
     try:
         yield from loader
     except OSError as error:
@@ -212,13 +218,26 @@ def _decoded(loader: DataLoader[Tensor], root: Path) -> Iterator[Tensor]:
         ) from error
 
 
-def _seal(folder: Path, manifest: Manifest, key: dict[str, str], sha256: str) -> None:
+def seal(
+    folder: Path,
+    manifest: Manifest,
+    key: dict[str, str],
+    sha256: str,
+    beside: dict[str, str] | None = None,
+) -> None:
+    """Write down what a store is, the SHA-256 of its features and of the files beside them."""
     (folder / "manifest.csv").write_text(manifest.to_csv(), encoding="utf-8")
-    sealed = {"key": key, "pictures": len(manifest.used), "sha256": sha256}
+    sealed = {
+        "key": key,
+        "pictures": len(manifest.used),
+        "sha256": sha256,
+        "beside": beside or {},
+    }
     (folder / "store.json").write_text(json.dumps(sealed, indent=2) + "\n", encoding="utf-8")
 
 
-def _split(path: Path, manifest: Manifest, device: torch.device) -> dict[Split, Features]:
+def split_rows(path: Path, manifest: Manifest, device: torch.device) -> dict[Split, Features]:
+    """Return the rows of each split of a whole store."""
     splits: dict[Split, Features] = {}
     start = 0
     for split in SPLITS:

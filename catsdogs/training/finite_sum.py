@@ -10,6 +10,27 @@ from torch.nn.modules.batchnorm import _BatchNorm
 from torch.nn.modules.dropout import _DropoutNd
 from torchvision.ops import StochasticDepth
 
+from catsdogs.errors import UserError
+from catsdogs.settings import Protocol
+
+
+def require_recurring_pictures(protocol: Protocol, optimizer: str) -> None:
+    """Refuse random views, of which none comes twice.
+
+    Args:
+        protocol: Of the run.
+        optimizer: The label of what needs a finite sum.
+
+    Raises:
+        UserError: With the reason and the way out.
+    """
+    if protocol == "monograph":
+        raise UserError(
+            f"protocol=monograph: {optimizer} needs the same answer to a picture from the same "
+            "weights, and no random view of it comes twice; use protocol=frozen or an optimizer "
+            "without a table"
+        )
+
 
 def require_finite_sum(head: nn.Module, optimizer: str) -> None:
     """Refuse a head whose answer to a picture changes between visits though its weights do not.

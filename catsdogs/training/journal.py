@@ -1,7 +1,7 @@
 """Follow a run while it trains: to the records, TensorBoard, the checkpoints and the terminal."""
 
 import math
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Any
 
@@ -23,7 +23,8 @@ class Journal:
     """Write down every event of `fit`, and keep the best and the last checkpoint.
 
     The best epoch is the first with the highest validation accuracy; the untrained head counts as
-    epoch 0, so `best.pt` always exists.
+    epoch 0, so `best.pt` always exists. `checkpoint_facts` tells what the
+    checkpoint of an epoch holds besides head, optimizer and results.
     """
 
     def __init__(
@@ -33,7 +34,7 @@ class Journal:
         tracker: TensorBoardTracker,
         head: nn.Module,
         optimizer: Optimizer,
-        checkpoint_facts: dict[str, Any],
+        checkpoint_facts: Callable[[int], dict[str, Any]],
     ) -> None:
         self.directory = directory
         self.best: dict[str, Any] = {"val_accuracy": -math.inf}
@@ -93,5 +94,5 @@ class Journal:
         tqdm.write(f"{line}  best" if better else line)
 
     def _save(self, name: str, done: EpochDone) -> None:
-        facts = {**self._checkpoint_facts, **self.last, "iteration": done.iteration}
+        facts = {**self._checkpoint_facts(done.epoch), **self.last, "iteration": done.iteration}
         save_checkpoint(self.directory / name, self._head, self._optimizer, facts)

@@ -7,13 +7,11 @@ import torch
 from torch import nn
 from torch.optim import Optimizer
 
-from catsdogs.data.manifest import Manifest
 from catsdogs.errors import UserError
 from catsdogs.files import cache_directory
-from catsdogs.optim.memory import DoesNotFit, Plan, free_memory, predict, require_fit
+from catsdogs.optim.memory import DISK, DoesNotFit, Plan, free_memory, predict, require_fit
 from catsdogs.settings import Settings
-from catsdogs.training.backbone import BackboneWeights
-from catsdogs.training.feature_store import store_key, store_path
+from catsdogs.training.protocol import EpochFeatures
 
 
 def plan_memory(
@@ -21,11 +19,12 @@ def plan_memory(
     optimizer_settings: dict[str, Any],
     settings: Settings,
     head: nn.Module,
-    manifest: Manifest,
-    weights: BackboneWeights,
+    features: EpochFeatures,
     device: torch.device,
 ) -> Plan:
     """Predict and print what the run will take, and refuse one that does not fit.
+
+    Features of all epochs that do not fit on the disk become a stream of one epoch at a time.
 
     Args:
         make_optimizer: Builds the optimizer for parameters, a number of training pictures and a
@@ -33,15 +32,13 @@ def plan_memory(
         optimizer_settings: The settings that it has, by name.
         settings: Of the run.
         head: What is trained.
-        manifest: The pictures.
-        weights: Of the backbone that turns pictures into features.
+        features: Of every epoch, none of them computed yet.
         device: Where the run computes.
 
     Raises:
         UserError: With the table, what is missing, and the settings that would fit.
     """
     data, batch_size = settings.data, settings.batch_size
-    stored = store_path(store_key(manifest, weights, data.store_dtype, device)).exists()
 
     def predicted(
         batch_size: int = batch_size, store_dtype: str = data.store_dtype, **replaced: str
@@ -50,12 +47,15 @@ def plan_memory(
         return predict(
             lambda params: make_optimizer(params, train_pictures, batch_size, **replaced),
             head.parameters(),
-            pictures=0 if stored else len(manifest.used),
+            frozen_bytes=features.statistics_bytes,
+            pictures=features.pictures_to_store,
             feature_dtype=getattr(torch, store_dtype),
         )
 
     memory = predicted()
     free = free_memory(device, cache_directory())
+    if DISK in memory.shortage(free) and features.stream():
+        memory = predicted()
     if memory.shortage(free):
         alternatives = {"data.store_dtype=float16": predicted(store_dtype="float16")}
         if "table_dtype" in optimizer_settings:
@@ -68,4 +68,5 @@ def plan_memory(
         except DoesNotFit as error:
             raise UserError(str(error)) from error
     print(f"memory and disk:\n{memory}")
+    print(f"passes of the backbone: {features.forecast}")
     return memory

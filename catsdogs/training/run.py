@@ -4,7 +4,7 @@ import dataclasses
 import shutil
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -27,11 +27,13 @@ from catsdogs.training.backbone import BackboneWeights, find_weights
 from catsdogs.training.checkpoint import load_checkpoint, save_tensors
 from catsdogs.training.device import choose_device, describe_device, set_determinism
 from catsdogs.training.engine import Course, Evaluation, evaluate, fit, wants
-from catsdogs.training.feature_store import Features, FeatureStore, open_store, store_key
+from catsdogs.training.feature_store import Features
+from catsdogs.training.finite_sum import require_recurring_pictures
 from catsdogs.training.head import HEADS, seeded_head
 from catsdogs.training.journal import Journal
 from catsdogs.training.memory_plan import plan_memory
 from catsdogs.training.mistakes import keep_thumbnails, worst_mistakes
+from catsdogs.training.protocol import EpochFeatures, choose_features
 from catsdogs.training.tracking import Status, TensorBoardTracker, hyperparameters
 
 MakeOptimizer = Callable[..., Optimizer]
@@ -89,44 +91,46 @@ def train(plan: Plan, directory: Path | None = None) -> Outcome:
     weights = find_weights(settings.weights, seed=settings.weights_seed)
     manifest = _find_pictures(settings.data)
     _announce(plan, manifest, weights, device)
+    features = choose_features(settings, manifest, weights, device)
     memory = plan_memory(
         plan.make_optimizer,
         plan.config["optimizer"],
         settings,
         head,
-        manifest,
-        weights,
+        features,
         device,
     )
-    store = _open_store(manifest, weights, settings.data, device)
+    _open_features(features)
 
     if directory is None:
         directory = _make_run_directory(settings.output_dir, plan.label, settings.seed)
     write_whole(directory / "config.yaml", plan.config_yaml)
-    data, model = store.splits, {"weights": weights.facts, "pixels": PIPELINE}
+    model = {"weights": weights.facts, "pixels": PIPELINE}
     with (
-        RunRecord(directory, _facts(plan, manifest, store, device, memory) | model) as record,
+        RunRecord(directory, _facts(plan, manifest, features, device, memory) | model) as record,
         TensorBoardTracker(directory, hyperparameters(plan.label, plan.config)) as tracker,
     ):
-        checkpoint_facts = {"config": plan.config, "versions": versions(), **model}
-        journal = Journal(directory, record, tracker, head, optimizer, checkpoint_facts)
-        events = fit(
+        model_facts = {"config": plan.config, "versions": versions(), **model}
+        journal = Journal(
+            directory,
+            record,
+            tracker,
             head,
             optimizer,
-            data["train"],
-            data["val"],
-            _course(settings),
-            scheduler,
+            lambda epoch: model_facts | {"backbone_statistics": features.statistics(epoch)},
         )
-        steps_per_epoch = -(-len(data["train"]) // settings.batch_size)
+        events = fit(head, optimizer, features, _course(settings), scheduler)
+        steps_per_epoch = -(-_counts(manifest)["train"] // settings.batch_size)
         status = journal.follow(events, iterations=settings.epochs * steps_per_epoch)
         save_tensors(directory / "last.safetensors", head)
-        test = _judge_best(directory, store, settings, record, device)
-        tracker.add_test(test, data["test"].labels)
-        _keep_mistakes(manifest.root, data["test"], test, record, tracker)
+        splits = features(journal.best["epoch"])  # the best checkpoint is judged on its epoch's
+        test = _judge_best(directory, splits, settings, record, device)
+        tracker.add_test(test, splits["test"].labels)
+        _keep_mistakes(manifest.root, splits["test"], test, record, tracker)
         tracker.add_end(status)
         record.update(
             status=status,
+            feature_store=features.facts,
             finished=_now(),
             training_seconds=journal.training_seconds,
             total_seconds=time.perf_counter() - started,
@@ -146,24 +150,24 @@ def build(plan: Plan, device: torch.device) -> tuple[nn.Module, Optimizer, LRSch
     return head, optimizer, plan.make_scheduler(optimizer)
 
 
-def features_key(settings: Settings) -> dict[str, str]:
-    """Return what decides the features that a run with these settings trains on.
+def find_features(runs: Sequence[Settings]) -> list[EpochFeatures]:
+    """Return the features of runs that share pictures and weights; none is computed yet.
 
     Raises:
         UserError: For pictures or weights that cannot work.
     """
-    return store_key(
-        _find_pictures(settings.data),
-        find_weights(settings.weights, seed=settings.weights_seed),
-        settings.data.store_dtype,
-        choose_device(settings.device),
-    )
+    first = runs[0]
+    weights = find_weights(first.weights, seed=first.weights_seed)
+    manifest, device = _find_pictures(first.data), choose_device(first.device)
+    return [choose_features(settings, manifest, weights, device) for settings in runs]
 
 
 def _make_optimizer(plan: Plan, head: nn.Module) -> Optimizer:
     settings = plan.settings
     train_pictures = 2 * settings.data.per_class["train"]
     optimizer = plan.make_optimizer(head.parameters(), train_pictures, settings.batch_size)
+    if wants(optimizer) is not None:
+        require_recurring_pictures(settings.protocol, plan.label)
     clipped = settings.clip_value is not None or settings.clip_norm is not None
     if clipped and wants(optimizer) is not None:
         raise UserError(
@@ -218,20 +222,21 @@ def _announce(
     print(f"backbone: ResNet-18 with {weights.description}")
 
 
-def _open_store(
-    manifest: Manifest, weights: BackboneWeights, data: DataSettings, device: torch.device
-) -> FeatureStore:
+def _open_features(features: EpochFeatures) -> None:
+    """See to the features with which the run starts, before it leaves anything behind."""
     started = time.perf_counter()
-    store = open_store(
-        manifest, weights, dtype=data.store_dtype, device=device, workers=data.workers
-    )
-    verb = "computed" if store.built else "found"
-    print(f"features: {verb} in {time.perf_counter() - started:.1f} s, in {store.path}\n")
-    return store
+    features(0)
+    verb = "computed" if features.facts["computed"] else "found"
+    seconds = time.perf_counter() - started
+    print(f"features: {verb} in {seconds:.1f} s, in {features.facts['path']}\n")
 
 
 def _facts(
-    plan: Plan, manifest: Manifest, store: FeatureStore, device: torch.device, memory: MemoryPlan
+    plan: Plan,
+    manifest: Manifest,
+    features: EpochFeatures,
+    device: torch.device,
+    memory: MemoryPlan,
 ) -> dict[str, Any]:
     return {
         "format": 1,
@@ -253,13 +258,14 @@ def _facts(
             "pictures": _counts(manifest),
             "unreadable": [{"path": p.path, "status": p.status} for p in manifest.unreadable],
         },
-        "feature_store": {"path": str(store.path), "computed": store.built, "key": store.key},
+        "protocol": plan.settings.protocol,
+        "feature_store": features.facts,
     }
 
 
 def _judge_best(
     directory: Path,
-    store: FeatureStore,
+    splits: dict[Split, Features],
     settings: Settings,
     record: RunRecord,
     device: torch.device,
@@ -268,15 +274,13 @@ def _judge_best(
     head = HEADS[settings.head]().to(device)
     head.load_state_dict(load_checkpoint(directory / "best.pt")["head"])
     judged: tuple[Split, ...] = ("val", "test")
-    answers = {
-        split: evaluate(head, store.splits[split], settings.val_batch_size) for split in judged
-    }
+    answers = {split: evaluate(head, splits[split], settings.val_batch_size) for split in judged}
     record.write_predictions(
         (split, path, int(label), logit)
         for split in judged
         for path, label, logit in zip(
-            store.splits[split].paths,
-            store.splits[split].labels.tolist(),
+            splits[split].paths,
+            splits[split].labels.tolist(),
             answers[split].logits.tolist(),
             strict=True,
         )

@@ -32,6 +32,7 @@ COMPARED = (
     "model.weights",
     "model.head",
     "data.source",
+    "protocol",
     "epochs",
     "batch_size",
     "grad_clip.value",

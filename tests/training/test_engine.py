@@ -10,10 +10,12 @@ import torch
 from torch import Tensor, nn
 from torch.nn.functional import binary_cross_entropy_with_logits
 
+from catsdogs.data.manifest import Split
 from catsdogs.training.engine import (
     Course,
     DivergedError,
     EpochDone,
+    FeaturesOf,
     StepDone,
     batches,
     evaluate,
@@ -41,14 +43,17 @@ def make_features(count: int, seed: int = 0) -> Features:
     return Features(values, labels, [str(n) for n in range(count)], torch.device("cpu"))
 
 
+def always(train: Features, val: Features) -> FeaturesOf:
+    return lambda epoch: {"train": train, "val": val}
+
+
 def run(
     head: nn.Module, epochs: int = 2, lr: float = 0.1, train: Features | None = None
 ) -> Iterator[StepDone | EpochDone]:
     return fit(
         head,
         torch.optim.SGD(head.parameters(), lr=lr),
-        train or make_features(10),
-        make_features(7, seed=1),
+        always(train or make_features(10), make_features(7, seed=1)),
         Course(epochs=epochs, batch_size=4, val_batch_size=3, seed=0),
     )
 
@@ -76,6 +81,27 @@ def test_costs_and_weights_equal_a_loop_written_by_hand() -> None:
             expected.append(cost.item())
     assert costs == pytest.approx(expected, abs=1e-6)
     torch.testing.assert_close(head.weight.double(), reference, atol=1e-6, rtol=0)
+
+
+def test_every_epoch_trains_on_its_own_features_and_is_judged_on_them() -> None:
+    asked = []
+
+    def features(epoch: int) -> dict[Split, Features]:
+        asked.append(epoch)
+        return {"train": make_features(10, seed=epoch), "val": make_features(7, seed=10 + epoch)}
+
+    head = Linear()
+    optimizer = torch.optim.SGD(head.parameters(), lr=0.0)
+    course = Course(epochs=3, batch_size=10, val_batch_size=3, seed=0)
+    done = [e for e in fit(head, optimizer, features, course) if isinstance(e, EpochDone)]
+    assert asked == [0, 1, 2, 3]
+    for event in done:
+        for cost, count, seed in (
+            (event.train_cost, 10, event.epoch),
+            (event.val.cost, 7, 10 + event.epoch),
+        ):
+            expected = evaluate(head, make_features(count, seed), 10).cost
+            assert cost == pytest.approx(expected, abs=1e-6)
 
 
 def test_an_epoch_cost_weighs_pictures_not_batches() -> None:
@@ -138,7 +164,7 @@ def test_the_learning_rate_of_an_epoch_is_the_one_it_ran_with() -> None:
     head, train = Linear(), make_features(10)
     optimizer = torch.optim.SGD(head.parameters(), lr=0.1)
     scheduler = torch.optim.lr_scheduler.StepLR(optimizer, step_size=2, gamma=0.1)
-    events = fit(head, optimizer, train, train, Course(4, 5, 5, seed=0), scheduler)
+    events = fit(head, optimizer, always(train, train), Course(4, 5, 5, seed=0), scheduler)
     rates = [event.learning_rate for event in events if isinstance(event, EpochDone)]
     assert rates == pytest.approx([0.1, 0.1, 0.1, 0.01, 0.01])
 
@@ -147,7 +173,9 @@ def test_a_flat_training_cost_ends_the_run_before_its_last_epoch() -> None:
     head, train = Linear(), make_features(10)
     optimizer = torch.optim.SGD(head.parameters(), lr=1e-9)
     course = Course(50, 5, 5, seed=0, stop_when_flat=1e-3)
-    assert [e.epoch for e in fit(head, optimizer, train, train, course) if hasattr(e, "epoch")] == [
+    assert [
+        e.epoch for e in fit(head, optimizer, always(train, train), course) if hasattr(e, "epoch")
+    ] == [
         0,
         1,
         2,
@@ -159,7 +187,7 @@ def test_clipping_bounds_the_step(limit: dict[str, float]) -> None:
     head, train = Linear(), make_features(10)
     before = head.weight.detach().clone()
     optimizer = torch.optim.SGD(head.parameters(), lr=1.0)
-    list(fit(head, optimizer, train, train, Course(1, 10, 10, seed=0, **limit)))
+    list(fit(head, optimizer, always(train, train), Course(1, 10, 10, seed=0, **limit)))
     moved = (head.weight - before).detach()
     size = moved.abs().max() if "clip_value" in limit else moved.norm()
     assert size.item() == pytest.approx(1e-3, rel=1e-3)
@@ -188,14 +216,14 @@ def test_blocks_keep_their_members_and_only_their_order_changes() -> None:
     assert len({tuple(blocks) for blocks in epochs}) > 1
     assert [len(epochs[0][n]) for n in range(3)] == [4, 4, 2]
     assert what_it_must_know(optimizer, 10, 4) == {"block_sizes": (4, 4, 2)}  # type: ignore[arg-type]
-    list(fit(head, optimizer, train, train, course))
+    list(fit(head, optimizer, always(train, train), course))
     assert [told["block"] for told in optimizer.told[:3]] == list(epochs[0])
 
 
 def test_an_optimizer_that_wants_samples_is_told_rows_features_and_slopes() -> None:
     head, train = Linear(), make_features(10)
     optimizer = Teller(head.parameters(), "samples")
-    list(fit(head, optimizer, train, train, Course(1, 4, 4, seed=0)))
+    list(fit(head, optimizer, always(train, train), Course(1, 4, 4, seed=0)))
     told, rows = optimizer.told[0], shuffled(10, 0, 1)[:4]
     assert torch.equal(told["samples"], rows)
     assert torch.equal(told["features"], train.batch(rows)[0])
@@ -210,7 +238,7 @@ def test_the_loop_refuses_before_anything_ran_only_where_a_table_is_kept(wants: 
     head = nn.Sequential(nn.Linear(2, 1), norm, nn.Flatten(0))
     optimizer = Teller(head.parameters(), wants)
     features = make_features(6)
-    events = fit(head, optimizer, features, features, Course(1, 3, 3, seed=0))
+    events = fit(head, optimizer, always(features, features), Course(1, 3, 3, seed=0))
     if wants is None:
         list(events)
         return
@@ -218,4 +246,4 @@ def test_the_loop_refuses_before_anything_ran_only_where_a_table_is_kept(wants: 
         next(events)
     assert norm.num_batches_tracked == 0
     norm.eval()
-    next(fit(head, optimizer, features, features, Course(1, 3, 3, seed=0)))
+    next(fit(head, optimizer, always(features, features), Course(1, 3, 3, seed=0)))

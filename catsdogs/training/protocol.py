@@ -1,0 +1,138 @@
+"""Which features an epoch sees: always the same ones, or those of its own random views."""
+
+import functools
+from typing import Any, Protocol
+
+import numpy as np
+import torch
+
+from catsdogs.data.manifest import Manifest, Split
+from catsdogs.optim.memory import FEATURES_PER_PICTURE, readable
+from catsdogs.settings import DataSettings, Settings
+from catsdogs.training.backbone import BackboneWeights, StateDict
+from catsdogs.training.feature_store import (
+    Features,
+    FeatureStore,
+    open_store,
+    store_key,
+    store_path,
+)
+from catsdogs.training.view_pass import ViewPass
+from catsdogs.training.view_store import ViewFeatures
+
+
+class EpochFeatures(Protocol):
+    """The features of every epoch of a run, computed when they are first asked for."""
+
+    @property
+    def key(self) -> dict[str, str]:
+        """What decides their numbers; equal keys mean equal features."""
+
+    @property
+    def forecast(self) -> str:
+        """How many passes of the backbone the run needs, and what they leave on disk."""
+
+    @property
+    def pictures_to_store(self) -> int:
+        """The pictures whose features the disk has yet to take."""
+
+    @property
+    def facts(self) -> dict[str, Any]:
+        """What the record says of them: `path`, what was `computed`, and the `key`."""
+
+    def __call__(self, epoch: int) -> dict[Split, Features]:
+        """Return the splits that an epoch trains on and is judged on."""
+
+    @property
+    def statistics_bytes(self) -> int:
+        """What `statistics` takes in a checkpoint, at most."""
+
+    def statistics(self, epoch: int) -> StateDict:
+        """Return BatchNorm's statistics in the judging of an epoch, empty if the weights' own."""
+
+    def stream(self) -> bool:
+        """Keep one epoch at a time instead of all, if that is of use; tell whether it is."""
+
+
+class FrozenFeatures:
+    """One store for every epoch: the pictures as they are, and statistics that stand still."""
+
+    statistics_bytes = 0
+
+    def __init__(
+        self,
+        manifest: Manifest,
+        weights: BackboneWeights,
+        data: DataSettings,
+        device: torch.device,
+    ) -> None:
+        self.key = store_key(manifest, weights, data.store_dtype, device)
+        self._manifest = manifest
+        self._weights = weights
+        self._data = data
+        self._device = device
+
+    def __call__(self, epoch: int) -> dict[Split, Features]:
+        """Return the same splits in every epoch.
+
+        Raises:
+            UserError: If the cache cannot be written, or a picture changed since the manifest.
+        """
+        return self._store.splits
+
+    @functools.cached_property
+    def _store(self) -> FeatureStore:
+        data = self._data
+        return open_store(
+            self._manifest,
+            self._weights,
+            dtype=data.store_dtype,
+            device=self._device,
+            workers=data.workers,
+        )
+
+    @property
+    def pictures_to_store(self) -> int:
+        """All pictures, or none if there is a store."""
+        return 0 if store_path(self.key).exists() else len(self._manifest.used)
+
+    @property
+    def forecast(self) -> str:
+        """Say whether the one pass is needed."""
+        pictures = self.pictures_to_store
+        if not pictures:
+            return "none, the features are stored"
+        size = readable(pictures * FEATURES_PER_PICTURE * np.dtype(self._data.store_dtype).itemsize)
+        return f"1, over {pictures} pictures; {size} on disk"
+
+    @property
+    def facts(self) -> dict[str, Any]:
+        """What the record says of them."""
+        return {"path": str(self._store.path), "computed": self._store.built, "key": self.key}
+
+    def statistics(self, epoch: int) -> StateDict:
+        """Return nothing: they stay those of the weights."""
+        return {}
+
+    def stream(self) -> bool:
+        """Not of use: there is one epoch only."""
+        return False
+
+
+def choose_features(
+    settings: Settings, manifest: Manifest, weights: BackboneWeights, device: torch.device
+) -> EpochFeatures:
+    """Return the features that `protocol` names; nothing is computed yet."""
+    data = settings.data
+    if settings.protocol == "frozen":
+        return FrozenFeatures(manifest, weights, data, device)
+    view_pass = ViewPass(
+        manifest,
+        weights,
+        settings.seed,
+        settings.batch_size,
+        data.store_dtype,
+        device,
+        data.workers,
+    )
+    return ViewFeatures(view_pass, settings.epochs)

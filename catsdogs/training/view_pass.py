@@ -1,0 +1,139 @@
+"""The pass of one epoch as the notebooks ran it: random views, and BatchNorm that drifts.
+
+In training BatchNorm normalises each batch by its own statistics, while its running ones drift from
+batch to batch. So a pass sends the training pictures through the backbone in the batches of the
+epoch, and then, in eval mode with the statistics that this left, validation and test. None of it
+depends on the head or its optimizer: all contenders of a seed share it.
+"""
+
+import dataclasses
+from collections.abc import Callable, Iterable
+from pathlib import Path
+from typing import BinaryIO
+
+import numpy as np
+import safetensors.torch
+import torch
+from torch import Tensor
+from torch.utils.data import DataLoader
+
+from catsdogs.data.manifest import Manifest
+from catsdogs.data.pixels import PictureFiles, normalise
+from catsdogs.data.views import VIEWS, apply_views, draw_view
+from catsdogs.progress import progress
+from catsdogs.training.backbone import Backbone, BackboneWeights, StateDict
+from catsdogs.training.engine import shuffled
+from catsdogs.training.feature_file import ROW, checksum
+from catsdogs.training.feature_store import BATCH, StoreType, decoded, seal, store_key
+
+STATISTICS = "statistics.safetensors"
+# Names the arithmetic; a store is keyed by it.
+ARITHMETIC = "resnet18-layer4-drifting"
+
+
+@dataclasses.dataclass(frozen=True)
+class ViewPass:
+    """All that decides the features of every epoch of a run, and computes those of one.
+
+    Attributes:
+        manifest: The pictures; rows are its `used` pictures, in that order.
+        weights: Of the backbone, with the statistics from which the first epoch starts.
+        seed: Of the run: decides the views and the order of the pictures.
+        batch_size: Of the training steps.
+        dtype: How features are kept; they are computed in float32.
+        device: Where the backbone runs and where batches go.
+        workers: Processes that decode pictures while the backbone computes.
+        make_backbone: Makes the backbone from a state dict.
+    """
+
+    manifest: Manifest
+    weights: BackboneWeights
+    seed: int
+    batch_size: int
+    dtype: StoreType
+    device: torch.device
+    workers: int = 1
+    make_backbone: Callable[[StateDict], Backbone] = Backbone
+
+    @property
+    def key(self) -> dict[str, str]:
+        """All that decides the numbers of an epoch, except which epoch it is."""
+        return store_key(self.manifest, self.weights, self.dtype, self.device) | {
+            "backbone": ARITHMETIC,
+            "views": VIEWS,
+            "seed": str(self.seed),
+            "batch_size": str(self.batch_size),
+            "numpy": np.__version__,  # draws the views and the order
+        }
+
+    def fill(self, folder: Path, epoch: int, before: StateDict) -> None:
+        """Compute an epoch into an empty folder, as a feature store and the statistics at its end.
+
+        Args:
+            folder: Rows go there in the manifest's order, whatever the order of the batches.
+            epoch: From 1.
+            before: BatchNorm's statistics at the end of the epoch before; empty for the first.
+
+        Raises:
+            UserError: If a picture changed since the manifest.
+        """
+        pictures = self.manifest.used
+        count = sum(picture.split == "train" for picture in pictures)
+        train = shuffled(count, self.seed, epoch).split(self.batch_size)
+        judged = torch.arange(count, len(pictures)).split(BATCH)
+        loader = DataLoader(
+            PictureFiles([self.manifest.root / picture.path for picture in pictures]),
+            batch_sampler=[rows.tolist() for rows in (*train, *judged)],
+            num_workers=self.workers,
+        )
+        decoding = decoded(loader, self.manifest.root)
+        # In torch's own layout: channels last takes three quarters of the time on a CPU, but there
+        # BatchNorm sums with ten times the error.
+        backbone = self.make_backbone(self.weights.state | before).to(self.device)
+        with (
+            (folder / "features.npy").open("wb") as file,
+            progress(total=len(pictures), description=f"pass {epoch}", unit="picture") as bar,
+            torch.inference_mode(),
+        ):
+            rows_file = _RowsFile(file, len(pictures), self.dtype)
+
+            def send(batches: Iterable[Tensor]) -> None:
+                for rows in batches:
+                    views = [draw_view(self.seed, epoch, pictures[row].sha256) for row in rows]
+                    pixels = apply_views(next(decoding).to(self.device), views)
+                    rows_file.write(rows, backbone(normalise(pixels)))
+                    bar.update(len(rows))
+
+            with backbone.drifting():
+                send(train)
+            send(judged)
+        content = safetensors.torch.save(backbone.statistics())
+        (folder / STATISTICS).write_bytes(content)
+        sums = {name: checksum(folder / name) for name in ("features.npy", STATISTICS)}
+        key = self.key | {"epoch": str(epoch)}
+        seal(folder, self.manifest, key, sums.pop("features.npy"), beside=sums)
+
+
+class _RowsFile:
+    """An array file whose rows come in any order.
+
+    Not a memory map: on a full disk a map kills the process.
+    """
+
+    def __init__(self, file: BinaryIO, rows: int, dtype: StoreType) -> None:
+        self._file = file
+        self._dtype = np.dtype(dtype)
+        header = {
+            "descr": np.lib.format.dtype_to_descr(self._dtype),
+            "fortran_order": False,
+            "shape": (rows, *ROW),
+        }
+        np.lib.format.write_array_header_1_0(file, header)
+        self._start = file.tell()
+
+    def write(self, rows: Tensor, features: Tensor) -> None:
+        """Write features (n, 512, 8, 8) to the n rows given."""
+        for row, values in zip(rows.tolist(), features.cpu().numpy(), strict=True):
+            content = values.astype(self._dtype).tobytes()
+            self._file.seek(self._start + row * len(content))
+            self._file.write(content)
