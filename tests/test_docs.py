@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 
 import catsdogs
+from catsdogs.comparison import read_comparison
 from conftest import SIZES
 
 DOCS = Path(__file__).parents[1] / "docs"
@@ -24,6 +25,7 @@ def blocks(page: str, language: str) -> list[str]:
 def test_the_optimizer_of_the_page_passes_the_contract_and_trains_under_its_own_name(
     run_check: Callable[..., int],
     run_train: Callable[..., int],
+    run_compare: Callable[..., int],
     pictures: Path,
     tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,
@@ -37,14 +39,17 @@ def test_the_optimizer_of_the_page_passes_the_contract_and_trains_under_its_own_
     commands = [line.split() for block in blocks(page, "") for line in block.splitlines()]
     check = [words[3:] for words in commands if words[2:3] == ["catsdogs.check"]]
     train = [words[3:] for words in commands if words[2:3] == ["catsdogs.train"]]
-    assert (len(check), len(train)) == (1, 2)
+    compared = [words[3:] for words in commands if words[2:3] == ["catsdogs.compare"]]
+    assert (len(check), len(train), len(compared)) == (1, 1, 1)
     assert run_check(*check[0]) == 0
     assert "Adagrad is a drop-in optimizer" in capsys.readouterr().out
     small = ["data=folder", f"data.root={pictures}", "data.workers=0", "epochs=1", *SIZES]
-    for arguments in train:
-        assert run_train(*arguments, *small) == 0
+    assert run_train(*train[0], *small) == 0
+    assert run_compare(*compared[0], *small) == 0
+    found = read_comparison(tmp_path / "outputs" / "comparison")
+    assert found.contenders == ("native_adam", "my_adagrad")
     runs = {path.name.split("-")[0] for path in (tmp_path / "outputs").iterdir()}
-    assert runs == {"check", "my_adagrad", "native_adam"}
+    assert runs == {"check", "my_adagrad", "comparison"}
 
 
 def test_every_link_in_readme_and_docs_leads_to_a_file() -> None:

@@ -80,7 +80,7 @@ def test_nothing_is_compiled_again_over_steps_schedules_and_epochs(
     name: str, fresh_dynamo: None
 ) -> None:
     params = parameters(torch.float32)
-    optimizer = OPTIMIZERS[name](params, lr=0.01)
+    optimizer = OPTIMIZERS[name](params, lr=0.01, weight_decay=0.1)
     optimizer.compile()
     scheduler = LambdaLR(optimizer, lambda epoch: 0.9**epoch)
     before = graphs()
@@ -96,6 +96,19 @@ def test_nothing_is_compiled_again_over_steps_schedules_and_epochs(
         scheduler.step()
     assert compiled_once == before + 1
     assert graphs() == compiled_once
+
+
+@NEEDS_COMPILER
+@pytest.mark.parametrize(("weight_decay", "compiled"), [(0.0, 0), (0.1, 1)])
+def test_a_rule_of_one_operation_is_left_as_it_is(
+    weight_decay: float, compiled: int, fresh_dynamo: None
+) -> None:
+    params = parameters(torch.float32)
+    optimizer = optim.SGD(params, lr=0.01, weight_decay=weight_decay)
+    optimizer.compile()
+    before = graphs()
+    train(optimizer, params, range(3))
+    assert graphs() == before + compiled
 
 
 @NEEDS_COMPILER
