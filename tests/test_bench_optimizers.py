@@ -25,14 +25,32 @@ def script() -> ModuleType:
 
 
 def test_a_row_has_milliseconds_quartiles_and_both_ratios(script: ModuleType) -> None:
-    default, fused = Timing((0.004,) * 5), Timing((0.001,) * 5)
     custom = Timing((0.001, 0.002, 0.003, 0.004, 0.005))
-    rows = script.table({"native default": default, "native fused": fused, "custom": custom})
+    rows = script.table(
+        {"native": script.Duel(Timing((0.004,) * 5), 1.0), "custom": script.Duel(custom, 0.75)},
+        {"native": script.Duel(custom, 4.0), "custom": script.Duel(custom, 3.0)},
+    )
     assert rows.splitlines()[2:] == [
-        "| native default | 4.000 (4.000 to 4.000) | 1.00 | 4.00 |",
-        "| native fused | 1.000 (1.000 to 1.000) | 0.25 | 1.00 |",
+        "| native | 4.000 (4.000 to 4.000) | 1.00 | 4.00 |",
         "| custom | 3.000 (1.500 to 4.500) | 0.75 | 3.00 |",
     ]
+
+
+def test_each_variant_is_timed_alone_with_the_reference(
+    script: ModuleType, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    runs: list[list[partial[object]]] = []
+
+    def time_steps(factories: dict[str, partial[object]], **_: object) -> dict[str, Timing]:
+        runs.append(list(factories.values()))
+        return dict(zip(factories, (Timing((0.006,) * 3), Timing((0.002,) * 3)), strict=True))
+
+    monkeypatch.setattr(script, "time_steps", time_steps)
+    native, custom = partial(print), partial(print)
+    duels = script.against({"native": native, "custom": custom}, "native", shapes=[(1,)])
+    assert runs == [[native, native], [custom, native]]
+    assert duels["custom"].timing.seconds == (0.006,) * 3
+    assert duels["custom"].ratio == pytest.approx(3.0)
 
 
 def test_the_saved_page_has_every_table_and_what_it_was_measured_with(
