@@ -28,8 +28,9 @@ format: .venv/ready  ## apply the format and the safe fixes
 tensorboard: .venv/ready  ## show the runs under outputs/ on http://localhost:6006
 	$(BIN)/tensorboard --logdir outputs --host localhost
 
-bench: .venv/ready  ## time the custom optimizers against torch's, into outputs/optimizers.md
+bench: .venv/ready  ## time optimizers and training, into outputs/optimizers.md and training.md
 	$(BIN)/python scripts/bench_optimizers.py --save outputs/optimizers.md
+	$(BIN)/python scripts/bench_training.py --save outputs/training.md
 
 clean:  ## remove the virtual environment and caches, not the runs
 	rm -rf .venv .pytest_cache .mypy_cache .ruff_cache

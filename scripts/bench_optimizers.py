@@ -9,10 +9,8 @@ ratios, and native against itself shows what of it is noise.
 
 import argparse
 import math
-import shlex
 import sys
 from collections.abc import Mapping, Sequence
-from datetime import UTC, datetime
 from functools import partial
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -20,14 +18,12 @@ from typing import Any, NamedTuple
 import torch
 from torch import Tensor
 
+from bench_page import add_options, circumstances, save_page
 from catsdogs import optim
 from catsdogs.contract.speed import Timing, time_steps
 from catsdogs.contract.subject import Factory
-from catsdogs.files import write_whole
-from catsdogs.optim.memory import readable
 from catsdogs.optim.rule import RuleOptimizer
 from catsdogs.progress import progress
-from catsdogs.records import git_state, hardware, versions
 
 SETS: dict[str, list[tuple[int, ...]]] = {
     "head": [(256, 512, 4, 4), (256,), (1, 256, 5, 5), (1,), (1, 1, 1, 1), (1,)],
@@ -94,23 +90,6 @@ def table(by_default: Mapping[str, Duel], by_fused: Mapping[str, Duel]) -> str:
     return "\n".join(rows)
 
 
-def circumstances(device: str, threads: int) -> str:
-    """Return what the numbers depend on besides the code, as a list of Markdown."""
-    machine, state = hardware(), git_state()
-    machine["memory"] = readable(machine.pop("memory_bytes"))
-    if device.startswith("cuda"):
-        machine["gpu"] = torch.cuda.get_device_name(device)
-    facts = {
-        "command": f"`{shlex.join(['python', *sys.argv])}`",
-        "date": f"{datetime.now(UTC):%Y-%m-%d}",
-        "device": f"{device}, {threads} threads",
-        "hardware": ", ".join(f"{name} {value}" for name, value in machine.items()),
-        "versions": ", ".join(f"{name} {version}" for name, version in versions().items()),
-        "commit": f"{state['commit']}{', changed' * state['changed']}" if state else "unknown",
-    }
-    return "\n".join(f"- {name}: {value}" for name, value in facts.items())
-
-
 def bench(
     sets: Sequence[str], *, device: str, builds: int, repeats: int, save: Path | None
 ) -> None:
@@ -140,20 +119,16 @@ def bench(
                 bar.write(f"\n{title}\n\n{page[-1]}", file=sys.stdout)
                 bar.update()
     if save is not None:
-        save.parent.mkdir(parents=True, exist_ok=True)
-        write_whole(save, "\n\n".join(page) + "\n")
-        print(f"\nsaved: {save}")
+        save_page(save, page)
 
 
 def main() -> None:
     """Read the command line."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else None)
-    parser.add_argument("--device", default="cuda" if torch.cuda.is_available() else "cpu")
+    add_options(parser)
     parser.add_argument("--set", choices=SETS, action="append", dest="sets")
     parser.add_argument("--builds", type=int, default=5)
     parser.add_argument("--repeats", type=int, default=10)
-    parser.add_argument("--threads", type=int, default=torch.get_num_threads())
-    parser.add_argument("--save", type=Path, metavar="FILE", help="write the tables as Markdown")
     arguments = parser.parse_args()
     if arguments.builds * arguments.repeats < 2:
         parser.error("--builds times --repeats must be 2 or above: quartiles need two measurements")
