@@ -145,7 +145,7 @@ def test_equal_costs_are_said_to_be_exactly_zero_apart(tmp_path: Path) -> None:
 def test_costs_that_differ_are_drawn_with_the_largest_of_the_seeds(tmp_path: Path) -> None:
     other = {
         ("published_adam", 1): {"costs": (0.75, 0.5, 0.5, 0.125)},
-        ("published_adam", 2): {"costs": (0.75, 0.5, 0.375, 0.25)},
+        ("published_adam", 2): {"costs": (0.75, 0.5, 0.25 + 2**-40, 0.25)},
     }
     drawn = cost_difference(read(tmp_path, "native_adam", "published_adam", runs=other))
     assert drawn is not None
@@ -154,6 +154,8 @@ def test_costs_that_differ_are_drawn_with_the_largest_of_the_seeds(tmp_path: Pat
     heights = line(figure, 0)[:, 1]
     np.testing.assert_array_equal(heights, [np.nan, np.nan, 0.25, 0.125])
     assert figure.drawing.axes[0].get_yscale() == "log"
+    # Round what is drawn: a seed that was closer for a moment does not stretch the axis.
+    assert figure.drawing.axes[0].get_ylim() == pytest.approx((0.125 / 3, 0.25 * 3))
     assert not figure.drawing.axes[0].texts
 
 

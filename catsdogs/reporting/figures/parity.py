@@ -42,7 +42,7 @@ def cost_difference(runs: Runs) -> Panels | None:
         "cost-difference", list(distances), "iteration", "distance from the native cost", draw
     )
     longest = max(found.shape[1] for found in distances.values())
-    _scale(drawn, longest, np.concatenate([found.ravel() for found in distances.values()]))
+    _scale(drawn, longest, np.concatenate([found.max(axis=0) for found in distances.values()]))
     return Panels(
         "Distance of a contender's training cost from its native twin's at every iteration, the "
         "largest over the seeds; a logarithmic axis has no place for 0, so that stands in words.",
@@ -71,8 +71,8 @@ def _in_words(label: str, found: Floats) -> str:
     return f"{label}: up to {highest:.2g}{exactly}"
 
 
-def _scale(drawn: list[Axes], longest: int, found: Floats) -> None:
-    above = found[np.isfinite(found) & (found > 0)]
+def _scale(drawn: list[Axes], longest: int, shown: Floats) -> None:
+    above = shown[np.isfinite(shown) & (shown > 0)]
     for axes in drawn:
         axes.set_yscale("log")
         axes.set_xlim(0, longest + 1)
