@@ -25,7 +25,7 @@ from catsdogs.contract.speed import Timing, time_steps
 from catsdogs.errors import UserError
 from catsdogs.files import make_directory, probe_directory, write_whole
 from catsdogs.optim.memory import Plan, predict
-from catsdogs.progress import progress
+from catsdogs.progress import reported
 from catsdogs.records import hardware, versions
 from catsdogs.training.engine import wants, what_it_must_know
 from catsdogs.training.head import HEADS
@@ -112,12 +112,7 @@ def _complete(build: Any, pictures: int, batch_size: int) -> Factory:
 
 
 def _try_claims(factory: Factory, reference: Factory | None) -> list[Finding]:
-    with progress(total=1, description="trying claims", unit="claim") as bar:
-
-        def show(done: int, total: int, finding: Finding) -> None:
-            bar.total = total
-            bar.update(done - bar.n)
-
+    with reported("trying claims", unit="claim") as show:
         try:
             return check(factory, reference=reference, progress=show)
         except (TypeError, ValueError) as error:

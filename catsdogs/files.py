@@ -1,6 +1,7 @@
 """Files and folders that appear whole or not at all, and where those that are kept for reuse go."""
 
 import contextlib
+import hashlib
 import os
 import shutil
 import tempfile
@@ -90,6 +91,12 @@ def whole_directory(path: Path, *, resume: bool = False) -> Iterator[Path]:
     finally:
         if not resume:
             shutil.rmtree(partial, ignore_errors=True)
+
+
+def checksum(path: Path) -> str:
+    """Return the SHA-256 of a file, in hexadecimal."""
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 def _sync(path: Path) -> None:

@@ -1,7 +1,8 @@
 """One look for every progress bar: live on a terminal, a line now and then in a log file."""
 
+import contextlib
 import sys
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable, Iterator
 from typing import Any
 
 from tqdm import tqdm
@@ -33,3 +34,18 @@ def progress(
         dynamic_ncols=terminal,
         leave=not terminal,
     )
+
+
+@contextlib.contextmanager
+def reported(description: str, *, unit: str) -> Iterator[Callable[..., None]]:
+    """Show a bar for work that tells from time to time how much is done, and of how much.
+
+    What is yielded takes these two numbers; what else it is given it leaves alone.
+    """
+    with progress(total=1, description=description, unit=unit) as bar:
+
+        def show(done: int, total: int, *_: object) -> None:
+            bar.total = total
+            bar.update(done - bar.n)
+
+        yield show

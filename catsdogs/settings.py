@@ -27,6 +27,11 @@ class DataSettings:
     store_dtype: StoreType
     workers: int
 
+    @property
+    def train_pictures(self) -> int:
+        """Pictures of both classes to train on."""
+        return 2 * self.per_class["train"]
+
 
 @dataclasses.dataclass(frozen=True)
 class Settings:

@@ -17,6 +17,7 @@ from torchvision.models import ResNet18_Weights, resnet18
 
 import catsdogs
 from catsdogs.errors import UserError
+from catsdogs.files import checksum
 from catsdogs.training.torch_file import load_torch_file
 
 CHANNELS, SIDE = 512, 8
@@ -109,21 +110,21 @@ def find_weights(choice: str, *, seed: int = 0) -> BackboneWeights:
     if choice == "imagenet":
         path = _download_imagenet()
         described = "torchvision's IMAGENET1K_V1 weights of ResNet-18"
-        return BackboneWeights("imagenet", described, _sha256(path), _read(path))
+        return BackboneWeights("imagenet", described, checksum(path), _read(path))
     path = Path(choice).expanduser()
     if not path.is_file():
         raise UserError(
             f"model.weights={choice}: there is no such file; "
             "give embedded, random, imagenet or the path of a ResNet-18 state dict"
         )
-    return BackboneWeights("file", f"the state dict {path.name}", _sha256(path), _read(path))
+    return BackboneWeights("file", f"the state dict {path.name}", checksum(path), _read(path))
 
 
 def _embedded_weights() -> BackboneWeights:
     folder = Path(catsdogs.__file__).parent / "weights"
     path = folder / "embedded.safetensors"
     expected = json.loads((folder / "embedded.json").read_text(encoding="utf-8"))["sha256"]
-    if _sha256(path) != expected:
+    if checksum(path) != expected:
         raise UserError(f"model.weights=embedded: {path} is damaged; install catsdogs again")
     described = "the embedded weights: learned from drawn animals, none a cat or a dog; no ImageNet"
     return BackboneWeights("embedded", described, expected, _read(path))
@@ -172,8 +173,3 @@ def _read(path: Path) -> StateDict:
         if name not in expected and not name.startswith("fc."):
             raise UserError(f"model.weights={path}: not a ResNet-18: {name} is unknown")
     return {name: loaded[name].to(tensor.dtype) for name, tensor in expected.items()}
-
-
-def _sha256(path: Path) -> str:
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()

@@ -18,7 +18,7 @@ from catsdogs.contract.speed import time_steps
 from catsdogs.contract.subject import Factory
 from catsdogs.errors import UserError
 from catsdogs.files import make_directory
-from catsdogs.progress import progress
+from catsdogs.progress import progress, reported
 from catsdogs.records import RunRecord, recorded_facts, versions, write_facts
 from catsdogs.settings import Settings
 from catsdogs.training.device import choose_device
@@ -181,18 +181,15 @@ def _line(run: PlannedRun, facts: dict[str, Any], found: bool) -> str:
 
 def _stepper(plan: Plan) -> Factory:
     """Return what builds a contender's optimizer, to time its step on the head alone."""
-    pictures = 2 * plan.settings.data.per_class["train"]
-    return lambda parameters: plan.make_optimizer(parameters, pictures, plan.settings.batch_size)
+    settings = plan.settings
+    return lambda parameters: plan.make_optimizer(
+        parameters, settings.data.train_pictures, settings.batch_size
+    )
 
 
 def _time_steps(factories: dict[str, Factory], settings: Settings) -> dict[str, tuple[float, ...]]:
     shapes = [tuple(parameter.shape) for parameter in HEADS[settings.head]().parameters()]
     device = choose_device(settings.device)
-    with progress(total=1, description="timing the steps", unit="repeat") as bar:
-
-        def show(done: int, total: int) -> None:
-            bar.total = total
-            bar.update(done - bar.n)
-
+    with reported("timing the steps", unit="repeat") as show:
         timings = time_steps(factories, shapes, device=device, builds=3, progress=show)
     return {label: timing.seconds for label, timing in timings.items()}

@@ -129,9 +129,3 @@ class FeatureWriter:
             pass
         log.warning("the unfinished %s is damaged; starting it over", self._path)
         return 0, hashlib.sha256()
-
-
-def checksum(path: Path) -> str:
-    """Return the SHA-256 of a file."""
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()

@@ -27,10 +27,10 @@ from torch.utils.data import DataLoader
 from catsdogs.data.manifest import SPLITS, Manifest, Split
 from catsdogs.data.pixels import PIPELINE, PictureFiles, normalise
 from catsdogs.errors import UserError
-from catsdogs.files import cache_directory, make_directory, whole_directory
+from catsdogs.files import cache_directory, checksum, make_directory, whole_directory
 from catsdogs.progress import progress
 from catsdogs.training.backbone import CHANNELS, SIDE, BackboneWeights
-from catsdogs.training.feature_file import FeatureRows, FeatureWriter, checksum
+from catsdogs.training.feature_file import FeatureRows, FeatureWriter
 from catsdogs.training.folded import ARITHMETIC, FoldedBackbone
 
 log = logging.getLogger(__name__)

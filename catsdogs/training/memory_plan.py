@@ -43,9 +43,8 @@ def plan_memory(
     def predicted(
         batch_size: int = batch_size, store_dtype: str = data.store_dtype, **replaced: str
     ) -> Plan:
-        train_pictures = 2 * data.per_class["train"]
         return predict(
-            lambda params: make_optimizer(params, train_pictures, batch_size, **replaced),
+            lambda params: make_optimizer(params, data.train_pictures, batch_size, **replaced),
             head.parameters(),
             frozen_bytes=features.statistics_bytes,
             pictures=features.pictures_to_store,

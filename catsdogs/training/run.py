@@ -164,7 +164,7 @@ def find_features(runs: Sequence[Settings]) -> list[EpochFeatures]:
 
 def _make_optimizer(plan: Plan, head: nn.Module) -> Optimizer:
     settings = plan.settings
-    train_pictures = 2 * settings.data.per_class["train"]
+    train_pictures = settings.data.train_pictures
     optimizer = plan.make_optimizer(head.parameters(), train_pictures, settings.batch_size)
     if wants(optimizer) is not None:
         require_recurring_pictures(settings.protocol, plan.label)

@@ -20,10 +20,11 @@ from torch.utils.data import DataLoader
 from catsdogs.data.manifest import Manifest
 from catsdogs.data.pixels import PictureFiles, normalise
 from catsdogs.data.views import VIEWS, apply_views, draw_view
+from catsdogs.files import checksum
 from catsdogs.progress import progress
 from catsdogs.training.backbone import Backbone, BackboneWeights, StateDict
 from catsdogs.training.engine import shuffled
-from catsdogs.training.feature_file import ROW, checksum
+from catsdogs.training.feature_file import ROW
 from catsdogs.training.feature_store import BATCH, StoreType, decoded, seal, store_key
 
 STATISTICS = "statistics.safetensors"
