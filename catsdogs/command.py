@@ -5,6 +5,7 @@ import functools
 import logging
 import os
 import re
+import signal
 import sys
 import traceback
 from collections.abc import Callable
@@ -100,8 +101,9 @@ def _run_job(job: Job, config: DictConfig) -> None:
         _stop(str(error), WRONG_INPUT)
     except (HydraException, OmegaConfBaseException) as error:
         _stop(_composition_message(error), WRONG_INPUT)
-    except KeyboardInterrupt:
-        _stop("interrupted", 130)
+    except KeyboardInterrupt as error:
+        # What the training makes of a signal says which one it was.
+        _stop(str(error) or "interrupted", 128 + getattr(error, "number", signal.SIGINT))
     except Exception as error:  # noqa: BLE001 - the last line of defence before the user
         _stop(f"unexpected {type(error).__name__}: {_one_line(error)}", BUG)
     if status:

@@ -3,6 +3,7 @@
 python -m catsdogs.compare contenders=[native_adam,custom_adam] seeds=[0,1,2]
 """
 
+import os
 import shlex
 import sys
 from collections.abc import Sequence
@@ -18,7 +19,8 @@ from catsdogs.command import command, plain
 from catsdogs.errors import UserError
 from catsdogs.train import plan_run
 from catsdogs.training.comparison import compare
-from catsdogs.training.run import Plan
+from catsdogs.training.plan import Plan
+from catsdogs.training.ranks import STARTED_BY_TORCHRUN
 
 FAILED = 1
 KINDS: dict[type, str] = {str: "name", int: "whole number", float: "number"}
@@ -28,6 +30,10 @@ OWN = ("contenders", "seeds", "learning_rates", "output_dir")  # the rest belong
 @command("compare")
 def main(config: DictConfig) -> int:
     """Do all runs that are not there yet; return 1 if one failed."""
+    if STARTED_BY_TORCHRUN in os.environ:
+        raise UserError(
+            "torchrun: a comparison runs in one process; give each machine seeds of its own instead"
+        )
     values = plain(config)
     labels = _distinct(values, "contenders", str)
     seeds = _distinct(values, "seeds", int)

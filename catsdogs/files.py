@@ -71,16 +71,14 @@ def write_whole(path: Path, text: str) -> None:
 
 
 @contextlib.contextmanager
-def whole_directory(path: Path, *, resume: bool = False) -> Iterator[Path]:
+def whole_directory(path: Path) -> Iterator[Path]:
     """Yield an empty folder beside `path` to fill; on success it replaces `path`.
 
-    The caller holds a lock on `path`: two writers would fill the same folder. With `resume` the
-    folder is yielded as an interruption left it, and it is for the caller to go on with it.
+    The caller holds a lock on `path`: two writers would fill the same folder.
     """
     partial = path.with_name(f".{path.name}.partial")
-    if not resume:
-        shutil.rmtree(partial, ignore_errors=True)
-    partial.mkdir(parents=True, exist_ok=resume)
+    shutil.rmtree(partial, ignore_errors=True)
+    partial.mkdir(parents=True)
     try:
         yield partial
         for file in partial.iterdir():
@@ -89,8 +87,23 @@ def whole_directory(path: Path, *, resume: bool = False) -> Iterator[Path]:
         partial.replace(path)
         _sync(path.parent)
     finally:
-        if not resume:
-            shutil.rmtree(partial, ignore_errors=True)
+        shutil.rmtree(partial, ignore_errors=True)
+
+
+def set_aside(path: Path) -> Path:
+    """Rename a damaged file or folder, so that nobody reads it and nothing of it is lost.
+
+    Returns:
+        Its new place, `NAME.damaged` beside the old one, with a number if that is taken.
+    """
+    aside = path.with_name(f"{path.name}.damaged")
+    number = 2
+    while aside.exists():
+        aside = path.with_name(f"{path.name}.damaged-{number}")
+        number += 1
+    path.replace(aside)
+    _sync(aside.parent)
+    return aside
 
 
 def checksum(path: Path) -> str:

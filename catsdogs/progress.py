@@ -1,6 +1,7 @@
 """One look for every progress bar: live on a terminal, a line now and then in a log file."""
 
 import contextlib
+import os
 import sys
 from collections.abc import Callable, Iterable, Iterator
 from typing import Any
@@ -20,7 +21,7 @@ def progress(
 ) -> Any:
     """Return a tqdm bar on stderr over `iterable`, or to be updated by hand without one.
 
-    `initial` of the `total` were done before.
+    `initial` of the `total` were done before. Of several processes of a run the first one shows it.
     """
     terminal = sys.stderr.isatty()
     return tqdm(
@@ -33,6 +34,7 @@ def progress(
         mininterval=0.1 if terminal else 10.0,
         dynamic_ncols=terminal,
         leave=not terminal,
+        disable=os.environ.get("RANK", "0") != "0",  # torchrun's
     )
 
 

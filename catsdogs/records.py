@@ -9,6 +9,7 @@ their thumbnails). Needs no torch.
 import csv
 import importlib.metadata
 import io
+import itertools
 import json
 import math
 import os
@@ -28,17 +29,34 @@ MISTAKE_COLUMNS = ("rank", "path", "label", "logit", "file")
 PACKAGES = ("torch", "torchvision", "numpy", "pillow", "hydra-core", "tensorboard")
 
 
+class DamagedRecords(Exception):
+    """A series does not hold what it must; the message names the file."""
+
+
 class RunRecord:
     """The records of one run, valid on disk whenever nothing is being written.
 
-    Use as a context manager; the series are flushed at every `flush` and closed at the end.
+    Use as a context manager; the series are synced at every `flush` and closed at the end.
+
+    Args:
+        directory: Of the run.
+        facts: What `record.json` says so far.
+        steps: Rows of `steps.csv` to go on from, of an earlier process; later ones are cut off.
+        epochs: The same of `epochs.csv`.
+
+    Raises:
+        DamagedRecords: If there are fewer such rows.
     """
 
-    def __init__(self, directory: Path, facts: dict[str, Any]) -> None:
+    def __init__(
+        self, directory: Path, facts: dict[str, Any], *, steps: int = 0, epochs: int = 0
+    ) -> None:
         self.directory = directory
         self.facts = facts
-        self._steps = _Series(directory / "steps.csv", STEP_COLUMNS)
-        self._epochs = _Series(directory / "epochs.csv", EPOCH_COLUMNS)
+        self.kept_steps = _cut(directory / "steps.csv", STEP_COLUMNS, steps)
+        self.kept_epochs = _cut(directory / "epochs.csv", EPOCH_COLUMNS, epochs)
+        self._steps = _Series(directory / "steps.csv")
+        self._epochs = _Series(directory / "epochs.csv")
         self._write_facts()
 
     def __enter__(self) -> Self:
@@ -49,7 +67,7 @@ class RunRecord:
         self._epochs.close()
 
     def add_step(self, iteration: int, cost: float) -> None:
-        """Append one iteration's cost; it is on disk after the next `flush`."""
+        """Append one iteration's cost; it is safe on disk after the next `flush`."""
         self._steps.add((iteration, cost))
 
     def add_epoch(self, row: Sequence[float]) -> None:
@@ -58,7 +76,7 @@ class RunRecord:
         self.flush()
 
     def flush(self) -> None:
-        """Hand what was appended to the operating system."""
+        """Bring what was appended safely onto the disk."""
         self._steps.flush()
         self._epochs.flush()
 
@@ -105,20 +123,37 @@ def recorded_facts(directory: Path) -> dict[str, Any]:
 class _Series:
     """A CSV file that grows; floats are written so that they read back to the same bits."""
 
-    def __init__(self, path: Path, columns: Sequence[str]) -> None:
-        self._file: TextIO = path.open("w", encoding="utf-8", newline="")
+    def __init__(self, path: Path) -> None:
+        self._file: TextIO = path.open("a", encoding="utf-8", newline="")
         self._writer = csv.writer(self._file, lineterminator="\n")
-        self._writer.writerow(columns)
-        self._file.flush()
 
     def add(self, row: Sequence[float]) -> None:
         self._writer.writerow(row)
 
     def flush(self) -> None:
         self._file.flush()
+        os.fsync(self._file.fileno())
 
     def close(self) -> None:
         self._file.close()
+
+
+def _cut(path: Path, columns: Sequence[str], count: int) -> list[list[float]]:
+    """Leave the header and the first rows of a CSV file, and return these rows."""
+    rows: list[list[str]] = []
+    if count:
+        try:
+            with path.open(encoding="utf-8", newline="") as file:
+                rows = list(itertools.islice(csv.reader(file), 1, count + 1))
+            kept = [[float(value) for value in row] for row in rows]
+        except (OSError, ValueError) as error:
+            raise DamagedRecords(f"{path} is damaged ({error})") from error
+        if len(kept) < count or any(len(row) != len(columns) for row in kept):
+            raise DamagedRecords(f"{path} is damaged: {count} rows were written to it")
+    text = io.StringIO()
+    csv.writer(text, lineterminator="\n").writerows([columns, *rows])
+    write_whole(path, text.getvalue())
+    return [[float(value) for value in row] for row in rows]
 
 
 def strict_json(facts: dict[str, Any]) -> str:

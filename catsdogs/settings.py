@@ -53,6 +53,7 @@ class Settings:
     deterministic: bool
     compile: bool
     output_dir: Path
+    resume: str | None
     debug: bool
 
     @classmethod
@@ -75,6 +76,7 @@ class Settings:
             deterministic=read.boolean("deterministic"),
             compile=read.boolean("compile"),
             output_dir=Path(read.text("output_dir")).expanduser(),
+            resume=read.text_or_null("resume"),
             debug=read.boolean("debug"),
             **_model_settings(read.section("model")),
             **_clip_settings(read.section("grad_clip")),
@@ -190,6 +192,13 @@ class Reader:
         if value is None or not str(value):
             raise self._wrong(key, value, "a text that is not empty")
         return str(value)
+
+    def text_or_null(self, key: str) -> str | None:
+        """Return a text that is not empty, or None."""
+        value = self.take(key)
+        if value is not None and not str(value):
+            raise self._wrong(key, value, "null or a text that is not empty")
+        return None if value is None else str(value)
 
     def free_form(self, key: str) -> Any:
         """Return a setting of any kind in which every number is finite."""

@@ -18,7 +18,8 @@ from catsdogs.command import build_from, command, plain
 from catsdogs.errors import UserError
 from catsdogs.settings import Settings
 from catsdogs.training.engine import what_it_must_know
-from catsdogs.training.run import MakeOptimizer, MakeScheduler, Plan, train
+from catsdogs.training.plan import MakeOptimizer, MakeScheduler, Plan
+from catsdogs.training.run import train
 
 DIVERGED = 3
 
@@ -38,8 +39,10 @@ def plan_run(config: DictConfig, label: str, command_line: str) -> Plan:
         UserError: For a setting that cannot work.
     """
     values = plain(config)
+    settings = Settings.from_config(values)
+    del values["resume"]  # how a run came about is no part of what it is
     return Plan(
-        settings=Settings.from_config(values),
+        settings=settings,
         label=label,
         make_optimizer=_optimizer_factory(config),
         make_scheduler=_scheduler_factory(config),

@@ -9,6 +9,7 @@ from catsdogs.files import (
     cache_directory,
     make_directory,
     probe_directory,
+    set_aside,
     whole_directory,
     whole_file,
     write_whole,
@@ -57,3 +58,11 @@ def test_the_cache_is_where_the_environment_says(monkeypatch: pytest.MonkeyPatch
     monkeypatch.delenv("CATSDOGS_CACHE")
     monkeypatch.setenv("XDG_CACHE_HOME", "/the/users")
     assert cache_directory() == Path("/the/users/catsdogs")
+
+
+def test_what_is_set_aside_keeps_its_content_and_never_takes_anothers_place(tmp_path: Path) -> None:
+    for content in ("one", "two"):
+        (tmp_path / "a").write_text(content)
+        set_aside(tmp_path / "a")
+    found = {file.name: file.read_text() for file in tmp_path.iterdir()}
+    assert found == {"a.damaged": "one", "a.damaged-2": "two"}

@@ -12,13 +12,11 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-import torch
 from PIL import Image
 from selenium.webdriver.remote.webdriver import WebDriver
 from selenium.webdriver.remote.webelement import WebElement
 from selenium.webdriver.support.wait import WebDriverWait
 
-from catsdogs.training.engine import EpochDone, Evaluation, StepDone
 from catsdogs.training.tracking import TensorBoardTracker
 
 pytestmark = pytest.mark.browser
@@ -56,9 +54,8 @@ def page(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
         with TensorBoardTracker(folder / "outputs" / name, {"optimizer": optimizer}) as tracker:
             for epoch in range(4):
                 value = last * (epoch + 5) / 8
-                tracker.add_step(StepDone(epoch + 1, value))
-                val = Evaluation(value, value, torch.zeros(1))
-                tracker.add_epoch(EpochDone(epoch, epoch + 1, value, val, value, 0.0))
+                tracker.add_step(epoch + 1, value)
+                tracker.add_epoch(epoch, val_cost=value, val_accuracy=value, learning_rate=value)
             tracker.add_end("finished")
     log = folder / "log"
     with log.open("w") as file:

@@ -1,5 +1,6 @@
 """Checkpoints: one file with all that a run is at one moment, loadable without running code."""
 
+import dataclasses
 from pathlib import Path
 from typing import Any
 
@@ -7,26 +8,51 @@ import safetensors.torch
 import torch
 from torch import nn
 from torch.optim import Optimizer
+from torch.optim.lr_scheduler import LRScheduler
 
 from catsdogs.errors import UserError
 from catsdogs.files import whole_file
+from catsdogs.training.head import ConvHead, LinearHead
 from catsdogs.training.torch_file import load_torch_file
 
-FORMAT = 1
+FORMAT = 2
 
 
-def save_checkpoint(
-    path: Path, head: nn.Module, optimizer: Optimizer, facts: dict[str, Any]
-) -> None:
-    """Write the head, the optimizer and `facts` (plain values only) as one whole file."""
-    content = {
-        "format": FORMAT,
-        "head": head.state_dict(),
-        "optimizer": optimizer.state_dict(),
-        **facts,
-    }
+@dataclasses.dataclass(frozen=True)
+class Trainer:
+    """What a run trains and trains with: all that changes from step to step."""
+
+    head: ConvHead | LinearHead
+    optimizer: Optimizer
+    scheduler: LRScheduler | None
+
+    def state(self) -> dict[str, Any]:
+        """Return it as tensors and plain values, torch's random generators included."""
+        return {
+            "head": self.head.state_dict(),
+            "optimizer": self.optimizer.state_dict(),
+            "scheduler": self.scheduler.state_dict() if self.scheduler else None,
+            "random": {
+                "cpu": torch.get_rng_state(),
+                "cuda": torch.cuda.get_rng_state_all() if torch.cuda.is_initialized() else [],
+            },
+        }
+
+    def restore(self, state: dict[str, Any]) -> None:
+        """Become what it was when `state` was taken."""
+        self.head.load_state_dict(state["head"])
+        self.optimizer.load_state_dict(state["optimizer"])
+        if self.scheduler is not None:
+            self.scheduler.load_state_dict(state["scheduler"])
+        torch.set_rng_state(state["random"]["cpu"])
+        if state["random"]["cuda"]:
+            torch.cuda.set_rng_state_all(state["random"]["cuda"])
+
+
+def save_checkpoint(path: Path, trainer: Trainer, facts: dict[str, Any]) -> None:
+    """Write what is trained and `facts` (plain values and tensors only) as one whole file."""
     with whole_file(path) as partial:
-        torch.save(content, partial)
+        torch.save({"format": FORMAT, **trainer.state(), **facts}, partial)
 
 
 def load_checkpoint(path: Path) -> dict[str, Any]:

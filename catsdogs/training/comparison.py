@@ -23,10 +23,11 @@ from catsdogs.records import RunRecord, recorded_facts, versions, write_facts
 from catsdogs.settings import Settings
 from catsdogs.training.device import choose_device
 from catsdogs.training.head import HEADS
+from catsdogs.training.plan import Plan, build, find_features
 from catsdogs.training.protocol import EpochFeatures
-from catsdogs.training.run import Plan, build, find_features, train
+from catsdogs.training.resume import is_finished
+from catsdogs.training.run import train
 
-DONE = ("finished", "diverged")
 # What does not change a run's numbers is not part of its name.
 PLACES = ("output_dir", "debug")
 
@@ -119,10 +120,10 @@ def _do_runs(plans: Sequence[Plan], runs: list[PlannedRun], output_dir: Path) ->
         for plan, run in zip(plans, runs, strict=True):
             directory = output_dir / run.directory
             facts = recorded_facts(directory)
-            found = facts.get("status") in DONE
+            found = is_finished(facts)
             if not found:
                 facts = _do_run(plan, directory)
-            if facts["status"] in DONE:
+            if is_finished(facts):
                 done.append(plan)
             tqdm.write(_line(run, facts, found))
             bar.update()
@@ -130,13 +131,14 @@ def _do_runs(plans: Sequence[Plan], runs: list[PlannedRun], output_dir: Path) ->
 
 
 def _do_run(plan: Plan, directory: Path) -> dict[str, Any]:
-    """Train in an empty directory, with what a run prints in its `log.txt`, and return the facts.
+    """Train, or go on with it, with what a run prints in its `log.txt`, and return the facts.
 
     What stops a run is written down, and does not stop the others.
     """
-    shutil.rmtree(directory, ignore_errors=True)  # a run that was cut off or failed
-    directory.mkdir(parents=True)
-    with (directory / "log.txt").open("w", encoding="utf-8") as log:
+    if recorded_facts(directory).get("status") != "running":
+        shutil.rmtree(directory, ignore_errors=True)  # a run that failed or left nothing to read
+    directory.mkdir(parents=True, exist_ok=True)
+    with (directory / "log.txt").open("a", encoding="utf-8") as log:
         try:
             with contextlib.redirect_stdout(log):
                 train(plan, directory)

@@ -1,9 +1,10 @@
 """The backbone's outputs, computed once per picture and kept on disk.
 
 The backbone is frozen, so its outputs are data: every optimizer, seed and learning rate trains on
-the same store. A store is a folder of three files, `features.npy`, `manifest.csv` and `store.json`,
-under a name that is the hash of all that decided its numbers. An unfinished one stands beside it
-under another name, and the next call goes on with it.
+the same store. A store is a folder of `store.json`, `manifest.csv` and the rows in files of 256,
+under a name that is the hash of all that decided its numbers. Whatever files are there and sound
+are used, and the others are computed: an interrupted pass goes on, and the processes of a run can
+each compute their own.
 """
 
 import contextlib
@@ -27,16 +28,18 @@ from torch.utils.data import DataLoader
 from catsdogs.data.manifest import SPLITS, Manifest, Split
 from catsdogs.data.pixels import PIPELINE, PictureFiles, normalise
 from catsdogs.errors import UserError
-from catsdogs.files import cache_directory, checksum, make_directory, whole_directory
+from catsdogs.files import cache_directory, make_directory, write_whole
 from catsdogs.progress import progress
 from catsdogs.training.backbone import CHANNELS, SIDE, BackboneWeights
-from catsdogs.training.feature_file import FeatureRows, FeatureWriter
 from catsdogs.training.folded import ARITHMETIC, FoldedBackbone
+from catsdogs.training.ranks import ALONE, Ranks
+from catsdogs.training.row_files import SEGMENT, RowFiles
 
 log = logging.getLogger(__name__)
 StoreType = Literal["float32", "float16"]
 Pass = Callable[[Tensor], Tensor]
-BATCH = 32
+ROW = (CHANNELS, SIDE, SIDE)
+BATCH = 32  # pictures at a time through the backbone; files of rows hold whole batches
 
 
 @dataclasses.dataclass(frozen=True)
@@ -48,20 +51,59 @@ class Features:
         labels: float32 of shape (n,): 1 for a cat, 0 for a dog.
         paths: The n pictures, relative to the manifest's root.
         device: Where batches go.
+        mine: Boolean of shape (n,): the rows that this process has, if it has not all.
     """
 
-    values: FeatureRows | npt.NDArray[Any]
+    values: "SplitRows | DeviceRows | npt.NDArray[Any]"
     labels: Tensor
     paths: list[str]
     device: torch.device
+    mine: Tensor | None = None
 
     def __len__(self) -> int:
         return len(self.labels)
 
+    def held(self, rows: Tensor) -> Tensor:
+        """Return those of the row numbers that this process has, in their order."""
+        return rows if self.mine is None else rows[self.mine[rows]]
+
     def batch(self, rows: Tensor) -> tuple[Tensor, Tensor]:
-        """Return features (n, 512, 8, 8) as float32 and labels (n,) for the given row numbers."""
-        values = torch.from_numpy(self.values[rows.numpy()])
+        """Return features (n, 512, 8, 8) as float32 and labels (n,) for row numbers that it has."""
+        values = torch.as_tensor(self.values[rows.numpy()])
         return values.to(self.device, torch.float32), self.labels[rows].to(self.device)
+
+    def on_device(self) -> "Features":
+        """Return the same with all rows that this process has kept in the device's memory."""
+        rows = self.held(torch.arange(len(self)))
+        return dataclasses.replace(self, values=DeviceRows(self.values, rows, self.device))
+
+
+class SplitRows:
+    """The rows of a store from `start` on, numbered from 0."""
+
+    def __init__(self, files: RowFiles, start: int) -> None:
+        self._files = files
+        self._start = start
+
+    def __getitem__(self, rows: npt.NDArray[np.int64]) -> npt.NDArray[Any]:
+        """Return copies of the rows of the given numbers."""
+        return self._files[rows + self._start]
+
+
+class DeviceRows:
+    """Rows copied to a device once, so that a batch need not be."""
+
+    def __init__(self, values: Any, rows: Tensor, device: torch.device) -> None:
+        first = torch.as_tensor(values[rows[:1].numpy()])
+        self._values = torch.empty((len(rows), *ROW), dtype=first.dtype, device=device)
+        for places in torch.arange(len(rows)).split(SEGMENT):
+            self._values[places] = torch.as_tensor(values[rows[places].numpy()]).to(device)
+        self._place = {int(row): place for place, row in enumerate(rows.tolist())}
+
+    def __getitem__(self, rows: npt.NDArray[np.int64]) -> Tensor:
+        """Return the rows of the given numbers, on the device."""
+        places = torch.tensor([self._place[row] for row in rows.tolist()], dtype=torch.int64)
+        return self._values[places.to(self._values.device)]
 
 
 @dataclasses.dataclass(frozen=True)
@@ -89,11 +131,12 @@ def open_store(
     device: torch.device,
     workers: int = 1,
     make_backbone: Callable[[BackboneWeights, torch.device], Pass] = FoldedBackbone,
+    ranks: Ranks = ALONE,
 ) -> FeatureStore:
-    """Open the feature store of these pictures and weights; build it first if there is none.
+    """Open the feature store of these pictures and weights; compute what is missing of it first.
 
-    Two processes that want the same store wait for one another. A store whose size or checksum is
-    wrong is rebuilt, with a warning.
+    Two runs that want the same store wait for one another. A file of rows whose checksum is wrong
+    is set aside and computed again, with a warning.
 
     Args:
         manifest: The pictures; the store's rows are its `used` pictures, in that order.
@@ -102,21 +145,28 @@ def open_store(
         device: Where the backbone runs and where batches go.
         workers: Processes that decode pictures while the backbone computes.
         make_backbone: Makes what maps pixels to features on a device, from the weights.
+        ranks: Each sees to its own rows; they need not share a cache.
 
     Raises:
         UserError: If the cache cannot be written, or a picture changed since the manifest.
     """
     key = store_key(manifest, weights, dtype, device)
     path = store_path(key)
-    make_directory(path.parent, "CATSDOGS_CACHE")
-    with alone(path.with_suffix(".lock")):
-        built = not is_whole(path, len(manifest.used), dtype)
-        if built:
-            with whole_directory(path, resume=True) as folder:
-                backbone = make_backbone(weights, device)
-                sha256 = _fill(folder, manifest, backbone, dtype, device, workers)
-                seal(folder, manifest, key, sha256)
-    return FeatureStore(path, key, built, split_rows(path, manifest, device))
+    make_directory(path, "CATSDOGS_CACHE")
+    files = row_files(path, manifest, dtype)
+    mine = [segment for segment in files.segments if ranks.owns(segment)]
+    with alone(path.with_suffix(f".{ranks.rank}of{ranks.size}.lock")):
+        missing = files.missing(mine)
+        if missing:
+            describe(path, manifest, key)
+            backbone = make_backbone(weights, device)
+            _fill(files, missing, len(mine), manifest, backbone, device, workers)
+    return FeatureStore(path, key, bool(missing), split_rows(files, manifest, device, ranks))
+
+
+def row_files(path: Path, manifest: Manifest, dtype: StoreType) -> RowFiles:
+    """Return the rows of the store at `path`, whether or not they are there."""
+    return RowFiles(path, len(manifest.used), ROW, dtype)
 
 
 def store_key(
@@ -129,6 +179,7 @@ def store_key(
         "pixels": PIPELINE,
         "backbone": ARITHMETIC,
         "dtype": dtype,
+        "rows": str(SEGMENT),
         "device": device.type,
         "torch": torch.__version__,
         "torchvision": torchvision.__version__,
@@ -157,50 +208,38 @@ def alone(path: Path) -> Iterator[None]:
         lock.release()
 
 
-def is_whole(path: Path, rows: int, dtype: StoreType) -> bool:
-    """Tell whether a store stands at `path` as it was sealed; say so if one does but damaged."""
-    if not path.exists():
-        return False
-    try:
-        sealed = json.loads((path / "store.json").read_text(encoding="utf-8"))
-        values = np.load(path / "features.npy", mmap_mode="r")
-        if values.shape != (rows, CHANNELS, SIDE, SIDE) or values.dtype != dtype:
-            raise ValueError(f"features are {values.dtype} of shape {values.shape}")
-        for name, sha256 in {"features.npy": sealed["sha256"], **sealed.get("beside", {})}.items():
-            if sha256 != checksum(path / name):
-                raise ValueError(f"the checksum of {name} is wrong")
-    except (OSError, ValueError, KeyError, TypeError) as error:
-        log.warning("the feature store %s is damaged (%s); rebuilding it", path, error)
-        return False
-    return True
-
-
 def _fill(
-    folder: Path,
+    files: RowFiles,
+    missing: list[int],
+    wanted: int,
     manifest: Manifest,
     backbone: Pass,
-    dtype: StoreType,
     device: torch.device,
     workers: int,
-) -> str:
-    """Run every picture through the backbone once, decoding ahead in worker processes.
-
-    Returns:
-        The SHA-256 of the features' file.
-    """
-    files = [manifest.root / picture.path for picture in manifest.used]
-    with FeatureWriter(folder, len(files), dtype) as writer:
-        if writer.rows:
-            log.warning("going on with a pass that was cut off after %d pictures", writer.rows)
-        rest = PictureFiles(files[writer.rows :])
-        loader = DataLoader(rest, batch_size=BATCH, num_workers=workers)
-        with progress(
-            total=len(files), initial=writer.rows, description="backbone pass", unit="picture"
-        ) as bar:
-            for pixels in decoded(loader, manifest.root):
-                writer.append(backbone(normalise(pixels.to(device))).cpu().numpy())
-                bar.update(len(pixels))
-        return writer.finish()
+) -> None:
+    """Send the pictures of the missing files through the backbone, decoding ahead in workers."""
+    if len(missing) < wanted:
+        done = f"{wanted - len(missing)} of {wanted}"
+        log.warning("going on with a pass that has done %s files of rows", done)
+    batches = [
+        (segment, rows)
+        for segment in missing
+        for rows in torch.tensor(files.rows_of(segment)).split(BATCH)
+    ]
+    loader = DataLoader(
+        PictureFiles([manifest.root / picture.path for picture in manifest.used]),
+        batch_sampler=[rows.tolist() for _, rows in batches],
+        num_workers=workers,
+    )
+    values: list[npt.NDArray[Any]] = []
+    total = sum(len(rows) for _, rows in batches)
+    with progress(total=total, description="backbone pass", unit="picture") as bar:
+        for (segment, rows), pixels in zip(batches, decoded(loader, manifest.root), strict=True):
+            values.append(backbone(normalise(pixels.to(device))).cpu().numpy())
+            if int(rows[-1]) == files.rows_of(segment)[-1]:
+                files.write(segment, np.concatenate(values))
+                values.clear()
+            bar.update(len(rows))
 
 
 def decoded(loader: DataLoader[Tensor], root: Path) -> Iterator[Tensor]:
@@ -218,35 +257,36 @@ def decoded(loader: DataLoader[Tensor], root: Path) -> Iterator[Tensor]:
         ) from error
 
 
-def seal(
-    folder: Path,
-    manifest: Manifest,
-    key: dict[str, str],
-    sha256: str,
-    beside: dict[str, str] | None = None,
-) -> None:
-    """Write down what a store is, the SHA-256 of its features and of the files beside them."""
-    (folder / "manifest.csv").write_text(manifest.to_csv(), encoding="utf-8")
-    sealed = {
-        "key": key,
-        "pictures": len(manifest.used),
-        "sha256": sha256,
-        "beside": beside or {},
-    }
-    (folder / "store.json").write_text(json.dumps(sealed, indent=2) + "\n", encoding="utf-8")
+def describe(path: Path, manifest: Manifest, key: dict[str, str], **also: str) -> None:
+    """Write down what a store is made from, and what else is to be known of it."""
+    write_whole(path / "manifest.csv", manifest.to_csv())
+    facts = {"key": key, "pictures": len(manifest.used), **also}
+    write_whole(path / "store.json", json.dumps(facts, indent=2) + "\n")
 
 
-def split_rows(path: Path, manifest: Manifest, device: torch.device) -> dict[Split, Features]:
-    """Return the rows of each split of a whole store."""
+def split_rows(
+    files: RowFiles, manifest: Manifest, device: torch.device, ranks: Ranks = ALONE
+) -> dict[Split, Features]:
+    """Return the rows of each split of a store; on a GPU kept in its memory if they fit."""
+    owned = torch.tensor([ranks.owns(row // SEGMENT) for row in range(files.count)])
     splits: dict[Split, Features] = {}
     start = 0
     for split in SPLITS:
         pictures = [p for p in manifest.used if p.split == split]
         splits[split] = Features(
-            FeatureRows(path / "features.npy", start, len(pictures)),
+            SplitRows(files, start),
             torch.tensor([float(p.label) for p in pictures]),
             [p.path for p in pictures],
             device,
+            None if ranks.size == 1 else owned[start : start + len(pictures)],
         )
         start += len(pictures)
+    if device.type == "cuda" and _fits(files, ranks, device):
+        return {split: features.on_device() for split, features in splits.items()}
     return splits
+
+
+def _fits(files: RowFiles, ranks: Ranks, device: torch.device) -> bool:
+    """Tell whether the rows take at most half of the device's free memory."""
+    needed = files.count // ranks.size * int(np.prod(ROW)) * files.dtype.itemsize
+    return needed <= torch.cuda.mem_get_info(device)[0] // 2

@@ -5,6 +5,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from catsdogs.training.backbone import CHANNELS, SIDE
+from catsdogs.training.ranks import Ranks
 
 
 class ConvHead(nn.Module):
@@ -26,8 +27,7 @@ class ConvHead(nn.Module):
 
     def forward(self, features: Tensor) -> Tensor:
         """Return one logit per picture, shape (n,), by the composed kernel."""
-        kernel, bias = self.compose()
-        return features.flatten(1) @ kernel.flatten() + bias
+        return answer(features, *self.compose())
 
     def compose(self) -> tuple[Tensor, Tensor]:
         """Return the equal single layer: a kernel of shape (1, 512, 8, 8) and a bias (1,)."""
@@ -59,6 +59,42 @@ class LinearHead(nn.Linear):
     def forward(self, features: Tensor) -> Tensor:
         """Return one logit per picture, shape (n,)."""
         return super().forward(features.flatten(1)).flatten()
+
+    def compose(self) -> tuple[Tensor, Tensor]:
+        """Return its kernel, shape (1, 32768), and its bias (1,)."""
+        return self.weight, self.bias
+
+
+class SharedHead(nn.Module):
+    """A head whose batch is spread over processes: each answers its pictures, all learn from all.
+
+    The gradient of the composed kernel is added up over the processes on its way back to the head's
+    own tensors, so 131 kB cross the network in a step instead of the 8.4 MB of all six gradients.
+
+    Args:
+        head: Equal in every process; so are its gradients after each `backward`.
+        ranks: The processes. All of them must call `backward`, with their part of one sum.
+    """
+
+    def __init__(self, head: "ConvHead | LinearHead", ranks: Ranks) -> None:
+        super().__init__()
+        self.head = head
+        self._ranks = ranks
+
+    def forward(self, features: Tensor) -> Tensor:
+        """Return one logit for each of this process's pictures, of which there may be none."""
+        kernel, bias = self.head.compose()
+        if torch.is_grad_enabled():
+            # In one tensor, so that the processes exchange once in a step.
+            together = torch.cat([kernel.flatten(), bias])
+            together.register_hook(lambda gradient: self._ranks.add(gradient.clone()))
+            kernel, bias = together[:-1], together[-1:]
+        return answer(features, kernel, bias)
+
+
+def answer(features: Tensor, kernel: Tensor, bias: Tensor) -> Tensor:
+    """Return one logit per picture, shape (n,): the sum of its features, weighed by a kernel."""
+    return features.flatten(1) @ kernel.flatten() + bias
 
 
 HEADS: dict[str, type[ConvHead] | type[LinearHead]] = {"conv": ConvHead, "linear": LinearHead}

@@ -14,9 +14,11 @@ from catsdogs.training.feature_store import (
     Features,
     FeatureStore,
     open_store,
+    row_files,
     store_key,
     store_path,
 )
+from catsdogs.training.ranks import ALONE, Ranks
 from catsdogs.training.view_pass import ViewPass
 from catsdogs.training.view_store import ViewFeatures
 
@@ -50,6 +52,9 @@ class EpochFeatures(Protocol):
     def statistics(self, epoch: int) -> StateDict:
         """Return BatchNorm's statistics in the judging of an epoch, empty if the weights' own."""
 
+    def recall(self, epoch: int, statistics: StateDict) -> None:
+        """Take back what `statistics` returned for an epoch, from a checkpoint."""
+
     def stream(self) -> bool:
         """Keep one epoch at a time instead of all, if that is of use; tell whether it is."""
 
@@ -65,12 +70,14 @@ class FrozenFeatures:
         weights: BackboneWeights,
         data: DataSettings,
         device: torch.device,
+        ranks: Ranks = ALONE,
     ) -> None:
         self.key = store_key(manifest, weights, data.store_dtype, device)
         self._manifest = manifest
         self._weights = weights
         self._data = data
         self._device = device
+        self._ranks = ranks
 
     def __call__(self, epoch: int) -> dict[Split, Features]:
         """Return the same splits in every epoch.
@@ -89,12 +96,14 @@ class FrozenFeatures:
             dtype=data.store_dtype,
             device=self._device,
             workers=data.workers,
+            ranks=self._ranks,
         )
 
     @property
     def pictures_to_store(self) -> int:
-        """All pictures, or none if there is a store."""
-        return 0 if store_path(self.key).exists() else len(self._manifest.used)
+        """Those of the files of rows that are this process's own and not there yet."""
+        files = row_files(store_path(self.key), self._manifest, self._data.store_dtype)
+        return sum(len(files.rows_of(n)) for n in files.absent() if self._ranks.owns(n))
 
     @property
     def forecast(self) -> str:
@@ -114,18 +123,25 @@ class FrozenFeatures:
         """Return nothing: they stay those of the weights."""
         return {}
 
+    def recall(self, epoch: int, statistics: StateDict) -> None:
+        """Take nothing: there is nothing to recall."""
+
     def stream(self) -> bool:
         """Not of use: there is one epoch only."""
         return False
 
 
 def choose_features(
-    settings: Settings, manifest: Manifest, weights: BackboneWeights, device: torch.device
+    settings: Settings,
+    manifest: Manifest,
+    weights: BackboneWeights,
+    device: torch.device,
+    ranks: Ranks = ALONE,
 ) -> EpochFeatures:
     """Return the features that `protocol` names; nothing is computed yet."""
     data = settings.data
     if settings.protocol == "frozen":
-        return FrozenFeatures(manifest, weights, data, device)
+        return FrozenFeatures(manifest, weights, data, device, ranks)
     view_pass = ViewPass(
         manifest,
         weights,
@@ -135,4 +151,4 @@ def choose_features(
         device,
         data.workers,
     )
-    return ViewFeatures(view_pass, settings.epochs)
+    return ViewFeatures(view_pass, settings.epochs, ranks)

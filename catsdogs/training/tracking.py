@@ -12,7 +12,7 @@ from tensorboard.plugins.hparams.plugin_data_pb2 import HParamsPluginData, Sessi
 from torch import Tensor
 from torch.utils.tensorboard import SummaryWriter
 
-from catsdogs.training.engine import EpochDone, Evaluation, StepDone
+from catsdogs.training.engine import Evaluation
 from catsdogs.training.mistakes import Mistake, class_name, contact_sheet
 
 Status = Literal["finished", "diverged"]
@@ -47,11 +47,13 @@ class TensorBoardTracker:
     Every run uses the same tags, so runs overlay: `train/cost` per iteration; `val/cost`,
     `val/accuracy` and `train/learning_rate` per epoch; at the end, once, `val/best_accuracy`,
     `test/cost`, `test/accuracy`, `test/precision_recall` and `test/mistakes`. Use as a context
-    manager.
+    manager. The event file of an earlier process is replaced: tell the tracker again what it held.
     """
 
     def __init__(self, directory: Path, hyperparameters: dict[str, bool | float | str]) -> None:
         self._directory = directory
+        for earlier in directory.glob("events.out.tfevents.*"):
+            earlier.unlink()
         self._writer = SummaryWriter(str(directory))
         self._epoch = 0
         self._best_accuracy = 0.0
@@ -68,17 +70,19 @@ class TensorBoardTracker:
     def __exit__(self, *_: object) -> None:
         self._writer.close()
 
-    def add_step(self, step: StepDone) -> None:
+    def add_step(self, iteration: int, cost: float) -> None:
         """Add one iteration's training cost."""
-        self._writer.add_scalar("train/cost", step.cost, step.iteration)
+        self._writer.add_scalar("train/cost", cost, iteration)
 
-    def add_epoch(self, done: EpochDone) -> None:
+    def add_epoch(
+        self, epoch: int, *, val_cost: float, val_accuracy: float, learning_rate: float
+    ) -> None:
         """Add one epoch's validation and flush, so that a watcher sees it now."""
-        self._epoch = done.epoch
-        self._best_accuracy = max(self._best_accuracy, done.val.accuracy)
-        self._add_scalar("val/cost", done.val.cost)
-        self._add_scalar("val/accuracy", done.val.accuracy)
-        self._add_scalar("train/learning_rate", done.learning_rate)
+        self._epoch = epoch
+        self._best_accuracy = max(self._best_accuracy, val_accuracy)
+        self._add_scalar("val/cost", val_cost)
+        self._add_scalar("val/accuracy", val_accuracy)
+        self._add_scalar("train/learning_rate", learning_rate)
         self._writer.flush()
 
     def add_test(self, test: Evaluation, labels: Tensor) -> None:

@@ -9,7 +9,6 @@ depends on the head or its optimizer: all contenders of a seed share it.
 import dataclasses
 from collections.abc import Callable, Iterable
 from pathlib import Path
-from typing import BinaryIO
 
 import numpy as np
 import safetensors.torch
@@ -24,8 +23,15 @@ from catsdogs.files import checksum
 from catsdogs.progress import progress
 from catsdogs.training.backbone import Backbone, BackboneWeights, StateDict
 from catsdogs.training.engine import shuffled
-from catsdogs.training.feature_file import ROW
-from catsdogs.training.feature_store import BATCH, StoreType, decoded, seal, store_key
+from catsdogs.training.feature_store import (
+    BATCH,
+    StoreType,
+    decoded,
+    describe,
+    row_files,
+    store_key,
+)
+from catsdogs.training.row_files import ScatteredWriter
 
 STATISTICS = "statistics.safetensors"
 # Names the arithmetic; a store is keyed by it.
@@ -71,7 +77,7 @@ class ViewPass:
         """Compute an epoch into an empty folder, as a feature store and the statistics at its end.
 
         Args:
-            folder: Rows go there in the manifest's order, whatever the order of the batches.
+            folder: Rows are numbered by the manifest's order, whatever the order of the batches.
             epoch: From 1.
             before: BatchNorm's statistics at the end of the epoch before; empty for the first.
 
@@ -91,50 +97,24 @@ class ViewPass:
         # In torch's own layout: channels last takes three quarters of the time on a CPU, but there
         # BatchNorm sums with ten times the error.
         backbone = self.make_backbone(self.weights.state | before).to(self.device)
+        writer = ScatteredWriter(row_files(folder, self.manifest, self.dtype))
         with (
-            (folder / "features.npy").open("wb") as file,
             progress(total=len(pictures), description=f"pass {epoch}", unit="picture") as bar,
             torch.inference_mode(),
         ):
-            rows_file = _RowsFile(file, len(pictures), self.dtype)
 
             def send(batches: Iterable[Tensor]) -> None:
                 for rows in batches:
                     views = [draw_view(self.seed, epoch, pictures[row].sha256) for row in rows]
                     pixels = apply_views(next(decoding).to(self.device), views)
-                    rows_file.write(rows, backbone(normalise(pixels)))
+                    features = backbone(normalise(pixels))
+                    writer.write(rows.numpy(), features.cpu().numpy())
                     bar.update(len(rows))
 
             with backbone.drifting():
                 send(train)
             send(judged)
-        content = safetensors.torch.save(backbone.statistics())
-        (folder / STATISTICS).write_bytes(content)
-        sums = {name: checksum(folder / name) for name in ("features.npy", STATISTICS)}
+        writer.finish()
+        (folder / STATISTICS).write_bytes(safetensors.torch.save(backbone.statistics()))
         key = self.key | {"epoch": str(epoch)}
-        seal(folder, self.manifest, key, sums.pop("features.npy"), beside=sums)
-
-
-class _RowsFile:
-    """An array file whose rows come in any order.
-
-    Not a memory map: on a full disk a map kills the process.
-    """
-
-    def __init__(self, file: BinaryIO, rows: int, dtype: StoreType) -> None:
-        self._file = file
-        self._dtype = np.dtype(dtype)
-        header = {
-            "descr": np.lib.format.dtype_to_descr(self._dtype),
-            "fortran_order": False,
-            "shape": (rows, *ROW),
-        }
-        np.lib.format.write_array_header_1_0(file, header)
-        self._start = file.tell()
-
-    def write(self, rows: Tensor, features: Tensor) -> None:
-        """Write features (n, 512, 8, 8) to the n rows given."""
-        for row, values in zip(rows.tolist(), features.cpu().numpy(), strict=True):
-            content = values.astype(self._dtype).tobytes()
-            self._file.seek(self._start + row * len(content))
-            self._file.write(content)
+        describe(folder, self.manifest, key, statistics_sha256=checksum(folder / STATISTICS))

@@ -5,6 +5,8 @@ which the next epoch starts. Without room for all epochs there is a stream: one 
 is kept.
 """
 
+import json
+import logging
 import shutil
 import tempfile
 import weakref
@@ -15,12 +17,20 @@ import numpy as np
 import safetensors.torch
 
 from catsdogs.data.manifest import Split
-from catsdogs.files import cache_directory, make_directory, whole_directory
+from catsdogs.files import (
+    cache_directory,
+    checksum,
+    make_directory,
+    set_aside,
+    whole_directory,
+)
 from catsdogs.optim.memory import FEATURES_PER_PICTURE, FILE_BYTES_PER_TENSOR, readable
 from catsdogs.training.backbone import StateDict
-from catsdogs.training.feature_store import Features, alone, is_whole, split_rows, store_path
+from catsdogs.training.feature_store import Features, alone, row_files, split_rows, store_path
+from catsdogs.training.ranks import ALONE, Ranks
 from catsdogs.training.view_pass import STATISTICS, ViewPass
 
+log = logging.getLogger(__name__)
 MOVING = ("running_mean", "running_var", "num_batches_tracked")  # what drifts in a BatchNorm
 
 
@@ -33,10 +43,11 @@ class ViewFeatures:
         computed: The epochs whose pass this run has made, in order.
     """
 
-    def __init__(self, view_pass: ViewPass, epochs: int) -> None:
+    def __init__(self, view_pass: ViewPass, epochs: int, ranks: Ranks = ALONE) -> None:
         self.computed: list[int] = []
         self.key = view_pass.key
         self._pass = view_pass
+        self._ranks = ranks
         self._epochs = range(1, max(1, epochs) + 1)
         self._statistics: dict[int, StateDict] = {0: {}}
         self._streamed_in: Path | None = None
@@ -50,8 +61,11 @@ class ViewFeatures:
         """
         epoch = max(1, epoch)
         if self._open is None or self._open[0] != epoch:
-            path = self._ready(epoch)
-            self._open = epoch, split_rows(path, self._pass.manifest, self._pass.device)
+            files = row_files(self._ready(epoch), self._pass.manifest, self._pass.dtype)
+            self._open = (
+                epoch,
+                split_rows(files, self._pass.manifest, self._pass.device, self._ranks),
+            )
         return self._open[1]
 
     @property
@@ -64,6 +78,10 @@ class ViewFeatures:
     def statistics(self, epoch: int) -> StateDict:
         """Return the statistics with which validation and test of an epoch pass, on the CPU."""
         return self._statistics_after(max(1, epoch))
+
+    def recall(self, epoch: int, statistics: StateDict) -> None:
+        """Take back the statistics of an epoch, so that a stream need not begin at the first."""
+        self._statistics.setdefault(max(1, epoch), statistics)
 
     def stream(self) -> bool:
         """Keep no store, and one epoch on disk at a time; tell that this can be done."""
@@ -121,13 +139,30 @@ class ViewFeatures:
         if self._streamed_in is not None:
             self._forget()
         with alone(path.with_suffix(".lock")):
-            if not is_whole(path, len(self._pass.manifest.used), self._pass.dtype):
+            if not self._is_whole(path):
                 before = self._statistics_after(epoch - 1)
                 with whole_directory(path) as folder:
                     self._pass.fill(folder, epoch, before)
                 self.computed.append(epoch)
             self._statistics[epoch] = safetensors.torch.load_file(path / STATISTICS)
         return path
+
+    def _is_whole(self, path: Path) -> bool:
+        """Tell whether a store stands at `path` as it was filled; a damaged one is set aside."""
+        if not path.exists():
+            return False
+        files = row_files(path, self._pass.manifest, self._pass.dtype)
+        try:
+            facts = json.loads((path / "store.json").read_text(encoding="utf-8"))
+            if facts["statistics_sha256"] != checksum(path / STATISTICS):
+                raise ValueError(f"the checksum of {STATISTICS} is wrong")
+            if files.missing(files.segments):
+                raise ValueError("a file of rows is missing or damaged")
+        except (OSError, ValueError, KeyError, TypeError) as error:
+            aside = set_aside(path)
+            log.warning("%s was damaged (%s), so its pass is made again", aside, error)
+            return False
+        return True
 
     def _statistics_after(self, epoch: int) -> StateDict:
         if epoch not in self._statistics:

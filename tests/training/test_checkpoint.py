@@ -4,44 +4,52 @@ from pathlib import Path
 
 import pytest
 import torch
-from torch import nn
+from torch.optim.lr_scheduler import StepLR
 
 from catsdogs.errors import UserError
 from catsdogs.optim import Adam
-from catsdogs.training.checkpoint import load_checkpoint, save_checkpoint
+from catsdogs.training.checkpoint import Trainer, load_checkpoint, save_checkpoint
+from catsdogs.training.head import LinearHead, seeded_head
 
 
-def trained() -> tuple[nn.Linear, Adam]:
-    torch.manual_seed(0)
-    head = nn.Linear(3, 1)
+def new_trainer() -> Trainer:
+    head = seeded_head("linear", 0)
     optimizer = Adam(head.parameters(), lr=0.01)
-    for _ in range(3):
-        head(torch.randn(2, 3)).sum().backward()
-        optimizer.step()
-    return head, optimizer
+    return Trainer(head, optimizer, StepLR(optimizer, 2))
 
 
-def test_a_checkpoint_continues_to_the_same_bits(tmp_path: Path) -> None:
-    head, optimizer = trained()
-    save_checkpoint(tmp_path / "last.pt", head, optimizer, {"epoch": 3})
+def train(trainer: Trainer, steps: int) -> None:
+    for _ in range(steps):
+        trainer.optimizer.zero_grad()
+        trainer.head(torch.randn(2, 512, 8, 8)).sum().backward()
+        trainer.optimizer.step()
+        assert trainer.scheduler is not None
+        trainer.scheduler.step()
+
+
+def test_a_checkpoint_continues_to_the_same_bits_with_schedule_and_random_numbers(
+    tmp_path: Path,
+) -> None:
+    trainer, other = new_trainer(), new_trainer()
+    train(trainer, 3)
+    save_checkpoint(tmp_path / "last.pt", trainer, {"epoch": 3})
+    train(trainer, 4)
     content = load_checkpoint(tmp_path / "last.pt")
-    other = nn.Linear(3, 1)
-    other.load_state_dict(content["head"])
-    resumed = Adam(other.parameters())
-    resumed.load_state_dict(content["optimizer"])
-    for one, its_optimizer in ((head, optimizer), (other, resumed)):
-        one.zero_grad()
-        one(torch.ones(2, 3)).sum().backward()
-        its_optimizer.step()
-    assert torch.equal(head.weight, other.weight)
     assert content["epoch"] == 3
+    other.restore(content)
+    train(other, 4)
+    assert isinstance(trainer.head, LinearHead)
+    assert isinstance(other.head, LinearHead)
+    assert torch.equal(trainer.head.weight, other.head.weight)
+    rates = [each.optimizer.param_groups[0]["lr"] for each in (trainer, other)]
+    assert rates[0] == rates[1] == pytest.approx(0.01 * 0.1**3)
 
 
 def test_a_failed_write_leaves_the_old_checkpoint_and_no_part_of_the_new(tmp_path: Path) -> None:
-    head, optimizer = trained()
-    save_checkpoint(tmp_path / "last.pt", head, optimizer, {"epoch": 1})
+    trainer = new_trainer()
+    save_checkpoint(tmp_path / "last.pt", trainer, {"epoch": 1})
     with pytest.raises(Exception, match="pickle"):
-        save_checkpoint(tmp_path / "last.pt", head, optimizer, {"epoch": lambda: None})
+        save_checkpoint(tmp_path / "last.pt", trainer, {"epoch": lambda: None})
     assert load_checkpoint(tmp_path / "last.pt")["epoch"] == 1
     assert [file.name for file in tmp_path.iterdir()] == ["last.pt"]
 

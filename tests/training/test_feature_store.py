@@ -1,5 +1,6 @@
 """The feature store: built once, found again, never trusted when damaged, one writer at a time."""
 
+import dataclasses
 import json
 import logging
 import os
@@ -21,9 +22,10 @@ from torch import Tensor
 from catsdogs.data.manifest import Manifest, make_manifest
 from catsdogs.data.pixels import decode, normalise
 from catsdogs.errors import UserError
-from catsdogs.training import feature_file, feature_store
+from catsdogs.training import feature_store, row_files
 from catsdogs.training.backbone import Backbone, BackboneWeights, find_weights
 from catsdogs.training.feature_store import Features, FeatureStore, Pass, open_store, store_key
+from catsdogs.training.ranks import Ranks
 from conftest import PER_CLASS
 
 CPU = torch.device("cpu")
@@ -62,7 +64,12 @@ def open_quick(
 
 
 def rows_of(features: Features) -> npt.NDArray[Any]:
-    return features.values[np.arange(len(features))]
+    return np.asarray(features.values[np.arange(len(features))])
+
+
+def only_file(path: Path) -> Path:
+    (file,) = path.glob("*.npy")
+    return file
 
 
 def test_its_rows_are_the_backbone_of_each_picture_in_manifest_order(
@@ -113,7 +120,7 @@ def test_float16_halves_the_file_and_batches_stay_float32(
     half = open_store(
         manifest, weights, dtype="float16", device=CPU, workers=0, make_backbone=quick
     )
-    sizes = [(store.path / "features.npy").stat().st_size - 128 for store in (full, half)]
+    sizes = [only_file(store.path).stat().st_size - 128 for store in (full, half)]
     assert sizes[0] == 2 * sizes[1] == 18 * 512 * 8 * 8 * 4
     batch, _ = half.splits["train"].batch(torch.arange(3))
     assert batch.dtype == torch.float32
@@ -122,104 +129,119 @@ def test_float16_halves_the_file_and_batches_stay_float32(
     )
 
 
-def flip_a_bit(path: Path) -> None:
-    content = bytearray((path / "features.npy").read_bytes())
+def flip_a_bit(file: Path) -> None:
+    content = bytearray(file.read_bytes())
     content[-1000] ^= 1
-    (path / "features.npy").write_bytes(content)
+    file.write_bytes(content)
 
 
-def cut_short(path: Path) -> None:
-    with (path / "features.npy").open("r+b") as file:
-        file.truncate(5000)
+def cut_short(file: Path) -> None:
+    with file.open("r+b") as opened:
+        opened.truncate(5000)
 
 
-def lose_the_seal(path: Path) -> None:
-    (path / "store.json").unlink()
+@pytest.fixture
+def by_eights(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Compute four pictures at a time, and keep eight in a file."""
+    monkeypatch.setattr(feature_store, "BATCH", 4)
+    for module in (feature_store, row_files):
+        monkeypatch.setattr(module, "SEGMENT", 8)
 
 
-def garble_the_seal(path: Path) -> None:
-    (path / "store.json").write_text("[]")
-
-
-@pytest.mark.parametrize("damage", [flip_a_bit, cut_short, lose_the_seal, garble_the_seal])
-def test_a_damaged_store_is_rebuilt_with_a_warning(
+@pytest.mark.parametrize("damage", [flip_a_bit, cut_short, Path.unlink])
+def test_a_damaged_file_is_set_aside_with_a_warning_and_computed_again_alone(
     manifest: Manifest,
     weights: BackboneWeights,
+    by_eights: None,
     caplog: pytest.LogCaptureFixture,
     damage: Callable[[Path], None],
 ) -> None:
     store = open_quick(manifest, weights)
-    whole = rows_of(store.splits["train"])
-    damage(store.path)
+    whole = content_of(store.path)
+    damaged = sorted(store.path.glob("*.npy"))[1]
+    damage(damaged)
+    counted = Counted()
     with caplog.at_level(logging.WARNING):
-        again = open_quick(manifest, weights)
+        again = open_quick(manifest, weights, lambda *_: counted)
     assert again.built
-    assert np.array_equal(rows_of(again.splits["train"]), whole)
-    assert f"{store.path} is damaged" in caplog.text
+    assert counted.pictures == 8
+    assert content_of(store.path) == whole
+    if damage is not Path.unlink:
+        assert f"{damaged}.damaged was damaged" in caplog.text
+        assert damaged.with_name(f"{damaged.name}.damaged").exists()
 
 
-class CutOff:
-    """A backbone whose process ends before the batch of the given number."""
+def content_of(path: Path) -> dict[str, bytes]:
+    return {file.name: file.read_bytes() for file in path.glob("*.npy")}
 
-    def __init__(self, batch: int) -> None:
-        self.left = batch
+
+class Counted:
+    """A backbone that counts, and whose process ends before the batch of the given number."""
+
+    def __init__(self, cut: int = -1) -> None:
+        self.left, self.pictures = cut, 0
 
     def __call__(self, pixels: Tensor) -> Tensor:
         if self.left == 0:
             raise KeyboardInterrupt
         self.left -= 1
+        self.pictures += len(pixels)
         return average(pixels)
-
-
-@pytest.fixture
-def by_fours(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Compute four pictures at a time, and save eight at a time."""
-    monkeypatch.setattr(feature_store, "BATCH", 4)
-    monkeypatch.setattr(feature_file, "SAVE_EVERY", 8)
 
 
 @pytest.mark.parametrize(("cut", "kept"), [(0, 0), (1, 0), (2, 8), (3, 8), (4, 16)])
-def test_a_pass_that_was_cut_off_is_no_store_and_goes_on_from_what_was_saved(
-    manifest: Manifest, weights: BackboneWeights, by_fours: None, cut: int, kept: int
+def test_a_pass_that_was_cut_off_goes_on_after_the_files_that_are_there(
+    manifest: Manifest, weights: BackboneWeights, by_eights: None, cut: int, kept: int
 ) -> None:
     whole = open_quick(manifest, weights)
-    expected = (whole.path / "features.npy").read_bytes()
+    expected = content_of(whole.path)
     shutil.rmtree(whole.path)
     with pytest.raises(KeyboardInterrupt):
-        open_quick(manifest, weights, lambda *_: CutOff(cut))
-    assert not whole.path.exists()
-    computed = []
-
-    def counting(pixels: Tensor) -> Tensor:
-        computed.append(len(pixels))
-        return average(pixels)
-
-    store = open_quick(manifest, weights, lambda *_: counting)
+        open_quick(manifest, weights, lambda *_: Counted(cut))
+    counted = Counted()
+    store = open_quick(manifest, weights, lambda *_: counted)
     assert store.built
-    assert sum(computed) == len(manifest.used) - kept
-    assert (store.path / "features.npy").read_bytes() == expected
-    assert {file.name for file in store.path.iterdir()} == {
-        "features.npy",
-        "manifest.csv",
-        "store.json",
-    }
+    assert counted.pictures == len(manifest.used) - kept
+    assert content_of(store.path) == expected
     assert not open_quick(manifest, weights, forbidden).built
 
 
-def test_an_unfinished_store_that_is_damaged_is_started_over(
+def test_processes_with_caches_of_their_own_compute_and_hold_different_rows_of_one_store(
     manifest: Manifest,
     weights: BackboneWeights,
-    by_fours: None,
-    caplog: pytest.LogCaptureFixture,
+    by_eights: None,
+    cache: Path,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    path = open_quick(manifest, weights).path
-    expected = (path / "features.npy").read_bytes()
-    shutil.rmtree(path)
-    with pytest.raises(KeyboardInterrupt):
-        open_quick(manifest, weights, lambda *_: CutOff(2))
-    flip_a_bit(path.with_name(f".{path.name}.partial"))
-    assert (open_quick(manifest, weights).path / "features.npy").read_bytes() == expected
-    assert "is damaged; starting it over" in caplog.text
+    whole = open_quick(manifest, weights)
+    expected = content_of(whole.path)
+    found: dict[str, bytes] = {}
+    for rank in range(2):
+        monkeypatch.setenv("CATSDOGS_CACHE", str(cache / str(rank)))
+        store = open_store(
+            manifest, weights, device=CPU, workers=0, make_backbone=quick, ranks=Ranks(rank, 2)
+        )
+        assert not found.keys() & content_of(store.path).keys()
+        found |= content_of(store.path)
+        everything = torch.arange(len(store.splits["train"]))
+        mine = store.splits["train"].held(everything)
+        assert mine.tolist() == ([*range(8)] if rank == 0 else [8, 9])
+        batch, labels = store.splits["train"].batch(mine)
+        assert torch.equal(batch, whole.splits["train"].batch(mine)[0])
+        assert torch.equal(labels, whole.splits["train"].labels[mine])
+    assert found == expected
+
+
+def test_rows_that_are_kept_on_the_device_are_the_same(
+    manifest: Manifest, weights: BackboneWeights
+) -> None:
+    train = open_quick(manifest, weights).splits["train"]
+    kept = train.on_device()
+    rows = torch.tensor([7, 0, 3])
+    for one, other in zip(train.batch(rows), kept.batch(rows), strict=True):
+        assert torch.equal(one, other)
+    mine = dataclasses.replace(train, mine=torch.arange(10) > 4).on_device()
+    assert torch.equal(mine.batch(torch.tensor([9, 5]))[0], train.batch(torch.tensor([9, 5]))[0])
 
 
 def test_a_picture_that_vanished_since_the_manifest_is_named(

@@ -11,7 +11,7 @@ from sklearn.metrics import confusion_matrix, precision_score, recall_score
 from tensorboard.plugins.custom_scalar.layout_pb2 import Layout
 from tensorboard.util import tensor_util
 
-from catsdogs.training.engine import EpochDone, Evaluation, StepDone
+from catsdogs.training.engine import Evaluation
 from catsdogs.training.mistakes import Mistake
 from catsdogs.training.tracking import Status, TensorBoardTracker, hyperparameters
 from event_files import hparams_table, read_events
@@ -37,13 +37,23 @@ def write_run(
     with TensorBoardTracker(directory, settings) as tracker:
         for epoch in range(3):
             if epoch:
-                tracker.add_step(StepDone(2 * epoch - 1, 0.5))
-                tracker.add_step(StepDone(2 * epoch, 0.4))
-            val = Evaluation(1.0 / (epoch + 1), (0.5, 0.75, 0.625)[epoch], torch.zeros(1))
-            tracker.add_epoch(EpochDone(epoch, 2 * epoch, 0.5, val, 0.5, 0.0))
+                tracker.add_step(2 * epoch - 1, 0.5)
+                tracker.add_step(2 * epoch, 0.4)
+            accuracy = (0.5, 0.75, 0.625)[epoch]
+            tracker.add_epoch(
+                epoch, val_cost=1.0 / (epoch + 1), val_accuracy=accuracy, learning_rate=0.5
+            )
         tracker.add_test(test, torch.tensor([1.0, 0.0]) if labels is None else labels)
         tracker.add_mistakes(mistakes or [])
         tracker.add_end(status)
+
+
+def test_the_event_file_of_a_process_that_was_cut_off_is_replaced(tmp_path: Path) -> None:
+    write_run(tmp_path / "run")
+    write_run(tmp_path / "run")
+    assert len(list((tmp_path / "run").rglob("*tfevents*"))) == 1
+    costs = read_events(tmp_path / "run").Scalars("train/cost")
+    assert [event.step for event in costs] == [1, 2, 3, 4]
 
 
 def test_a_run_is_one_event_file_and_every_point_is_in_it_once(tmp_path: Path) -> None:

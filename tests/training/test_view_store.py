@@ -192,13 +192,13 @@ def test_an_interrupted_pass_leaves_no_store(passes: ViewPass) -> None:
     assert again.computed == [1]
 
 
-@pytest.mark.parametrize("name", ["features.npy", "statistics.safetensors"])
+@pytest.mark.parametrize("name", ["000000-*.npy", "statistics.safetensors"])
 def test_a_damaged_store_is_computed_again_with_a_warning(
     passes: ViewPass, name: str, caplog: pytest.LogCaptureFixture
 ) -> None:
     features = ViewFeatures(passes, epochs=1)
     whole = stored(features, 1)
-    file = features._path(1) / name
+    (file,) = features._path(1).glob(name)
     content = bytearray(file.read_bytes())
     content[-5] ^= 1
     file.write_bytes(content)
@@ -206,7 +206,7 @@ def test_a_damaged_store_is_computed_again_with_a_warning(
     with caplog.at_level(logging.WARNING):
         assert np.array_equal(stored(again, 1), whole)
     assert again.computed == [1]
-    assert "is damaged" in caplog.text
+    assert "was damaged" in caplog.text
 
 
 def test_a_stream_has_the_numbers_of_the_store_and_keeps_nothing(

@@ -1,0 +1,184 @@
+"""Go on with a run that was cut off: which one, from where, and whether it is the same run."""
+
+import dataclasses
+import logging
+import math
+from pathlib import Path
+from typing import Any
+
+from catsdogs.errors import UserError
+from catsdogs.files import set_aside
+from catsdogs.records import recorded_facts
+from catsdogs.training.checkpoint import load_checkpoint
+from catsdogs.training.engine import Position
+
+log = logging.getLogger(__name__)
+# What may differ from the run that is taken up: how long it is, where things are, how fast.
+FREE = (
+    "epochs",
+    "output_dir",
+    "resume",
+    "debug",
+    "data.root",
+    "data.workers",
+    "model.weights",  # known by what the file holds, as the pictures are
+)
+
+
+@dataclasses.dataclass
+class Journey:
+    """How far a run has come, through all processes that were at it.
+
+    Attributes:
+        best: The first epoch of the highest validation accuracy, and its results.
+        best_cost: The first of the lowest validation cost.
+        last: The last one done.
+        position: Where the training stands; None before the untrained head was judged.
+        training_seconds: In steps of whole epochs.
+        seconds: In everything, until the last checkpoint.
+    """
+
+    best: dict[str, Any] = dataclasses.field(default_factory=lambda: {"val_accuracy": -math.inf})
+    best_cost: dict[str, Any] = dataclasses.field(default_factory=lambda: {"val_cost": math.inf})
+    last: dict[str, Any] = dataclasses.field(default_factory=dict)
+    position: Position | None = None
+    training_seconds: float = 0.0
+    seconds: float = 0.0
+
+    def add_epoch(self, last: dict[str, Any], position: Position, seconds: float) -> bool:
+        """Take note of an epoch and tell whether it is the best so far."""
+        better = bool(last["val_accuracy"] > self.best["val_accuracy"])
+        self.last, self.position = last, position
+        self.training_seconds += seconds
+        if better:
+            self.best = last
+        if last["val_cost"] < self.best_cost["val_cost"]:
+            self.best_cost = last
+        return better
+
+    def facts(self) -> dict[str, Any]:
+        """Return it as plain values for a checkpoint; what a clock said stands apart."""
+        assert self.position is not None
+        facts = dataclasses.asdict(self)
+        clock = {name: facts.pop(name) for name in ("training_seconds", "seconds")}
+        clock["epoch_seconds"] = facts["position"].pop("seconds")
+        return {"journey": facts, "clock": clock}
+
+    @classmethod
+    def from_checkpoint(cls, content: dict[str, Any]) -> "Journey":
+        """Read what `facts` gave."""
+        facts, clock = dict(content["journey"]), dict(content["clock"])
+        seconds = clock.pop("epoch_seconds")
+        position = Position(**facts.pop("position"), seconds=seconds)
+        return cls(**facts, **clock, position=position)
+
+
+def find_unfinished(output_dir: Path, config: dict[str, Any], label: str) -> Path | None:
+    """Return the newest unfinished run of the same configuration, if there is one."""
+    begun = [
+        (str(facts.get("started")), path.parent)
+        for path in output_dir.glob("*/record.json")
+        if (facts := recorded_facts(path.parent))
+        and facts.get("label") == label
+        and not is_finished(facts)
+        and not differences(facts.get("config"), config)
+    ]
+    return max(begun)[1] if begun else None
+
+
+def is_finished(facts: dict[str, Any]) -> bool:
+    """Tell whether a run has come to its end, whatever that was."""
+    return "finished" in facts
+
+
+def require_same_run(directory: Path, config: dict[str, Any], label: str) -> dict[str, Any]:
+    """Return the facts of a run that this configuration can go on with.
+
+    Raises:
+        UserError: If there is none, or with the settings that differ.
+    """
+    facts = recorded_facts(directory)
+    if not facts:
+        raise UserError(
+            f"resume={directory}: no run can be read there; give a run directory, or auto"
+        )
+    if facts.get("label") != label:
+        raise UserError(
+            f"resume={directory}: that is a run of {facts.get('label')}, not of {label}"
+        )
+    different = differences(facts.get("config"), config)
+    if different:
+        raise UserError(
+            f"resume={directory}: that run has other settings: {'; '.join(different)}. Give the "
+            "same ones, or start a new run without resume"
+        )
+    return facts
+
+
+def require_same_data(directory: Path, before: dict[str, Any], now: dict[str, Any]) -> None:
+    """Require the pictures and weights of the run that is taken up; say if versions differ.
+
+    Raises:
+        UserError: With what differs.
+    """
+    for name, setting in (("data", "data.root"), ("weights", "model.weights")):
+        if before.get(name, {}).get("sha256") != now[name]["sha256"]:
+            raise UserError(
+                f"resume={directory}: that run had other {name} than {setting} names now; give "
+                "the same ones, or start a new run without resume"
+            )
+    for name in ("versions", "threads"):
+        if before.get(name) != now[name]:
+            log.warning(
+                "%s differ from those with which %s began (%s, now %s): the last bits may differ",
+                name,
+                directory,
+                before.get(name),
+                now[name],
+            )
+
+
+def differences(before: Any, now: dict[str, Any]) -> list[str]:
+    """Return a text for each setting that differs and must not."""
+    one, other = (
+        dict(_flat(config)) if isinstance(config, dict) else {} for config in (before, now)
+    )
+    return [
+        f"{key} is {one.get(key, 'absent')} there and {other.get(key, 'absent')} here"
+        for key in sorted(one.keys() | other.keys())
+        if key not in FREE and one.get(key) != other.get(key)
+    ]
+
+
+def take_up(directory: Path) -> dict[str, Any] | None:
+    """Return the last sound checkpoint of a run; None if there is none and it must start over.
+
+    A damaged one is set aside and named. `best.pt` serves where `last.pt` does not. Without a sound
+    `best.pt` the run has lost something that only its beginning brings back.
+    """
+    sound = {}
+    for name in ("best.pt", "last.pt"):
+        path = directory / name
+        if not path.exists():
+            continue
+        try:
+            sound[name] = load_checkpoint(path)
+        except UserError as error:
+            log.warning("%s; it is set aside as %s", error, set_aside(path).name)
+    best, last = sound.get("best.pt"), sound.get("last.pt")
+    if best is None:
+        if last is not None:
+            log.warning("%s has no sound best.pt: the run starts over", directory)
+        return None
+    # Between the two writes of an epoch best.pt may be one ahead; the run comes to it again.
+    if last is None or best["epoch"] < last["journey"]["best"]["epoch"]:
+        return best
+    return last
+
+
+def _flat(config: dict[str, Any], prefix: str = "") -> list[tuple[str, Any]]:
+    flat: list[tuple[str, Any]] = []
+    for key, value in config.items():
+        name = prefix + key
+        flat += _flat(value, f"{name}.") if isinstance(value, dict) else [(name, value)]
+    return flat
