@@ -13,8 +13,9 @@ report: .venv/ready  ## native against custom, all runs of the monograph; opens 
 	$(BIN)/python -m catsdogs.compare experiment=monograph
 	$(BIN)/python -m catsdogs.report runs=outputs/monograph out=report
 
+# One thread for each worker: threads of torch that wait for a core spin, and take it from others.
 test: .venv/ready  ## run the test suite (offline, on the CPU)
-	$(BIN)/python -m pytest
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest --numprocesses auto --dist worksteal
 
 lint: .venv/ready  ## check style, format and types
 	$(BIN)/ruff check .

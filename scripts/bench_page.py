@@ -38,6 +38,12 @@ def circumstances(device: str, threads: int) -> str:
     return "\n".join(f"- {name}: {value}" for name, value in facts.items())
 
 
+def table(header: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
+    """Return a table of Markdown."""
+    lines = [header, ["---"] * len(header), *rows]
+    return "\n".join(f"| {' | '.join(line)} |" for line in lines)
+
+
 def save_page(file: Path, parts: Sequence[str]) -> None:
     """Write the parts of a page into a file of Markdown, its folder made if need be."""
     file.parent.mkdir(parents=True, exist_ok=True)

@@ -17,10 +17,10 @@ from pathlib import Path
 
 import torch
 
-from bench_page import add_options, circumstances, save_page
+from bench_page import add_options, circumstances, save_page, table
 from catsdogs.errors import UserError
 from catsdogs.files import write_whole
-from catsdogs.training.device import choose_device
+from catsdogs.training.device import choose_device, keep_freed_memory
 from notebook_training import BATCH
 from training_times import (
     COLD,
@@ -29,6 +29,7 @@ from training_times import (
     EAGER,
     FOLDED,
     LAYERED,
+    MONOGRAPH,
     NOTEBOOKS,
     WARM,
     Seconds,
@@ -40,6 +41,7 @@ RATIOS = (
     (COLD, EAGER),
     (NOTEBOOKS, COLD),
     (NOTEBOOKS, WARM),
+    (NOTEBOOKS, MONOGRAPH),
     (EAGER, FOLDED),
     (LAYERED, COMPOSED),
 )
@@ -54,15 +56,10 @@ sends it through the plain backbone in training mode and the head layer by layer
 a part and scaled up linearly. The comparison does the same number of epochs on frozen features
 (protocol=frozen: no random moves), and is timed from the start of its process to its end. Cold, it
 finds the drawn pictures and nothing else, so it checks each of them and computes its features;
-warm, it finds those too. A backbone pass reads and decodes the files; it is measured on portions
+warm, it finds those too. With protocol=monograph
+it makes the same random moves, for all runs at once. A backbone pass reads and decodes the files; it is measured on portions
 of the pictures and scaled up, and so is decoding. Head steps are forward, backward and torch's
 Adam."""
-
-
-def table(header: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
-    """Return a table of Markdown."""
-    lines = [header, ["---"] * len(header), *rows]
-    return "\n".join(f"| {' | '.join(line)} |" for line in lines)
 
 
 def meanings(sizes: Sizes) -> dict[str, str]:
@@ -79,6 +76,7 @@ def meanings(sizes: Sizes) -> dict[str, str]:
         f"{sizes.subset:,} and {sizes.subset_val:,} pictures",
         COLD: runs,
         WARM: runs,
+        MONOGRAPH: f"{runs}; a pass of its own for every epoch, and the report's page",
         EAGER: f"{pictures}; torchvision's ResNet-18 in eval mode, batches of {BATCH}; {ahead}",
         FOLDED: f"{pictures}; the same function with BatchNorm folded; {ahead}",
         DECODING: f"{pictures}; one process, no network",
@@ -117,6 +115,8 @@ def seconds_table(found: Seconds, sizes: Sizes) -> str:
     """Return the median of every row, its spread, and pictures per second where it has any."""
     rows = []
     for name, meaning in meanings(sizes).items():
+        if name not in found:
+            continue
         median = statistics.median(found[name])
         low, high = map(_seconds, spread(found[name]))
         rate = f"{sizes.pictures / median:,.1f}" if name in (EAGER, FOLDED, DECODING) else ""
@@ -129,6 +129,8 @@ def ratios_table(found: Seconds) -> str:
     """Return the median of every ratio and its spread."""
     rows = []
     for mine, its in RATIOS:
+        if its not in found:
+            continue
         ratios = paired_ratios(found[mine], found[its])
         low, high = spread(ratios)
         median = f"{statistics.median(ratios):.2f}"
@@ -179,11 +181,19 @@ def main() -> None:
         ("--workers", 1, "processes that decode ahead of a network, in every row"),
     ):
         parser.add_argument(option, type=int, default=default, help=f"{what} ({default})")
+    parser.add_argument(
+        "--monograph",
+        action=argparse.BooleanOptionalAction,
+        help="also measure protocol=monograph, a pass for every epoch (on a GPU)",
+    )
     options = vars(parser.parse_args())
+    if options["monograph"] is None:
+        options["monograph"] = options["device"].startswith("cuda")
     save = options.pop("save")
     try:
         sizes = Sizes(**options | {"device": choose_device(options["device"])})
         torch.set_num_threads(sizes.threads)
+        keep_freed_memory()  # as the package's own commands do; the notebooks' way gains by it too
         bench(sizes, save)
     except UserError as error:
         parser.error(str(error))

@@ -32,10 +32,11 @@ CONTENDERS = ("native_sgd", "custom_sgd", "native_adam", "custom_adam")
 PORTIONS = 3  # of a round's pictures; one is done in every way before the next
 NOTEBOOKS = "the notebooks' way"
 COLD, WARM = "compare, cold", "compare, warm"
+MONOGRAPH = "compare and report, cold, protocol=monograph"
 EAGER, FOLDED = "backbone pass, plain eager", "backbone pass, folded"
 DECODING = "decoding alone"
 LAYERED, COMPOSED = "head step, layered", "head step, composed"
-ROWS = (NOTEBOOKS, COLD, WARM, EAGER, FOLDED, DECODING, LAYERED, COMPOSED)
+ROWS = (NOTEBOOKS, COLD, WARM, MONOGRAPH, EAGER, FOLDED, DECODING, LAYERED, COMPOSED)
 Found = Iterator[tuple[str, float]]
 Seconds = dict[str, list[float]]
 Pass = Callable[[Tensor], Tensor]
@@ -54,6 +55,7 @@ class Sizes:
         workers: Processes that decode ahead of a network, in every row.
         device: Where networks compute.
         threads: Of torch.
+        monograph: Whether a pass for every epoch is measured too.
     """
 
     train_pictures: int
@@ -64,6 +66,7 @@ class Sizes:
     workers: int
     device: torch.device
     threads: int
+    monograph: bool
 
     def __post_init__(self) -> None:
         """Refuse sizes that leave nothing to measure.
@@ -118,7 +121,7 @@ def measure(sizes: Sizes) -> Seconds:
     batches = loaders(manifest, sizes.subset, sizes.subset_val, sizes.workers)
     passes = prepare_passes(weights, sizes.device)
     steps = prepare_steps(sizes.device)
-    found: Seconds = {name: [] for name in ROWS}
+    found: Seconds = {name: [] for name in ROWS if sizes.monograph or name != MONOGRAPH}
     for number in range(sizes.rounds):
         print(f"round {number + 1} of {sizes.rounds}", file=sys.stderr)
         for name, seconds in chain(
@@ -149,9 +152,14 @@ def time_comparisons(sizes: Sizes) -> Found:
         (folder / "drawn").symlink_to((cache / "drawn").resolve(), target_is_directory=True)
         yield COLD, time_comparison(folder, "cold", sizes, passes=1)
         yield WARM, time_comparison(folder, "warm", sizes, passes=0)
+        if sizes.monograph:
+            seconds = time_comparison(folder, "monograph", sizes, passes=1, protocol="monograph")
+            yield MONOGRAPH, seconds + time_report(folder, "monograph", sizes)
 
 
-def time_comparison(folder: Path, output: str, sizes: Sizes, *, passes: int) -> float:
+def time_comparison(
+    folder: Path, output: str, sizes: Sizes, *, passes: int, protocol: str = "frozen"
+) -> float:
     """Return the seconds from the start of a comparison's process to its end.
 
     Args:
@@ -159,6 +167,7 @@ def time_comparison(folder: Path, output: str, sizes: Sizes, *, passes: int) -> 
         output: The new folder in it that its records go to.
         sizes: What it is to do.
         passes: How many of its runs compute features because they find none.
+        protocol: Of its runs.
 
     Raises:
         RuntimeError: If it fails, or another number of runs did.
@@ -167,15 +176,41 @@ def time_comparison(folder: Path, output: str, sizes: Sizes, *, passes: int) -> 
     settings = {
         "contenders": f"[{','.join(CONTENDERS)}]",
         "seeds": "[0]",
-        "protocol": "frozen",
+        "protocol": protocol,
         "epochs": sizes.epochs,
         "device": sizes.device,
         "data.workers": sizes.workers,
         "output_dir": output,
     } | {f"data.{split}_per_class": count for split, count in sizes.per_class.items()}
-    start = partial(
-        subprocess.run,
-        [sys.executable, "-m", "catsdogs.compare", *(f"{k}={v}" for k, v in settings.items())],
+    seconds = timed(partial(start, folder, "compare", settings, sizes), sizes.device)
+    records = [recorded_facts(path.parent) for path in (folder / output).glob("*/record.json")]
+    computed = [bool(r["feature_store"]["computed"]) for r in records if r["status"] == "finished"]
+    if (len(computed), sum(computed)) != (len(CONTENDERS), passes):
+        raise RuntimeError(
+            f"catsdogs.compare finished {len(computed)} of {len(CONTENDERS)} runs and computed "
+            f"features {sum(computed)} times instead of {passes}: "
+            f"{[record['error'] for record in records if 'error' in record]}"
+        )
+    return seconds
+
+
+def time_report(folder: Path, output: str, sizes: Sizes) -> float:
+    """Return the seconds from the start of a report's process to its end.
+
+    Raises:
+        RuntimeError: If it makes no page.
+    """
+    settings = {"runs": output, "out": "report"}
+    seconds = timed(partial(start, folder, "report", settings, sizes), sizes.device)
+    if not (folder / "report" / "index.html").exists():
+        raise RuntimeError(f"catsdogs.report made no page of {output}")
+    return seconds
+
+
+def start(folder: Path, command: str, settings: Mapping[str, object], sizes: Sizes) -> None:
+    """Run a command of the package to its end, in a folder that is its cache too."""
+    subprocess.run(
+        [sys.executable, "-m", f"catsdogs.{command}", *(f"{k}={v}" for k, v in settings.items())],
         cwd=folder,
         env=os.environ
         | {
@@ -185,16 +220,6 @@ def time_comparison(folder: Path, output: str, sizes: Sizes, *, passes: int) -> 
         },
         stdout=subprocess.DEVNULL,  # it names folders that are gone in a moment
     )
-    seconds = timed(start, sizes.device)
-    records = [recorded_facts(path.parent) for path in (folder / output).glob("*/record.json")]
-    computed = [r["feature_store"]["computed"] for r in records if r["status"] == "finished"]
-    if (len(computed), sum(computed)) != (len(CONTENDERS), passes):
-        raise RuntimeError(
-            f"catsdogs.compare finished {len(computed)} of {len(CONTENDERS)} runs and computed "
-            f"features {sum(computed)} times instead of {passes}: "
-            f"{[record['error'] for record in records if 'error' in record]}"
-        )
-    return seconds
 
 
 def prepare_passes(weights: BackboneWeights, device: torch.device) -> dict[str, Pass]:

@@ -31,6 +31,7 @@ from training_times import (
     EAGER,
     FOLDED,
     LAYERED,
+    MONOGRAPH,
     NOTEBOOKS,
     ROWS,
     WARM,
@@ -51,6 +52,7 @@ def sizes() -> Sizes:
         workers=1,
         device=torch.device("cpu"),
         threads=1,
+        monograph=False,
     )
 
 
@@ -203,7 +205,7 @@ def test_every_row_is_measured_and_every_ratio_is_that_of_its_seconds(
     threads = torch.get_num_threads()
     saved = tmp_path / "new" / "training.md"
     words = [f"{option}={value}" for option, value in TINY.items()]
-    words += ["--workers=0", "--device=cpu", "--threads=1", f"--save={saved}"]
+    words += ["--workers=0", "--device=cpu", "--threads=1", "--monograph", f"--save={saved}"]
     monkeypatch.setattr(sys, "argv", ["bench_training.py", *words])
     try:
         bench_training.main()
@@ -216,7 +218,7 @@ def test_every_row_is_measured_and_every_ratio_is_that_of_its_seconds(
     with saved.with_suffix(".csv").open(newline="") as file:
         for line in csv.DictReader(file):
             found[line["measurement"]].append(float(line["seconds"]))
-    counts = dict.fromkeys(ROWS, 3) | dict.fromkeys((NOTEBOOKS, COLD, WARM), 1)
+    counts = dict.fromkeys(ROWS, 3) | dict.fromkeys((NOTEBOOKS, COLD, WARM, MONOGRAPH), 1)
     counts |= dict.fromkeys((LAYERED, COMPOSED), 5)
     assert {name: len(values) for name, values in found.items()} == counts
     assert all(value > 0 for values in found.values() for value in values)
@@ -228,6 +230,7 @@ def test_every_row_is_measured_and_every_ratio_is_that_of_its_seconds(
         (COLD, EAGER): found[COLD][0] / median(found[EAGER]),
         (NOTEBOOKS, COLD): found[NOTEBOOKS][0] / found[COLD][0],
         (NOTEBOOKS, WARM): found[NOTEBOOKS][0] / found[WARM][0],
+        (NOTEBOOKS, MONOGRAPH): found[NOTEBOOKS][0] / found[MONOGRAPH][0],
     }
     for mine, its in ((EAGER, FOLDED), (LAYERED, COMPOSED)):
         expected[mine, its] = median(m / i for m, i in zip(found[mine], found[its], strict=True))
