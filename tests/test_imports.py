@@ -51,7 +51,7 @@ ALLOWED = {
     },
     "diamonds": {"command", "errors", "files", "records", "regression", "settings"},
     "predict": {"command", "files", "inference", "settings"},
-    "export": {"command", "inference", "settings"},
+    "export": {"command", "files", "inference", "settings"},
 }
 # The only parts that see Hydra.
 COMMANDS = {"command", "check", "compare", "diamonds", "export", "predict", "report", "train"}

@@ -46,7 +46,7 @@ def check_pictures(sources: Sequence[str] | None) -> CheckPictures:
         pixels = torch.from_numpy(np.stack([np.array(image) for image in drawn]))
         pixels = pixels.permute(0, 3, 1, 2).contiguous()
         return CheckPictures(pixels, f"{DRAWN} drawn pictures", Path("picture.jpg"))
-    files = list_pictures(sources)
+    files = list(dict.fromkeys(list_pictures(sources)))
     batches = decoded_batches(files, 1, os.cpu_count() or 1)
     bar = progress(batches, total=len(files), description="decoding", unit="picture")
     read = {file: one for file, (one,) in zip(files, bar, strict=True) if isinstance(one, Tensor)}
