@@ -42,6 +42,20 @@ def test_a_picture_has_the_same_logit_in_every_batch_and_place(classifier: Class
         assert torch.equal(classifier.logits(pixels[rows]), together[rows])
 
 
+def test_a_label_depends_on_no_rounding(
+    classifier: Classifier, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def rounded_by_place(pixels: torch.Tensor) -> torch.Tensor:
+        return pixels[:, 0, 0, 0] * 1e-6 - 2e-6 + 1e-6 * torch.arange(len(pixels))
+
+    monkeypatch.setattr(classifier, "_pass", rounded_by_place)
+    pixels = torch.arange(5, dtype=torch.uint8).view(5, 1, 1, 1).expand(5, 3, 256, 256)
+    alone = torch.cat([classifier.logits(one) for one in pixels.split(1)])
+    assert (alone > 0).tolist() == [False, False, False, True, True]
+    assert torch.equal(classifier.logits(pixels), alone)
+    assert torch.equal(classifier.logits(pixels.flip(0)), alone.flip(0))
+
+
 def test_it_answers_files_folders_and_patterns_in_the_order_given(
     classifier: Classifier, tmp_path: Path
 ) -> None:

@@ -83,10 +83,10 @@ def test_the_statistics_of_the_judged_epoch_are_used(
     with drifted.drifting(), torch.no_grad():
         drifted(normalise(pixels))
     checkpoint = write_checkpoint(tmp_path / "best.pt", statistics=drifted.statistics())
-    head = seeded_head("conv", 0).double()
+    head = seeded_head("conv", 0)
     assert isinstance(head, ConvHead)
     with torch.no_grad():
-        expected = head.layered(drifted.double()(normalise(pixels).double()))
+        expected = head.layered(drifted(normalise(pixels)))
     logits = load(checkpoint, device="cpu").logits(pixels)
     assert logits.numpy() == pytest.approx(expected.numpy(), abs=1e-5)
     frozen = load(write_checkpoint(tmp_path / "frozen.pt"), device="cpu").logits(pixels)
