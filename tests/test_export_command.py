@@ -3,6 +3,8 @@
 import contextlib
 import io
 import json
+import re
+import shlex
 import subprocess
 import sys
 from collections.abc import Callable, Sequence
@@ -37,12 +39,12 @@ ORIENTATION, ROTATED = 0x0112, 6
 def small_batches(monkeypatch: pytest.MonkeyPatch) -> None:
     """Keep passes short."""
     monkeypatch.setattr("catsdogs.inference.classifier.BATCH", 2)
-    monkeypatch.setattr("catsdogs.inference.check_pictures.DRAWN", 3)
+    monkeypatch.setattr("catsdogs.inference.check_pictures.DRAWN", 1)
     monkeypatch.setattr("catsdogs.inference.exporting.CHECK_BATCH", 2)
 
 
 class Made(NamedTuple):
-    """A checkpoint, the files made of it in `given/`, what was printed, and what PyTorch says."""
+    """A checkpoint, its files as the README makes them, what was printed, what PyTorch says."""
 
     folder: Path
     printed: str
@@ -53,23 +55,26 @@ class Made(NamedTuple):
 def made(tmp_path_factory: pytest.TempPathFactory) -> Made:
     folder: Path = tmp_path_factory.mktemp("export")
     statistics = {"bn1.running_var": torch.full((64,), 2.0)}
-    checkpoint = write_checkpoint(folder / "best.pt", statistics=statistics)
+    (folder / "outputs" / "RUN").mkdir(parents=True)
+    checkpoint = write_checkpoint(folder / "outputs" / "RUN" / "best.pt", statistics=statistics)
     exif = Exif()
     exif[ORIENTATION] = ROTATED
     noise = np.random.default_rng(0).integers(0, 256, (40, 60, 3), dtype=np.uint8)
-    Image.fromarray(noise).save(folder / "turned.jpg", exif=exif)
-    arguments = ["catsdogs", f"checkpoint={checkpoint}", "format=both", "out=given/classifier.onnx"]
+    (folder / "my_pictures").mkdir()
+    Image.fromarray(noise).save(folder / "my_pictures" / "turned.jpg", exif=exif)
+    readme = (Path(__file__).parents[1] / "README.md").read_text()
+    (line,) = re.findall("^python -m catsdogs.export (.* out=.*)$", readme, re.MULTILINE)
     with pytest.MonkeyPatch.context() as patch, contextlib.redirect_stdout(io.StringIO()) as out:
         patch.setattr("catsdogs.inference.classifier.BATCH", 2)
         patch.chdir(folder)
-        patch.setattr("sys.argv", [*arguments, "pictures=turned.jpg"])
+        patch.setattr("sys.argv", ["catsdogs", *shlex.split(line)])
         export.main()
     return Made(folder, out.getvalue(), catsdogs.load(checkpoint, device="cpu"))
 
 
 def test_each_file_answers_in_a_new_process_as_its_example_of_five_lines_says(made: Made) -> None:
     examples = [block.strip() for block in made.printed.split("\n\n") if "import" in block]
-    (expected,) = made.classifier.predict(made.folder / "turned.jpg")
+    (expected,) = made.classifier.predict(made.folder / "my_pictures" / "turned.jpg")
     assert len(examples) == 2
     for code in examples:
         assert len(code.splitlines()) == 5
@@ -84,13 +89,15 @@ def test_each_file_answers_in_a_new_process_as_its_example_of_five_lines_says(ma
 
 
 def test_each_file_has_its_facts_and_its_difference_beside_it(made: Made) -> None:
-    names = {path.name for path in (made.folder / "given").iterdir()}
+    names = {path.name for path in made.folder.glob("classifier*")}
     files = {"classifier.pt2", "classifier.onnx"}
     assert names == files | {f"{name}.json" for name in files}
     for name in files:
-        facts = json.loads((made.folder / "given" / f"{name}.json").read_text())
-        assert facts["sha256"] == checksum(made.folder / "given" / name)
-        assert facts["classifier"]["checkpoint_sha256"] == checksum(made.folder / "best.pt")
+        facts = json.loads((made.folder / f"{name}.json").read_text())
+        assert facts["sha256"] == checksum(made.folder / name)
+        assert facts["classifier"]["checkpoint_sha256"] == checksum(
+            made.folder / "outputs/RUN/best.pt"
+        )
         assert facts["check"]["pictures"] == 1
         assert 0 <= facts["check"]["largest_difference"] < 1e-5
         assert f"{name}: 4" in made.printed
@@ -100,8 +107,8 @@ def test_each_file_has_its_facts_and_its_difference_beside_it(made: Made) -> Non
 
 def test_each_file_says_itself_how_to_prepare_a_picture(made: Made) -> None:
     metadata = {"catsdogs.json": ""}
-    torch.export.load(made.folder / "given/classifier.pt2", extra_files=metadata)
-    model = onnx.load(made.folder / "given/classifier.onnx")
+    torch.export.load(made.folder / "classifier.pt2", extra_files=metadata)
+    model = onnx.load(made.folder / "classifier.onnx")
     in_onnx = {one.key: one.value for one in model.metadata_props}
     assert in_onnx["catsdogs.json"] == metadata["catsdogs.json"]
     facts = json.loads(metadata["catsdogs.json"])
@@ -116,7 +123,7 @@ def test_each_file_takes_any_number_of_pictures_and_has_the_statistics_of_the_ch
 ) -> None:
     generator = torch.Generator().manual_seed(0)
     pixels = torch.randint(0, 256, (3, 3, 256, 256), dtype=torch.uint8, generator=generator)
-    file = made.folder / "given" / f"classifier{FORMATS[name].suffix}"
+    file = made.folder / f"classifier{FORMATS[name].suffix}"
     answered = FORMATS[name].answer(file, [pixels[:1], pixels[1:]])
     expected = made.classifier.logits(pixels)  # with other statistics they differ by 0.01 and more
     assert answered.numpy() == pytest.approx(expected.numpy(), abs=1e-5)
@@ -173,7 +180,7 @@ def test_without_pictures_a_few_are_drawn_and_the_files_lie_beside_the_checkpoin
     stand_in(monkeypatch, 0.0)
     assert run_export(f"checkpoint={write_checkpoint(tmp_path / 'best.pt')}") == 0
     facts = json.loads((tmp_path / "best.pt2.json").read_text())
-    assert (facts["check"]["pictures"], facts["check"]["described"]) == (3, "3 drawn pictures")
+    assert (facts["check"]["pictures"], facts["check"]["described"]) == (1, "1 drawn picture")
     assert "Image.open('picture.jpg')" in capsys.readouterr().out
 
 

@@ -45,7 +45,7 @@ def check_pictures(sources: Sequence[str] | None) -> CheckPictures:
         drawn = [draw_cat_or_dog(index % 2, index // 2, size=SIZE) for index in range(DRAWN)]
         pixels = torch.from_numpy(np.stack([np.array(image) for image in drawn]))
         pixels = pixels.permute(0, 3, 1, 2).contiguous()
-        return CheckPictures(pixels, f"{DRAWN} drawn pictures", Path("picture.jpg"))
+        return CheckPictures(pixels, count(DRAWN, "drawn picture"), Path("picture.jpg"))
     files = list(dict.fromkeys(list_pictures(sources)))
     batches = decoded_batches(files, 1, os.cpu_count() or 1)
     bar = progress(batches, total=len(files), description="decoding", unit="picture")
