@@ -51,7 +51,6 @@ def test_the_console_script_and_the_module_start_with_the_wheel_own_conf(
     run(installed / "python", "-c", load, cwd=tmp_path)
     assert "runs: ???" in run(installed / "catsdogs-report", "--help", cwd=tmp_path)
     assert "pictures: ???" in run(installed / "catsdogs-predict", "--help", cwd=tmp_path)
-    assert "format: torch" in run(installed / "catsdogs-export", "--help", cwd=tmp_path)
     empty_page = (
         "from catsdogs.inference.gallery import choose, gallery\n"
         "print(gallery(choose([]), [], [], lead='A lead'))"
