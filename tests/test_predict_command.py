@@ -168,6 +168,17 @@ def test_wrong_input_gets_one_line_status_2_and_leaves_nothing(
     assert set(tmp_path.rglob("*")) == before
 
 
+def test_no_picture_is_answered_for_a_folder_that_cannot_be_written_to(
+    run_predict: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def forbidden(*_: object, **__: object) -> None:
+        raise AssertionError("the checkpoint was loaded first")
+
+    monkeypatch.setattr("catsdogs.predict.load", forbidden)
+    write_picture(tmp_path / "a.jpg")
+    assert run_predict("checkpoint=best.pt", "pictures=a.jpg", "output_dir=/proc/nowhere") == 2
+
+
 @pytest.mark.skipif("CATSDOGS_PHOTOS" not in os.environ, reason="CATSDOGS_PHOTOS names no folder")
 def test_real_photographs_are_answered_as_in_training(run_train: Run, run_predict: Run) -> None:
     root = os.environ["CATSDOGS_PHOTOS"]
