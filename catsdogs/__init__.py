@@ -1,4 +1,4 @@
-"""Is your torch optimizer right, as good, as fast and as small as the built-in one?"""
+"""Tell whether a hand-written optimizer is as right, good, fast and small as the built-in one."""
 
 import os
 from typing import TYPE_CHECKING
