@@ -128,7 +128,10 @@ def _debugging() -> bool:
 
 def _composition_message(error: Exception) -> str:
     if isinstance(error, OverrideParseException):
-        return f"cannot read {error.override!r} as key=value"
+        return (
+            f"cannot read {error.override!r} as key=value; a value with brackets or quotes "
+            "stands in quotes of its own, as 'key=\"a (1).jpg\"'"
+        )
     if isinstance(error, MissingConfigException) and error.options:
         group, _, name = str(error.missing_cfg_file).rpartition("/")
         choices = ", ".join(sorted(error.options))

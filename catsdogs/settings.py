@@ -72,7 +72,7 @@ class Settings:
             val_batch_size=read.integer("val_batch_size", low=1),
             stop_when_flat=read.positive_or_null("stop_when_flat"),
             seed=read.integer("seed", low=0),
-            device=read.matching("device", r"auto|cpu|mps|cuda(:\d+)?", "auto, cpu, mps, cuda[:N]"),
+            device=read.device("device"),
             deterministic=read.boolean("deterministic"),
             compile=read.boolean("compile"),
             output_dir=Path(read.text("output_dir")).expanduser(),
@@ -200,6 +200,21 @@ class Reader:
             raise self._wrong(key, value, "null or a text that is not empty")
         return None if value is None else str(value)
 
+    def texts(self, key: str) -> list[str]:
+        """Return one text or a list of several, none of them empty."""
+        value = self.take(key)
+        texts = [str(text) for text in value] if isinstance(value, list) else [str(value)]
+        if value is None or not texts or not all(texts):
+            raise self._wrong(key, value, "a text or a list of texts, as [a,b]")
+        return texts
+
+    def texts_or_null(self, key: str) -> list[str] | None:
+        """Return one text or a list of several, none of them empty, or None."""
+        if self._left.get(key, "") is not None:
+            return self.texts(key)
+        self.take(key)
+        return None
+
     def free_form(self, key: str) -> Any:
         """Return a setting of any kind in which every number is finite."""
         value = self.take(key)
@@ -213,11 +228,11 @@ class Reader:
             raise self._wrong(key, value, f"one of {', '.join(choices)}")
         return str(value)
 
-    def matching(self, key: str, pattern: str, described: str) -> str:
-        """Return a text that a regular expression matches in full."""
+    def device(self, key: str) -> str:
+        """Return the name of a device, or `auto`."""
         value = self.text(key)
-        if not re.fullmatch(pattern, value):
-            raise self._wrong(key, value, f"one of {described}")
+        if not re.fullmatch(r"auto|cpu|mps|cuda(:\d+)?", value):
+            raise self._wrong(key, value, "one of auto, cpu, mps, cuda[:N]")
         return value
 
     def refuse_rest(self) -> None:

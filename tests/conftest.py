@@ -12,7 +12,7 @@ from selenium.webdriver.chrome.options import Options as ChromeOptions
 from selenium.webdriver.chrome.service import Service as ChromeService
 from selenium.webdriver.remote.webdriver import WebDriver
 
-from catsdogs import check, compare, diamonds, train
+from catsdogs import check, compare, diamonds, export, predict, train
 from catsdogs.data.manifest import Split
 
 PER_CLASS: dict[Split, int] = {"train": 5, "val": 2, "test": 2}
@@ -116,6 +116,18 @@ def browser() -> Iterator[WebDriver]:
     with webdriver.Chrome(options, ChromeService(driver)) as page:
         page.set_page_load_timeout(60)
         yield page
+
+
+@pytest.fixture
+def run_predict(run: Callable[..., int]) -> Callable[..., int]:
+    """Return a function that runs `python -m catsdogs.predict ARGUMENTS` here."""
+    return lambda *arguments: run(predict.main, *arguments)
+
+
+@pytest.fixture
+def run_export(run: Callable[..., int]) -> Callable[..., int]:
+    """Return a function that runs `python -m catsdogs.export ARGUMENTS` here."""
+    return lambda *arguments: run(export.main, *arguments)
 
 
 @pytest.fixture

@@ -33,6 +33,7 @@ ALLOWED = {
         "records",
         "settings",
     },
+    "inference": {"data", "errors", "files", "progress", "records", "reporting", "training"},
     "regression": {"errors", "files", "progress", "records"},
     "command": {"errors"},
     "train": {"command", "errors", "settings", "training"},
@@ -49,9 +50,11 @@ ALLOWED = {
         "training",
     },
     "diamonds": {"command", "errors", "files", "records", "regression", "settings"},
+    "predict": {"command", "files", "inference", "settings"},
+    "export": {"command", "files", "inference", "settings"},
 }
 # The only parts that see Hydra.
-COMMANDS = {"command", "check", "compare", "diamonds", "report", "train"}
+COMMANDS = {"command", "check", "compare", "diamonds", "export", "predict", "report", "train"}
 TORCH_FREE = {
     "errors",
     "files",

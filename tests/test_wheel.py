@@ -50,6 +50,12 @@ def test_the_console_script_and_the_module_start_with_the_wheel_own_conf(
     load = "from catsdogs.training.backbone import find_weights; find_weights('embedded')"
     run(installed / "python", "-c", load, cwd=tmp_path)
     assert "runs: ???" in run(installed / "catsdogs-report", "--help", cwd=tmp_path)
+    assert "pictures: ???" in run(installed / "catsdogs-predict", "--help", cwd=tmp_path)
+    empty_page = (
+        "from catsdogs.inference.gallery import choose, gallery\n"
+        "print(gallery(choose([]), [], [], lead='A lead'))"
+    )
+    assert "A lead" in run(installed / "python", "-c", empty_page, cwd=tmp_path)
     write = (
         "from catsdogs.reporting.document import Document\n"
         "from catsdogs.reporting.page import page\n"

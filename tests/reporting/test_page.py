@@ -2,7 +2,6 @@
 
 import base64
 from collections import Counter
-from html.parser import HTMLParser
 from pathlib import Path
 
 import pytest
@@ -11,8 +10,7 @@ from sample import sample_document
 from catsdogs.reporting.document import Document, Figure, Panels
 from catsdogs.reporting.figures.canvas import svg
 from catsdogs.reporting.page import page
-
-VOID = {"meta", "link", "img"}
+from pages import Elements
 
 
 def written(document: Document) -> str:
@@ -20,34 +18,6 @@ def written(document: Document) -> str:
     singles = [block for block in blocks if isinstance(block, Figure)]
     panels = [one for block in blocks if isinstance(block, Panels) for one in block.figures]
     return page(document, {one.name: svg(one.drawing) for one in (*singles, *panels)})
-
-
-class Elements(HTMLParser):
-    """Every element with its attributes and the text directly in it."""
-
-    def __init__(self, text: str) -> None:
-        super().__init__()
-        self.found: list[tuple[str, dict[str, str]]] = []
-        self.text = ""
-        self.open: list[str] = []
-        self.feed(text)
-
-    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
-        self.found.append((tag, {key: value or "" for key, value in attrs}))
-        if tag not in VOID:
-            self.open.append(tag)
-
-    def handle_startendtag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
-        self.found.append((tag, {key: value or "" for key, value in attrs}))
-
-    def handle_endtag(self, tag: str) -> None:
-        assert self.open.pop() == tag
-
-    def handle_data(self, data: str) -> None:
-        self.text += data
-
-    def of(self, tag: str) -> list[dict[str, str]]:
-        return [attributes for name, attributes in self.found if name == tag]
 
 
 @pytest.fixture

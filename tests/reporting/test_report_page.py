@@ -16,31 +16,9 @@ from catsdogs.reporting.contents import contents
 from catsdogs.reporting.folder import write_report
 from catsdogs.reporting.runs import read_runs
 from catsdogs.reporting.verdict import verdicts
+from pages import CONTRASTS, DESK, PHONE, show
 
 pytestmark = pytest.mark.browser
-PHONE, DESK = 390, 1300
-# The contrast of every text on the page with what is behind it, as WCAG 2 defines it.
-CONTRASTS = """
-const channel = c => c <= 0.04045 ? c / 12.92 : ((c + 0.055) / 1.055) ** 2.4;
-const light = ([r, g, b]) => 0.2126 * channel(r / 255) + 0.7152 * channel(g / 255) +
-    0.0722 * channel(b / 255);
-const parts = colour => colour.match(/[\\d.]+/g).map(Number);
-const ground = element => {
-    for (; element; element = element.parentElement) {
-        const colour = parts(getComputedStyle(element).backgroundColor);
-        if (colour.length < 4 || colour[3] > 0) return colour;
-    }
-};
-return [...document.querySelectorAll("h1,h2,p,strong,a,th,td,caption,figcaption,svg text,span")]
-    .filter(element => element.textContent.trim())
-    .map(element => {
-        const style = getComputedStyle(element);
-        const ink = element.closest("svg") ? style.fill : style.color;
-        const [a, b] = [light(parts(ink)), light(ground(element))].sort();
-        return [element.tagName + " " + element.textContent.trim().slice(0, 30),
-                (b + 0.05) / (a + 0.05)];
-    });
-"""
 
 
 @pytest.fixture(scope="module")
@@ -71,14 +49,6 @@ def driver(browser: WebDriver, address: str) -> Iterator[ChromiumDriver]:
     yield browser
     browser.execute_cdp_cmd("Emulation.clearDeviceMetricsOverride", {})
     browser.execute_cdp_cmd("Emulation.setEmulatedMedia", {"features": []})
-
-
-def show(driver: ChromiumDriver, address: str, width: int, scheme: str = "light") -> None:
-    size = {"width": width, "height": 900, "deviceScaleFactor": 1, "mobile": width == PHONE}
-    driver.execute_cdp_cmd("Emulation.setDeviceMetricsOverride", size)
-    wanted = [{"name": "prefers-color-scheme", "value": scheme}]
-    driver.execute_cdp_cmd("Emulation.setEmulatedMedia", {"features": wanted})
-    driver.get(address)
 
 
 def measure(driver: ChromiumDriver, script: str) -> Any:

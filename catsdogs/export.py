@@ -1,0 +1,60 @@
+"""Write a trained classifier to one file that others can run without this project.
+
+python -m catsdogs.export checkpoint=outputs/RUN/best.pt format=both
+"""
+
+from pathlib import Path
+
+from omegaconf import DictConfig
+
+from catsdogs.command import command, plain
+from catsdogs.files import probe_directory
+from catsdogs.inference.check_pictures import check_pictures
+from catsdogs.inference.exporting import PREPARATION, Exported, export
+from catsdogs.inference.file_formats import FORMATS, require_onnx
+from catsdogs.inference.trained import read_trained
+from catsdogs.settings import Reader
+
+CHOICES = {"torch": ["torch"], "onnx": ["onnx"], "both": ["torch", "onnx"]}
+
+
+@command("export")
+def main(config: DictConfig) -> int:
+    """Export, check, and say what was written and how it is used."""
+    read = Reader("", plain(config))
+    checkpoint = Path(read.text("checkpoint")).expanduser()
+    formats = CHOICES[read.choice("format", tuple(CHOICES))]
+    out = _without_suffix(Path(read.text_or_null("out") or checkpoint).expanduser())
+    sources = read.texts_or_null("pictures")
+    weights = read.text_or_null("weights")
+    read.boolean("debug")
+    read.refuse_rest()
+    if "onnx" in formats:
+        require_onnx()
+    probe_directory(out.parent, "out")
+    trained = read_trained(checkpoint, weights)
+    pictures = check_pictures(sources)
+    exported = export(trained, formats, out, pictures.pixels, pictures.described)
+    for one in exported:
+        _tell(one, pictures.described)
+    print(f"\ninput: uint8 (n, 3, 256, 256); {PREPARATION}")
+    for name, one in zip(formats, exported, strict=True):
+        print(f"\n{FORMATS[name].example(one.path, pictures.first)}", end="")
+    return 0
+
+
+def _without_suffix(path: Path) -> Path:
+    known = (".pt", *(known.suffix for known in FORMATS.values()))
+    return path.with_suffix("") if path.suffix in known else path
+
+
+def _tell(one: Exported, described: str) -> None:
+    size = one.path.stat().st_size / 1e6
+    print(
+        f"{one.path}: {size:.1f} MB; the largest difference from PyTorch's logits is "
+        f"{one.difference:.1e} (logits up to {one.largest_logit:.1f}), on {described}"
+    )
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,108 @@
+"""The answers as one page that needs nothing beside it: thumbnails, filters and all in one file."""
+
+import base64
+import hashlib
+import io
+from collections.abc import Sequence
+from dataclasses import dataclass
+from importlib.resources import files
+from typing import Any
+
+from jinja2 import Environment, PackageLoader, StrictUndefined
+from markupsafe import Markup
+from PIL import Image
+
+from catsdogs.inference.answers import Prediction
+from catsdogs.inference.picture_list import printable
+from catsdogs.inference.thumbnails import spread
+from catsdogs.reporting.wording import count
+
+MOST = 1000  # pictures on the page; a thumbnail takes some 8 kB of it
+MOST_UNREADABLE = 200
+
+
+@dataclass(frozen=True)
+class Shown:
+    """Which pictures a page shows, the most confident first, and what it says about the rest."""
+
+    predictions: list[Prediction]
+    note: str
+
+
+def choose(ranking: Sequence[Prediction], most: int = MOST) -> Shown:
+    """Choose all, or half of `most` from the unsure end and half from the rest at even steps."""
+    if len(ranking) <= most:
+        return Shown(list(ranking), "")
+    unsure = most // 2
+    rest = ranking[: len(ranking) - unsure]
+    note = (
+        f"Shown are {most} of {len(ranking)}: the {unsure} of which the classifier is least sure, "
+        f"and {most - unsure} at even steps from the rest. predictions.csv has all."
+    )
+    return Shown([*spread(rest, most - unsure), *ranking[len(ranking) - unsure :]], note)
+
+
+def gallery(
+    shown: Shown,
+    pictures: Sequence[Image.Image | None],
+    unreadable: Sequence[Prediction],
+    *,
+    lead: str,
+) -> str:
+    """Return the page; all text in it is escaped.
+
+    Args:
+        shown: What it shows.
+        pictures: The thumbnails of `shown.predictions`.
+        unreadable: Predictions without an answer.
+        lead: What the classifier is and what it said, one or two sentences.
+    """
+    environment = Environment(
+        loader=PackageLoader("catsdogs.inference", "."),
+        autoescape=True,
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+        keep_trailing_newline=True,
+    )
+    script = _text("catsdogs.inference", "gallery.js")
+    css = _text("catsdogs.reporting", "page.css") + _text("catsdogs.inference", "gallery.css")
+    cards = [_card(*one) for one in zip(shown.predictions, pictures, strict=True)]
+    return environment.get_template("gallery.html.j2").render(
+        lead=lead,
+        note=shown.note,
+        cards=cards,
+        unreadable=[(printable(one.path), one.status) for one in unreadable[:MOST_UNREADABLE]],
+        unreadable_count=count(len(unreadable), "file"),
+        unreadable_rest=max(0, len(unreadable) - MOST_UNREADABLE),
+        css=Markup(css),
+        script=Markup(script),
+        script_hash=_base64(hashlib.sha256(script.encode()).digest()),
+    )
+
+
+def _card(prediction: Prediction, picture: Image.Image | None) -> dict[str, Any]:
+    return {
+        "path": printable(prediction.path),
+        "label": prediction.label,
+        "confidence": prediction.confidence,
+        "logit": prediction.logit,
+        "words": prediction.words,
+        "picture": picture and _data_uri(picture),
+        "width": picture and picture.width,
+        "height": picture and picture.height,
+    }
+
+
+def _data_uri(picture: Image.Image) -> str:
+    content = io.BytesIO()
+    picture.save(content, "JPEG", quality=80, optimize=True)
+    return f"data:image/jpeg;base64,{_base64(content.getvalue())}"
+
+
+def _base64(content: bytes) -> str:
+    return base64.b64encode(content).decode("ascii")
+
+
+def _text(package: str, name: str) -> str:
+    return files(package).joinpath(name).read_text(encoding="utf-8")

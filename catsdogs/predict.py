@@ -1,0 +1,46 @@
+"""Tell cats from dogs in your own pictures, with the checkpoint of any run.
+
+python -m catsdogs.predict checkpoint=outputs/RUN/best.pt pictures=my_pictures
+"""
+
+from datetime import datetime
+from pathlib import Path
+
+from omegaconf import DictConfig
+
+from catsdogs.command import command, plain
+from catsdogs.files import probe_directory
+from catsdogs.inference.classifier import load
+from catsdogs.inference.picture_list import list_pictures, printable
+from catsdogs.inference.results import summary, write_results
+from catsdogs.settings import Reader
+
+
+@command("predict")
+def main(config: DictConfig) -> int:
+    """Answer every picture, write table, sheet and page, and say in a few lines what they say."""
+    read = Reader("", plain(config))
+    checkpoint = Path(read.text("checkpoint")).expanduser()
+    sources = read.texts("pictures")
+    weights = read.text_or_null("weights")
+    device = read.device("device")
+    unnamed = f"outputs/predict-{datetime.now():%Y%m%d-%H%M%S}"
+    output_dir = Path(read.text_or_null("output_dir") or unnamed).expanduser()
+    read.boolean("debug")
+    read.refuse_rest()
+    probe_directory(output_dir, "output_dir")
+    files = list(dict.fromkeys(list_pictures(sources)))
+    classifier = load(checkpoint, weights=weights, device=device)
+    print(f"classifier: {classifier}")
+    predictions = classifier.predict_files(files)
+    write_results(predictions, str(classifier), output_dir)
+    print(summary(predictions))
+    unreadable = [one for one in predictions if one.logit is None]
+    for one in unreadable[:1]:
+        print(f"the first without an answer: {printable(one.path)} ({one.status})")
+    print(f"predictions.csv, contact-sheet.png, gallery.html: {output_dir}")
+    return 0
+
+
+if __name__ == "__main__":
+    main()
