@@ -14,9 +14,9 @@ from torch import nn
 from torch.optim import Optimizer
 from torch.optim.lr_scheduler import LRScheduler
 
-from catsdogs.data.drawn import draw_folder
 from catsdogs.data.manifest import Manifest, Split, make_manifest
 from catsdogs.data.pixels import PIPELINE
+from catsdogs.data.source import find_folder
 from catsdogs.errors import UserError
 from catsdogs.files import make_directory, probe_directory, write_whole
 from catsdogs.optim.memory import Plan as MemoryPlan
@@ -200,10 +200,13 @@ def _course(settings: Settings) -> Course:
 
 
 def _find_pictures(data: DataSettings) -> Manifest:
-    if data.root is None:
-        root = draw_folder(sum(data.per_class.values()), seed=data.drawing_seed)
-    else:
-        root = data.root
+    root = find_folder(
+        data.source,
+        root=data.root,
+        per_class=sum(data.per_class.values()),
+        seed=data.drawing_seed,
+        keep_archive=data.keep_archive,
+    )
     return make_manifest(root, data.per_class, max_bad_fraction=data.max_bad_fraction)
 
 
