@@ -4,6 +4,7 @@ import io
 import stat
 import struct
 import tarfile
+import warnings
 import zipfile
 from collections.abc import Callable, Iterable
 from pathlib import Path
@@ -16,7 +17,8 @@ def zipped(*members: tuple[str, bytes], kind: int = stat.S_IFREG, flags: int = 0
     """Return what writes a zip whose last member is of a kind and has flags, 1 for encrypted."""
 
     def write(path: Path) -> None:
-        with zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED) as archive:
+        with warnings.catch_warnings(), zipfile.ZipFile(path, "w") as archive:
+            warnings.filterwarnings("ignore", "Duplicate name")
             for number, (name, content) in enumerate(members, start=1):
                 info = zipfile.ZipInfo(name)
                 info.compress_type = zipfile.ZIP_DEFLATED

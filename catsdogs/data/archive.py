@@ -69,7 +69,7 @@ def unpack(archive: Path, folder: Path, *, most_files: int, most_bytes: int) -> 
     """
     with _named_errors(archive), archive.open("rb") as file, _bar(archive) as show:
         members = _zip_members(file) if archive.suffix == ".zip" else _tar_members(file)
-        left = most_bytes
+        left, number = most_bytes, 0
         for number, member in enumerate(members, start=1):
             if number > most_files:
                 raise ArchiveError(f"{archive}: holds more than {most_files} files")
@@ -77,6 +77,8 @@ def unpack(archive: Path, folder: Path, *, most_files: int, most_bytes: int) -> 
             if not member.is_folder:
                 left -= _write(archive, member, folder, left)
             show(file.tell())
+        if not number:
+            raise ArchiveError(f"{archive}: is empty")
 
 
 def require_space(folder: Path, needed: int, purpose: str) -> None:
@@ -110,15 +112,10 @@ def _check(archive: Path, member: _Member) -> None:
 
 def _write(archive: Path, member: _Member, folder: Path, left: int) -> int:
     """Write one file of at most `left` bytes and return how many it has."""
-    path, written = folder / member.name, 0
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        target = path.open("xb")
-    except (FileExistsError, NotADirectoryError, IsADirectoryError):
-        raise ArchiveError(f"{archive}: refused, {member.name!r} is in it twice") from None
+    written = 0
     source = member.open()
     assert source is not None, member.name
-    with target, source:
+    with source, _new_file(archive, member, folder) as target:
         while block := source.read(_BLOCK):
             written += len(block)
             if written > left:
@@ -128,6 +125,15 @@ def _write(archive: Path, member: _Member, folder: Path, left: int) -> int:
                 )
             target.write(block)
     return written
+
+
+def _new_file(archive: Path, member: _Member, folder: Path) -> IO[bytes]:
+    path = folder / member.name
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        return path.open("xb")
+    except (FileExistsError, NotADirectoryError, IsADirectoryError):
+        raise ArchiveError(f"{archive}: refused, {member.name!r} is in it twice") from None
 
 
 def _zip_members(file: IO[bytes]) -> Iterator[_Member]:

@@ -106,6 +106,7 @@ def _named_errors(url: str) -> Iterator[None]:
     try:
         yield
     except urllib.error.HTTPError as error:
+        error.close()  # it holds the connection
         raise UserError(
             f"data=pets: {url} answers with an error ({error.code}); {again}; {WITHOUT}"
         ) from error

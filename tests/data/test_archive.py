@@ -1,6 +1,8 @@
 """Archives from outside: what is right comes out, and nothing else comes anywhere."""
 
+import contextlib
 import errno
+import gzip
 import stat
 import tarfile
 from pathlib import Path
@@ -17,11 +19,16 @@ from catsdogs.errors import UserError
 GOOD = ("train/cat.0.jpg", b"a cat"), ("train/dog.0.jpg", b"a dog" * 1000)
 DAMAGED = "cut off, damaged or no archive"
 OUTSIDE = "would be written outside its folder"
-FLAT_LIMIT = "refused, it unpacks to more than is expected of it"
+TOO_LARGE = "refused, it unpacks to more than is expected of it"
 
 
-def bad(content: bytes) -> Write:
-    return lambda path: [path.write_bytes(content), None][1]
+def holding(content: bytes) -> Write:
+    """Return what writes a file of these bytes."""
+
+    def write(path: Path) -> None:
+        path.write_bytes(content)
+
+    return write
 
 
 CATALOGUE: dict[str, tuple[str, Write, str]] = {
@@ -37,9 +44,13 @@ CATALOGUE: dict[str, tuple[str, Write, str]] = {
     "zip device": (".zip", zipped(("a.jpg", b""), kind=stat.S_IFCHR), "in it is no plain file"),
     "zip encrypted": (".zip", zipped(*GOOD, flags=1), "'train/cat.0.jpg' in it is encrypted"),
     "zip nested": (".zip", zipped(("train.zip", b"PK")), "'train.zip' in it is an archive itself"),
-    "zip bomb": (".zip", zipped(("a.jpg", ZEROS)), f"{FLAT_LIMIT}; 'a.jpg' is where"),
-    "zip bomb of parts": (".zip", zipped(*((f"{n}.jpg", ZEROS[:400_000]) for n in range(5))), "'2"),
-    "zip bomb overlapping": (".zip", overlapping, "refused, it unpacks to more|holds more than"),
+    "zip bomb": (".zip", zipped(("a.jpg", ZEROS)), f"{TOO_LARGE}; 'a.jpg' is where"),
+    "zip bomb of parts": (
+        ".zip",
+        zipped(*((f"{n}.jpg", ZEROS[:400_000]) for n in range(5))),
+        "'2.jpg' is where",
+    ),
+    "zip bomb overlapping": (".zip", overlapping, DAMAGED),
     "zip of many": (".zip", zipped(*names(12)), "holds more than 10 files"),
     "zip twice": (".zip", zipped(GOOD[0], GOOD[1], GOOD[0]), "'train/cat.0.jpg' is in it twice"),
     "zip file as folder": (".zip", zipped(("a", b"x"), ("a/b.jpg", b"x")), "is in it twice"),
@@ -58,8 +69,8 @@ CATALOGUE: dict[str, tuple[str, Write, str]] = {
         ),
         DAMAGED,
     ),
-    "zip that is a page": (".zip", bad(b"<html>sign in</html>"), DAMAGED),
-    "zip empty": (".zip", bad(b""), DAMAGED),
+    "zip that is a page": (".zip", holding(b"<html>sign in</html>"), DAMAGED),
+    "zip empty": (".zip", holding(b""), DAMAGED),
     "tar slip": (".tar.gz", tarred(*GOOD, ("../slip.jpg", b"x")), OUTSIDE),
     "tar absolute": (".tar.gz", tarred(("/tmp/slip.jpg", b"x")), OUTSIDE),
     "tar symbolic link": (
@@ -75,13 +86,14 @@ CATALOGUE: dict[str, tuple[str, Write, str]] = {
     "tar device": (".tar.gz", tarred(("a", b""), kind=tarfile.CHRTYPE), "is no plain file"),
     "tar pipe": (".tar.gz", tarred(("a", b""), kind=tarfile.FIFOTYPE), "is no plain file"),
     "tar nested": (".tar.gz", tarred(("images.tar.gz", b"x")), "is an archive itself"),
-    "tar bomb": (".tar.gz", tarred(("a.jpg", ZEROS)), FLAT_LIMIT),
+    "tar bomb": (".tar.gz", tarred(("a.jpg", ZEROS)), TOO_LARGE),
     "tar of many": (".tar.gz", tarred(*names(12)), "holds more than 10 files"),
     "tar twice": (".tar.gz", tarred(GOOD[0], GOOD[0]), "is in it twice"),
     "tar truncated": (".tar.gz", changed(tarred(*GOOD), lambda tar: tar[:-20]), DAMAGED),
-    "tar of zeros": (".tar.gz", bad(bytes(2000)), DAMAGED),
+    "tar of nothing": (".tar.gz", tarred(), "is empty"),
+    "zip of nothing": (".zip", zipped(), "is empty"),
     "tar that is a zip": (".tar.gz", zipped(*GOOD), DAMAGED),
-    "tar empty": (".tar.gz", bad(b""), DAMAGED),
+    "tar empty": (".tar.gz", holding(b""), DAMAGED),
 }
 
 
@@ -89,13 +101,10 @@ def written(folder: Path) -> set[Path]:
     return {path.relative_to(folder) for path in folder.rglob("*")}
 
 
-@pytest.mark.parametrize("write", [zipped(*GOOD), tarred(*GOOD)], ids=["zip", "tar"])
-def test_the_files_come_out_byte_by_byte_without_permissions(tmp_path: Path, write: Write) -> None:
-    archive = tmp_path / ("a.zip" if write is zipped else "a.tar.gz")
-    archive = tmp_path / "a.zip"
+@pytest.mark.parametrize(("suffix", "write"), [(".zip", zipped(*GOOD)), (".tar.gz", tarred(*GOOD))])
+def test_the_files_come_out_byte_by_byte(tmp_path: Path, suffix: str, write: Write) -> None:
+    archive = tmp_path / f"archive{suffix}"
     write(archive)
-    if not archive.read_bytes().startswith(b"PK"):
-        archive = archive.rename(tmp_path / "a.tar.gz")
     unpack(archive, tmp_path / "out", most_files=2, most_bytes=5005)
     for name, content in GOOD:
         assert (tmp_path / "out" / name).read_bytes() == content
@@ -112,8 +121,9 @@ def test_a_bad_archive_gets_its_line_and_writes_nothing_outside(
     place.mkdir(parents=True)
     archive = place / f"archive{suffix}"
     write(archive)
-    with pytest.raises(ArchiveError, match=message.replace("(", r"\(")) as raised:
+    with pytest.raises(ArchiveError) as raised:
         unpack(archive, place / "out", most_files=10, most_bytes=1_000_000)
+    assert message in str(raised.value)
     assert str(raised.value).startswith(str(archive))
     assert "\n" not in str(raised.value)
     outside = {path for path in written(tmp_path) if not path.is_relative_to("deep/down/out")}
@@ -157,21 +167,10 @@ def test_any_damage_gives_the_right_files_or_the_one_error(
     write(archive)
     content = bytearray(archive.read_bytes())
     if suffix == ".tar":  # without compression, so that the damage reaches the headers
-        with tarfile.open(archive) as packed:
-            assert packed.fileobj is not None
-            content = bytearray(packed.fileobj.read())
-            content = bytearray(_plain_tar(archive))
+        content = bytearray(gzip.decompress(content))
     for where, value in changes:
         content[int(where * (len(content) - 1))] = value
     archive.write_bytes(content[: max(1, int((1 - kept**4) * len(content)))])
-    try:
+    with contextlib.suppress(ArchiveError):
         unpack(archive, place / "out", most_files=10, most_bytes=100_000)
-    except ArchiveError as error:
-        assert "\n" not in str(error)
     assert {path.name for path in place.iterdir()} <= {archive.name, "out"}
-
-
-def _plain_tar(archive: Path) -> bytes:
-    import gzip
-
-    return gzip.decompress(archive.read_bytes())
