@@ -29,11 +29,12 @@ _DAMAGE = (
     lzma.LZMAError,
     struct.error,
     EOFError,
-    NotImplementedError,  # a compression that zipfile does not know
     ValueError,
     OverflowError,
-    RuntimeError,
+    RuntimeError,  # NotImplementedError among them: a compression that zipfile does not know
 )
+_BAD_NAMES = (errno.ENAMETOOLONG, errno.EILSEQ, errno.EINVAL)
+_FULL = (errno.ENOSPC, errno.EDQUOT)
 
 
 class ArchiveError(UserError):
@@ -65,7 +66,7 @@ def unpack(archive: Path, folder: Path, *, most_files: int, most_bytes: int) -> 
     Raises:
         ArchiveError: If the archive is damaged, or a member is not a plain file or folder, is
             encrypted, or would be written outside the folder, twice, or beyond the limits.
-        UserError: If the disk is full.
+        UserError: If the disk is full or cannot be written to.
     """
     with _named_errors(archive), archive.open("rb") as file, _bar(archive) as show:
         members = _zip_members(file) if archive.suffix == ".zip" else _tar_members(file)
@@ -134,6 +135,12 @@ def _new_file(archive: Path, member: _Member, folder: Path) -> IO[bytes]:
         return path.open("xb")
     except (FileExistsError, NotADirectoryError, IsADirectoryError):
         raise ArchiveError(f"{archive}: refused, {member.name!r} is in it twice") from None
+    except OSError as error:
+        if error.errno not in _BAD_NAMES:
+            raise
+        raise ArchiveError(
+            f"{archive}: refused, {member.name!r} in it is no name for a file here"
+        ) from error
 
 
 def _zip_members(file: IO[bytes]) -> Iterator[_Member]:
@@ -166,21 +173,17 @@ def _named_errors(archive: Path) -> Iterator[None]:
     """Turn what the two formats raise into a line that names the archive."""
     try:
         yield
-    except _DAMAGE as error:
-        raise ArchiveError(
-            f"{archive}: cut off, damaged or no archive ({_reason(error)})"
-        ) from error
-    except OSError as error:
-        if error.errno == errno.ENOSPC:
+    except (*_DAMAGE, OSError) as error:
+        if isinstance(error, OSError) and error.errno in _FULL:
             raise UserError(
                 f"{archive}: the disk was full before it was unpacked; make room, or set "
                 "CATSDOGS_CACHE to a folder on another disk"
             ) from error
-        raise ArchiveError(f"{archive}: cannot be unpacked ({_reason(error)})") from error
-
-
-def _reason(error: BaseException) -> str:
-    return " ".join(str(error).split()) or type(error).__name__
+        # A decompressor's OSError has no number; one that has comes from the disk.
+        if isinstance(error, OSError) and error.errno is not None:
+            raise UserError(f"{archive}: cannot be unpacked ({error.strerror})") from error
+        reason = " ".join(str(error).split()) or type(error).__name__
+        raise ArchiveError(f"{archive}: cut off, damaged or no archive ({reason})") from error
 
 
 @contextlib.contextmanager

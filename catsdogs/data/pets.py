@@ -116,7 +116,8 @@ def _named_errors(url: str) -> Iterator[None]:
                 f"data=pets: the disk was full before {url} was there; make room, or set "
                 "CATSDOGS_CACHE to a folder on another disk"
             ) from error
-        reason = " ".join(str(error).split())
+        cause = getattr(error, "reason", error)  # urllib wraps the system's own error
+        reason = getattr(cause, "strerror", None) or " ".join(str(cause).split())
         raise UserError(
             f"data=pets: {url} cannot be reached ({reason}); {again}; {WITHOUT}"
         ) from error

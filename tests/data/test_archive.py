@@ -3,6 +3,7 @@
 import contextlib
 import errno
 import gzip
+import os
 import stat
 import tarfile
 from pathlib import Path
@@ -54,7 +55,7 @@ CATALOGUE: dict[str, tuple[str, Write, str]] = {
     "zip of many": (".zip", zipped(*names(12)), "holds more than 10 files"),
     "zip twice": (".zip", zipped(GOOD[0], GOOD[1], GOOD[0]), "'train/cat.0.jpg' is in it twice"),
     "zip file as folder": (".zip", zipped(("a", b"x"), ("a/b.jpg", b"x")), "is in it twice"),
-    "zip long name": (".zip", zipped(("a" * 300, b"x")), "cannot be unpacked"),
+    "zip long name": (".zip", zipped(("a" * 300, b"x")), "is no name for a file here"),
     "zip truncated": (".zip", changed(zipped(*GOOD), lambda zip_: zip_[:-30]), DAMAGED),
     "zip half": (".zip", changed(zipped(*GOOD), lambda zip_: zip_[: len(zip_) // 2]), DAMAGED),
     "zip bit flipped": (
@@ -134,15 +135,23 @@ def test_a_bad_archive_gets_its_line_and_writes_nothing_outside(
     assert size <= 1_000_000
 
 
-def test_a_full_disk_is_not_taken_for_a_bad_archive(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+@pytest.mark.parametrize(
+    ("number", "message"),
+    [
+        (errno.ENOSPC, "the disk was full before it was unpacked"),
+        (errno.EDQUOT, "the disk was full before it was unpacked"),
+        (errno.EROFS, r"cannot be unpacked \(Read-only file system\)"),
+    ],
+)
+def test_a_fault_of_the_disk_is_not_taken_for_a_bad_archive(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, number: int, message: str
 ) -> None:
     def full(*_: object) -> int:
-        raise OSError(errno.ENOSPC, "No space left on device")
+        raise OSError(number, os.strerror(number))
 
     zipped(*GOOD)(tmp_path / "a.zip")
     monkeypatch.setattr(archive_module, "_write", full)
-    with pytest.raises(UserError, match="the disk was full before it was unpacked") as raised:
+    with pytest.raises(UserError, match=message) as raised:
         unpack(tmp_path / "a.zip", tmp_path / "out", most_files=10, most_bytes=10_000)
     assert not isinstance(raised.value, ArchiveError)
 

@@ -271,6 +271,7 @@ def test_too_small_a_disk_is_said_before_anything_is_downloaded(
         (PermissionError(errno.EACCES, "Permission denied"), r"(Permission denied); it needs a"),
         (ModuleNotFoundError(name="six"), "cannot be imported (six is missing); pip install"),
         (ValueError(f"3 is not 4 {TOKEN}"), "train.zip has not come whole (ValueError)"),
+        (json.JSONDecodeError(TOKEN, "", 0), "perhaps the sign-in page of a network or a proxy"),
         (KeyError(TOKEN), "Kaggle's client failed (KeyError)"),
     ],
 )
