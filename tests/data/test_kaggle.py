@@ -404,35 +404,38 @@ PLACES: list[tuple[dict[str, str], dict[str, str], str | None]] = [
     ({".kaggle/credentials.json": "{}"}, {}, None),
     ({".kaggle/credentials.json": "["}, {}, None),
 ]
-# Imports the client in a process of its own, lets it log in without a network, and says whether
-# it did. Its import already tries to, at an address where nobody answers.
+# For every folder and environment on stdin: imports the client in a process of its own, lets it log
+# in without a network, and says whether it did. Its import tries to, where nobody answers.
 LOG_IN = """
-import contextlib, io
-with contextlib.redirect_stdout(io.StringIO()):
-    from kagglesdk import kaggle_env
-    kaggle_env._env_to_endpoint[kaggle_env.KaggleEnv.PROD] = "http://127.0.0.1:9"
-    import kaggle
-    from kagglesdk.kaggle_creds import KaggleCredentials
-    kaggle.KaggleApi._introspect_token = lambda self, token: "someone"
-    KaggleCredentials.refresh_access_token = lambda self: setattr(self, "_access_token", "t")
-    api = kaggle.KaggleApi()
-    try:
-        api.authenticate()
-        accepted = True
-    except SystemExit:
-        accepted = False
-print(accepted)
+import contextlib, io, json, os, sys
+from kagglesdk import kaggle_env
+from kagglesdk.kaggle_creds import KaggleCredentials
+kaggle_env._env_to_endpoint[kaggle_env.KaggleEnv.PROD] = "http://127.0.0.1:9"
+KaggleCredentials.refresh_access_token = lambda self: setattr(self, "_access_token", "t")
+for environment in json.load(sys.stdin):
+    if os.fork():
+        _, status = os.wait()
+        print(os.waitstatus_to_exitcode(status))
+        sys.stdout.flush()
+        continue
+    os.environ.update(environment)
+    with contextlib.redirect_stdout(io.StringIO()):
+        import kaggle
+        kaggle.KaggleApi._introspect_token = lambda self, token: "someone"
+        try:
+            kaggle.KaggleApi().authenticate()
+        except SystemExit:
+            os._exit(1)
+    os._exit(0)
 """
 
 
-def furnish(
-    home: Path, contents: dict[str, str], environment: dict[str, str], patch: pytest.MonkeyPatch
-) -> None:
+def furnish(home: Path, contents: dict[str, str], environment: dict[str, str]) -> dict[str, str]:
+    """Write the files of a home folder and return the environment with it."""
     for name, text in contents.items():
         (home / name).parent.mkdir(parents=True, exist_ok=True)
         (home / name).write_text(text)
-    for name, value in environment.items():
-        patch.setenv(name, value.replace("~", str(home)))
+    return {name: value.replace("~", str(home)) for name, value in environment.items()}
 
 
 @pytest.mark.parametrize(("contents", "environment", "found"), PLACES)
@@ -443,20 +446,23 @@ def test_a_credential_is_found_in_every_place_that_the_client_looks_in(
     environment: dict[str, str],
     found: str | None,
 ) -> None:
-    furnish(home, contents, environment, monkeypatch)
+    for name, value in furnish(home, contents, environment).items():
+        monkeypatch.setenv(name, value)
     place = find_credential()
     assert (place and place.replace(str(home), "~")) == found
 
 
-@pytest.mark.slow
-@pytest.mark.parametrize(("contents", "environment", "found"), PLACES)
-def test_the_client_itself_logs_in_exactly_where_a_credential_is_found(
-    home: Path,
-    monkeypatch: pytest.MonkeyPatch,
-    contents: dict[str, str],
-    environment: dict[str, str],
-    found: str | None,
-) -> None:
-    furnish(home, contents, environment, monkeypatch)
-    done = subprocess.run([sys.executable, "-c", LOG_IN], capture_output=True, text=True)
-    assert done.stdout.strip() == str(found is not None), done.stderr
+@pytest.mark.usefixtures("home")
+def test_the_client_itself_logs_in_exactly_where_a_credential_is_found(tmp_path: Path) -> None:
+    environments = []
+    for number, (contents, environment, _) in enumerate(PLACES):
+        place = tmp_path / str(number)
+        place.mkdir()
+        environments.append({"HOME": str(place)} | furnish(place, contents, environment))
+    done = subprocess.run(
+        [sys.executable, "-c", LOG_IN],
+        input=json.dumps(environments),
+        capture_output=True,
+        text=True,
+    )
+    assert done.stdout.split() == ["1" if found is None else "0" for _, _, found in PLACES]
