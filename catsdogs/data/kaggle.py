@@ -55,7 +55,7 @@ def _check_pictures(archive: Path, folder: Path) -> None:
     missing, strange = sorted(expected - found), sorted(found - expected)
     if missing or strange:
         what = f"{len(missing)} of {len(expected)} pictures are missing" if missing else ""
-        more = f"{len(strange)} files are not expected" if strange else ""
+        more = f"{len(strange)} not expected" if strange else ""
         examples = ", ".join(repr(names[0]) for names in (missing, strange) if names)
         raise ArchiveError(
             f"{archive}: not the layout of {COMPETITION}: "
