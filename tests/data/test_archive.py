@@ -63,6 +63,11 @@ CATALOGUE: dict[str, tuple[str, Write, str]] = {
         changed(zipped(("a.jpg", bytes(range(256)))), lambda zip_: zip_.replace(b"\x81", b"\x82")),
         DAMAGED,
     ),
+    "zip bad block": (
+        ".zip",
+        changed(zipped(("a.jpg", b"x" * 99)), lambda zip_: zip_[:35] + b"\xff\xff" + zip_[37:]),
+        f"{DAMAGED} (Error -3",
+    ),
     "zip unknown method": (
         ".zip",
         changed(
