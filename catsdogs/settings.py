@@ -7,9 +7,9 @@ from pathlib import Path
 from typing import Any, Literal, cast, get_args
 
 from catsdogs.data.manifest import SPLITS, Split
+from catsdogs.data.source import Downloaded, Source
 from catsdogs.errors import UserError
 
-Source = Literal["drawn", "folder"]
 StoreType = Literal["float32", "float16"]
 Head = Literal["conv", "linear"]
 Protocol = Literal["frozen", "monograph"]
@@ -22,6 +22,7 @@ class DataSettings:
     source: Source
     root: Path | None
     drawing_seed: int
+    keep_archive: bool
     per_class: dict[Split, int]
     max_bad_fraction: float
     store_dtype: StoreType
@@ -93,6 +94,7 @@ def _data_settings(read: "Reader") -> DataSettings:
         source=source,
         root=Path(read.text("root")) if source == "folder" else None,
         drawing_seed=read.integer("drawing_seed", low=0) if source == "drawn" else 0,
+        keep_archive=source in get_args(Downloaded) and read.boolean("keep_archive"),
         per_class={split: read.integer(f"{split}_per_class", low=1) for split in SPLITS},
         max_bad_fraction=read.number("max_bad_fraction", low=0, high=1),
         store_dtype=cast(StoreType, read.choice("store_dtype", get_args(StoreType))),

@@ -56,9 +56,9 @@ sends it through the plain backbone in training mode and the head layer by layer
 a part and scaled up linearly. The comparison does the same number of epochs on frozen features
 (protocol=frozen: no random moves), and is timed from the start of its process to its end. Cold, it
 finds the drawn pictures and nothing else, so it checks each of them and computes its features;
-warm, it finds those too. With protocol=monograph
-it makes the same random moves, for all runs at once. A backbone pass reads and decodes the files; it is measured on portions
-of the pictures and scaled up, and so is decoding. Head steps are forward, backward and torch's
+warm, it finds those too. With protocol=monograph it makes the same random moves as the notebooks,
+for all runs at once. A backbone pass reads and decodes the files; it is measured on portions of
+the pictures and scaled up, and so is decoding. Head steps are forward, backward and torch's
 Adam."""
 
 

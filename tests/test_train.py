@@ -283,7 +283,7 @@ def test_no_picture_is_touched_for_a_run_that_cannot_end(
     def forbidden(*_: object, **__: object) -> None:
         raise AssertionError("pictures were touched first")
 
-    monkeypatch.setattr("catsdogs.training.plan.draw_folder", forbidden)
+    monkeypatch.setattr("catsdogs.data.source.draw_folder", forbidden)
     assert run_train(wrong) == 2
 
 

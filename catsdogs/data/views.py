@@ -49,8 +49,9 @@ def draw_view(seed: int, epoch: int, picture: str) -> View:
 def apply_views(pixels: Tensor, views: Sequence[View]) -> Tensor:
     """Return each picture in its view, by the nearest pixel and black where there is none.
 
-    Equal to torchvision's `affine` of each picture on a CPU, to the bit, and the same on every
-    device and in every batch.
+    The same in every batch and on every device. Equal to torchvision's `affine` of each picture but
+    for the odd pixel, a few in a million, whose source lies between two others to the last bits of
+    float32: there torchvision takes one or the other by the order in which the CPU adds.
 
     Args:
         pixels: Of shape (n, channels, side, side), uint8 or float32.
@@ -64,7 +65,7 @@ def apply_views(pixels: Tensor, views: Sequence[View]) -> Tensor:
 def _grid(views: Sequence[View], side: int) -> Tensor:
     """Return where each output pixel comes from: (n, side, side, 2) of x and y, -1 to 1, float32.
 
-    torchvision multiplies (x, y, 1) with a 3x2 matrix in float32, and its CPU product is a chain of
+    torchvision multiplies (x, y, 1) with a 3x2 matrix in float32, on Intel's CPUs by a chain of
     fused multiply-adds. A pixel halfway between two others falls to one by the last bit, so the
     chain is written out, each link exact in float64 and then rounded.
     """

@@ -8,8 +8,8 @@ import torch
 from torch.optim import Optimizer
 from torch.optim.lr_scheduler import LRScheduler
 
-from catsdogs.data.drawn import draw_folder
 from catsdogs.data.manifest import Manifest, make_manifest
+from catsdogs.data.source import find_folder
 from catsdogs.errors import UserError
 from catsdogs.optim.rule import RuleOptimizer
 from catsdogs.settings import DataSettings, Settings
@@ -112,13 +112,16 @@ def _make_optimizer(plan: Plan, head: ConvHead | LinearHead) -> Optimizer:
 
 
 def find_pictures(data: DataSettings) -> Manifest:
-    """Return the pictures that the settings name, drawn if need be, checked and split.
+    """Return the pictures that the settings name, drawn or fetched if need be, checked and split.
 
     Raises:
         UserError: For a folder that cannot be used.
     """
-    if data.root is None:
-        root = draw_folder(sum(data.per_class.values()), seed=data.drawing_seed)
-    else:
-        root = data.root
+    root = find_folder(
+        data.source,
+        root=data.root,
+        per_class=sum(data.per_class.values()),
+        seed=data.drawing_seed,
+        keep_archive=data.keep_archive,
+    )
     return make_manifest(root, data.per_class, max_bad_fraction=data.max_bad_fraction)

@@ -1,6 +1,7 @@
 """Random views: of seed, epoch and picture alone, in torchvision's ranges, and its very pixels."""
 
 import hashlib
+import math
 from collections.abc import Callable
 
 import numpy as np
@@ -73,18 +74,30 @@ def test_views_are_distributed_as_torchvision_draws_them(
     assert {type(draw) for draw in ours} == {type(draw) for draw in theirs}
 
 
-def test_the_pixels_are_those_of_torchvision_to_the_bit() -> None:
+def to_a_tie(view: View) -> torch.Tensor:
+    """Return how far each pixel's source is from the middle between two others, in pixels."""
+    turned = math.radians(view.angle)
+    cos, sin = math.cos(turned) / view.scale, math.sin(turned) / view.scale
+    places = torch.arange(SIZE, dtype=torch.float64) - (SIZE - 1) / 2
+    x, y = places[None, :], places[:, None] - view.shift
+    source = torch.stack([cos * x + sin * y, cos * y - sin * x]) + (SIZE - 1) / 2
+    return (source - source.floor() - 0.5).abs().amin(dim=0)
+
+
+def test_the_pixels_are_those_of_torchvision_but_where_a_source_lies_between_two() -> None:
     generator = torch.Generator().manual_seed(0)
     views = [draw_view(0, 1, name(number)) for number in range(60)]
     views += [View(90.0, 3, 1.0), View(0.0, -38, 1.0), View(45.0, 1, 0.9), View(0.0, 0, 1.0)]
-    pixels = torch.randint(0, 256, (len(views), 3, SIZE, SIZE), generator=generator).byte()
-    expected = by_torchvision(pixels, views)
-    seen = apply_views(pixels, views)
-    assert seen.dtype == torch.uint8
-    assert int((seen != expected).sum()) == 0
-    assert torch.equal(seen[-1], pixels[-1])
-    noise = torch.rand(8, 1, SIZE, SIZE, generator=generator)
-    assert torch.equal(apply_views(noise, views[:8]), by_torchvision(noise, views[:8]))
+    noise = torch.rand(len(views), 1, SIZE, SIZE, generator=generator)
+    for pixels in (noise, (256 * noise).byte()):
+        seen, expected = apply_views(pixels, views), by_torchvision(pixels, views)
+        assert seen.dtype == pixels.dtype
+        assert torch.equal(seen[-1], pixels[-1])
+        differ = (seen != expected)[:, 0]
+        assert int(differ.sum()) < 30  # of four million
+        # There torchvision's own float32 product rounds in the CPU's order, to one or the other.
+        for view, its in zip(views, differ, strict=True):
+            assert not its.any() or to_a_tie(view)[its].max() < 1e-4
 
 
 def test_a_view_is_the_same_in_every_batch() -> None:

@@ -8,7 +8,7 @@ import torch
 from catsdogs.data.pixels import PIPELINE
 from catsdogs.records import versions
 from catsdogs.training.backbone import StateDict, find_weights
-from catsdogs.training.checkpoint import save_checkpoint
+from catsdogs.training.checkpoint import Trainer, save_checkpoint
 from catsdogs.training.head import seeded_head
 
 
@@ -35,5 +35,5 @@ def write_checkpoint(
         "val_accuracy": 0.5,
     }
     optimizer = torch.optim.SGD(module.parameters())
-    save_checkpoint(path, module, optimizer, facts | replaced)
+    save_checkpoint(path, Trainer(module, optimizer, None), facts | replaced)
     return path
