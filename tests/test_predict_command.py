@@ -142,7 +142,7 @@ def test_a_name_with_brackets_is_given_in_quotes_as_help_and_error_say(
         (["pictures=a.jpg", "checkpoint=a.jpg"], "a.jpg: not a readable checkpoint"),
         (["pictures=a.jpg", "checkpoint=gone.pt"], "gone.pt: not a readable checkpoint"),
         (["pictures=a.jpg", "checkpoint=."], "checkpoint=.: is a folder; give best.pt"),
-        (["pictures=a.jpg", "checkpoint=old.pt"], "old.pt: not a checkpoint of catsdogs, format 1"),
+        (["pictures=a.jpg", "checkpoint=old.pt"], "old.pt: not a checkpoint of catsdogs, format 2"),
         (["pictures=a.jpg", "device=tpu"], "device=tpu: must be one of auto"),
         (["pictures=a.jpg", "output_dir=/proc/nowhere"], "output_dir=/proc/nowhere: cannot write"),
         (["pictures=a.jpg", "seed=1"], "seed: there is no such setting here"),

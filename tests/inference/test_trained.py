@@ -100,7 +100,7 @@ def test_the_statistics_of_the_judged_epoch_are_used(
         ({"config": {}}, "not what a run of catsdogs.train leaves .KeyError: 'model'"),
         ({"config": None}, "not what a run of catsdogs.train leaves .TypeError"),
         ({"head": {"weight": torch.zeros(1)}}, "not what a run .*RuntimeError: Error.* in loading"),
-        ({"format": 2}, "not a checkpoint of catsdogs, format 1"),
+        ({"format": 1}, "not a checkpoint of catsdogs, format 2"),
     ],
     ids=str,
 )
