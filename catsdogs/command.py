@@ -1,13 +1,15 @@
 """What every command shares: its configuration, one-line errors and exit statuses."""
 
+import contextlib
 import difflib
 import functools
+import io
 import logging
 import os
 import re
 import sys
 import traceback
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any, NoReturn
 
@@ -23,8 +25,10 @@ from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
 from catsdogs.errors import UserError
+from catsdogs.names import is_one_line, one_line
+from catsdogs.shortage import shortage
 
-BUG, WRONG_INPUT = 1, 2
+BUG, WRONG_INPUT, INTERRUPTED, BROKEN_PIPE = 1, 2, 130, 141
 Job = Callable[[DictConfig], int]
 
 
@@ -41,13 +45,15 @@ def command(config_name: str) -> Callable[[Job], Callable[[], None]]:
             logging.basicConfig(format="%(levelname)s: %(message)s")
             # Hydra prints its own errors in several lines and exits with 1 unless told to raise.
             os.environ["HYDRA_FULL_ERROR"] = "1"
-            run = hydra.main(
-                version_base="1.3", config_path=str(conf_directory()), config_name=config_name
-            )
-            try:
+            if isinstance(sys.stdout, io.TextIOWrapper):  # a terminal of another encoding
+                sys.stdout.reconfigure(errors="backslashreplace")
+            with _ending_in_one_line():
+                _refuse_unreadable_arguments()
+                run = hydra.main(
+                    version_base="1.3", config_path=str(conf_directory()), config_name=config_name
+                )
                 run(functools.partial(_run_job, job))()
-            except (HydraException, OmegaConfBaseException) as error:
-                _stop(_composition_message(error), WRONG_INPUT)
+                sys.stdout.flush()
 
         return main
 
@@ -94,18 +100,44 @@ def build_from(node: DictConfig, name: str) -> Any:
 
 def _run_job(job: Job, config: DictConfig) -> None:
     """Run a job and leave the process itself, since Hydra would add lines to any exception."""
-    try:
+    with _ending_in_one_line():
         status = job(config)
+        if status:
+            sys.exit(status)
+
+
+@contextlib.contextmanager
+def _ending_in_one_line() -> Iterator[None]:
+    """Leave the process with one line on stderr, whatever goes wrong within."""
+    try:
+        yield
     except UserError as error:
         _stop(str(error), WRONG_INPUT)
     except (HydraException, OmegaConfBaseException) as error:
         _stop(_composition_message(error), WRONG_INPUT)
     except KeyboardInterrupt:
-        _stop("interrupted", 130)
+        _stop("interrupted", INTERRUPTED)
+    except BrokenPipeError:
+        _leave_broken_pipe()
     except Exception as error:  # noqa: BLE001 - the last line of defence before the user
+        lacking = shortage(error)
+        if lacking:
+            _stop(lacking, WRONG_INPUT)
         _stop(f"unexpected {type(error).__name__}: {_one_line(error)}", BUG)
-    if status:
-        sys.exit(status)
+
+
+def _refuse_unreadable_arguments() -> None:
+    for argument in sys.argv[1:]:
+        if not is_one_line(argument):
+            raise UserError(f"{one_line(argument)}: an argument must be one line of UTF-8")
+
+
+def _leave_broken_pipe() -> NoReturn:
+    """Leave quietly, as the shell's own tools do when nobody reads on (`| head`)."""
+    # Python would try once more to write what is left, and complain.
+    with contextlib.suppress(OSError, ValueError):
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+    sys.exit(BROKEN_PIPE)
 
 
 def _stop(message: str, status: int) -> NoReturn:
@@ -114,7 +146,9 @@ def _stop(message: str, status: int) -> NoReturn:
         way_out = ""
     else:
         way_out = " (debug=true shows the traceback)" if status == BUG else ""
-    print(f"error: {message}{way_out}", file=sys.stderr)
+    # Paths and records may hold what drives a terminal; a table keeps its lines.
+    text = "\n".join(map(one_line, message.split("\n")))
+    print(f"error: {text}{way_out}", file=sys.stderr)
     sys.exit(status)
 
 

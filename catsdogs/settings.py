@@ -8,11 +8,14 @@ from typing import Any, Literal, cast, get_args
 
 from catsdogs.data.manifest import SPLITS, Split
 from catsdogs.errors import UserError
+from catsdogs.files import expanded
 
 Source = Literal["drawn", "folder"]
 StoreType = Literal["float32", "float16"]
 Head = Literal["conv", "linear"]
 Protocol = Literal["frozen", "monograph"]
+LARGEST = 2**63 - 1  # what torch takes for a whole number
+MOST_WORKERS = 256  # each is a process
 
 
 @dataclasses.dataclass(frozen=True)
@@ -74,7 +77,7 @@ class Settings:
             device=read.matching("device", r"auto|cpu|mps|cuda(:\d+)?", "auto, cpu, mps, cuda[:N]"),
             deterministic=read.boolean("deterministic"),
             compile=read.boolean("compile"),
-            output_dir=Path(read.text("output_dir")).expanduser(),
+            output_dir=expanded(Path(read.text("output_dir")), "output_dir"),
             debug=read.boolean("debug"),
             **_model_settings(read.section("model")),
             **_clip_settings(read.section("grad_clip")),
@@ -94,7 +97,7 @@ def _data_settings(read: "Reader") -> DataSettings:
         per_class={split: read.integer(f"{split}_per_class", low=1) for split in SPLITS},
         max_bad_fraction=read.number("max_bad_fraction", low=0, high=1),
         store_dtype=cast(StoreType, read.choice("store_dtype", get_args(StoreType))),
-        workers=read.integer("workers", low=0),
+        workers=read.integer("workers", low=0, high=MOST_WORKERS),
     )
     read.refuse_rest()
     return settings
@@ -142,11 +145,11 @@ class Reader:
             raise UserError(f"{self._prefix}{key}={value}: must be a section of settings")
         return Reader(f"{self._prefix}{key}.", value)
 
-    def integer(self, key: str, *, low: int) -> int:
-        """Return a whole number, `low` or above."""
+    def integer(self, key: str, *, low: int, high: int = LARGEST) -> int:
+        """Return a whole number from `low` to `high`."""
         value = self.take(key)
-        if not isinstance(value, int) or isinstance(value, bool) or value < low:
-            raise self._wrong(key, value, f"a whole number, {low} or above")
+        if not isinstance(value, int) or isinstance(value, bool) or not low <= value <= high:
+            raise self._wrong(key, value, _range(low, high))
         return value
 
     def integer_or_null(self, key: str, *, low: int) -> int | None:
@@ -154,8 +157,8 @@ class Reader:
         value = self.take(key)
         if value is None:
             return None
-        if not isinstance(value, int) or isinstance(value, bool) or value < low:
-            raise self._wrong(key, value, f"null or a whole number, {low} or above")
+        if not isinstance(value, int) or isinstance(value, bool) or not low <= value <= LARGEST:
+            raise self._wrong(key, value, f"null or {_range(low, LARGEST)}")
         return value
 
     def number(self, key: str, *, low: float, high: float) -> float:
@@ -218,6 +221,10 @@ class Reader:
 
     def _wrong(self, key: str, value: Any, expected: str) -> UserError:
         return UserError(f"{self._prefix}{key}={value}: must be {expected}")
+
+
+def _range(low: int, high: int) -> str:
+    return f"a whole number, {low} or above" + (f", {high} at most" if high < LARGEST else "")
 
 
 def _check_numbers(name: str, value: Any) -> None:

@@ -25,8 +25,9 @@ def save_checkpoint(
         "optimizer": optimizer.state_dict(),
         **facts,
     }
-    with whole_file(path) as partial:
-        torch.save(content, partial)
+    # Into a file of ours: torch's own hides from its error that the disk is full.
+    with whole_file(path) as partial, partial.open("wb") as file:
+        torch.save(content, file)
 
 
 def load_checkpoint(path: Path) -> dict[str, Any]:
@@ -36,9 +37,20 @@ def load_checkpoint(path: Path) -> dict[str, Any]:
         UserError: If the file is absent, damaged or no checkpoint of this project.
     """
     content = load_torch_file(path, f"{path}: not a readable checkpoint")
-    if not isinstance(content, dict) or content.get("format") != FORMAT:
+    if not isinstance(content, dict) or not _is_ours(content):
         raise UserError(f"{path}: not a checkpoint of catsdogs, format {FORMAT}")
     return content
+
+
+def _is_ours(content: dict[Any, Any]) -> bool:
+    number, head, optimizer = (content.get(key) for key in ("format", "head", "optimizer"))
+    return (
+        isinstance(number, int)
+        and number == FORMAT
+        and isinstance(head, dict)
+        and all(isinstance(tensor, torch.Tensor) for tensor in head.values())
+        and isinstance(optimizer, dict)
+    )
 
 
 def save_tensors(path: Path, head: nn.Module) -> None:
