@@ -23,6 +23,7 @@ from hydra.errors import (
 from hydra.utils import instantiate
 from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
+from yaml import YAMLError
 
 from catsdogs.errors import UserError
 from catsdogs.names import is_one_line, one_line
@@ -52,7 +53,10 @@ def command(config_name: str) -> Callable[[Job], Callable[[], None]]:
                 run = hydra.main(
                     version_base="1.3", config_path=str(conf_directory()), config_name=config_name
                 )
-                run(functools.partial(_run_job, job))()
+                try:
+                    run(functools.partial(_run_job, job))()
+                except UnicodeDecodeError as error:  # what a job raises stays within it
+                    raise UserError(f"a file of the configuration is no UTF-8: {error}") from error
                 sys.stdout.flush()
 
         return main
@@ -113,7 +117,7 @@ def _ending_in_one_line() -> Iterator[None]:
         yield
     except UserError as error:
         _stop(str(error), WRONG_INPUT)
-    except (HydraException, OmegaConfBaseException) as error:
+    except (HydraException, OmegaConfBaseException, YAMLError) as error:
         _stop(_composition_message(error), WRONG_INPUT)
     except KeyboardInterrupt:
         _stop("interrupted", INTERRUPTED)
@@ -159,15 +163,22 @@ def _debugging() -> bool:
 
 def _composition_message(error: Exception) -> str:
     if isinstance(error, OverrideParseException):
-        return f"cannot read {error.override!r} as key=value"
+        way_out = "quote a value that holds more than words and numbers: \"key='VALUE'\""
+        return f"cannot read {error.override!r} as key=value; {way_out}"
     if isinstance(error, MissingConfigException) and error.options:
         group, _, name = str(error.missing_cfg_file).rpartition("/")
         choices = ", ".join(sorted(error.options))
         return f"{group}={name}: there is no such choice; choose one of {choices}"
+    if isinstance(error, YAMLError):
+        return f"a file of the configuration is no plain YAML: {_one_line(error)}"
+    several = re.match(r"Ambiguous value for argument '(?P<override>.*?)'\n", str(error))
+    if several:
+        return f"{several['override']}: more than one value; give -m to run them all"
     unknown = re.match(r"Could not override '(?P<key>[^']+)'", str(error))
     if unknown:
         known = OmegaConf.load(conf_directory() / "run.yaml")
-        near = difflib.get_close_matches(unknown["key"], map(str, known), n=1)
+        other = [str(key) for key in known if key != unknown["key"]]
+        near = difflib.get_close_matches(unknown["key"], other, n=1)
         way_out = f"did you mean {near[0]}?" if near else "--cfg job lists those there are"
         return f"{unknown['key']}: there is no such setting here; {way_out}"
     return _one_line(error)

@@ -22,10 +22,11 @@ def cache_directory() -> Path:
     chosen = os.environ.get("CATSDOGS_CACHE")
     if chosen:
         return expanded(Path(chosen), "CATSDOGS_CACHE")
-    cache = Path(platformdirs.user_cache_dir("catsdogs"))
-    if not cache.is_absolute():  # platformdirs leaves a ~ that stands for nothing as it is
-        raise UserError(f"{cache}: this user has no home; set CATSDOGS_CACHE to a folder")
-    return cache
+    with contextlib.suppress(RuntimeError):  # of newer versions of platformdirs
+        cache = Path(platformdirs.user_cache_dir("catsdogs"))
+        if cache.is_absolute():  # older ones leave a ~ that stands for nothing as it is
+            return cache
+    raise UserError("CATSDOGS_CACHE: this user has no home to keep a cache in; set it to a folder")
 
 
 def expanded(path: Path, setting: str) -> Path:
@@ -127,9 +128,11 @@ def _naming(path: Path) -> Iterator[None]:
     """Give an error of an open file, which names none, the name of what was to be written."""
     try:
         yield
-    except OSError as error:
-        if error.filename is None and error.errno is not None:
-            error.filename = str(path)
+    except (OSError, RuntimeError) as error:
+        # torch's writer raises an error of its own over that of the system.
+        system = error if isinstance(error, OSError) else error.__context__
+        if isinstance(system, OSError) and system.errno is not None and system.filename is None:
+            system.filename = str(path)
         raise
 
 

@@ -16,6 +16,7 @@ Head = Literal["conv", "linear"]
 Protocol = Literal["frozen", "monograph"]
 LARGEST = 2**63 - 1  # what torch takes for a whole number
 MOST_WORKERS = 256  # each is a process
+MOST_PICTURES = 10**7  # of a class in a split; their features take 1.3 TB
 
 
 @dataclasses.dataclass(frozen=True)
@@ -94,7 +95,9 @@ def _data_settings(read: "Reader") -> DataSettings:
         source=source,
         root=Path(read.text("root")) if source == "folder" else None,
         drawing_seed=read.integer("drawing_seed", low=0) if source == "drawn" else 0,
-        per_class={split: read.integer(f"{split}_per_class", low=1) for split in SPLITS},
+        per_class={
+            split: read.integer(f"{split}_per_class", low=1, high=MOST_PICTURES) for split in SPLITS
+        },
         max_bad_fraction=read.number("max_bad_fraction", low=0, high=1),
         store_dtype=cast(StoreType, read.choice("store_dtype", get_args(StoreType))),
         workers=read.integer("workers", low=0, high=MOST_WORKERS),
@@ -149,7 +152,7 @@ class Reader:
         """Return a whole number from `low` to `high`."""
         value = self.take(key)
         if not isinstance(value, int) or isinstance(value, bool) or not low <= value <= high:
-            raise self._wrong(key, value, _range(low, high))
+            raise self._wrong(key, value, _range(value, low, high))
         return value
 
     def integer_or_null(self, key: str, *, low: int) -> int | None:
@@ -158,7 +161,7 @@ class Reader:
         if value is None:
             return None
         if not isinstance(value, int) or isinstance(value, bool) or not low <= value <= LARGEST:
-            raise self._wrong(key, value, f"null or {_range(low, LARGEST)}")
+            raise self._wrong(key, value, f"null or {_range(value, low, LARGEST)}")
         return value
 
     def number(self, key: str, *, low: float, high: float) -> float:
@@ -223,8 +226,11 @@ class Reader:
         return UserError(f"{self._prefix}{key}={value}: must be {expected}")
 
 
-def _range(low: int, high: int) -> str:
-    return f"a whole number, {low} or above" + (f", {high} at most" if high < LARGEST else "")
+def _range(value: Any, low: int, high: int) -> str:
+    """Say what a whole number must be; its upper end where that matters."""
+    too_large = isinstance(value, int) and value > high
+    most = f", {high} at most" if too_large or high < LARGEST else ""
+    return f"a whole number, {low} or above{most}"
 
 
 def _check_numbers(name: str, value: Any) -> None:

@@ -2,7 +2,7 @@
 
 import errno
 
-REASONS = {
+OF_A_FILE = {
     errno.ENOSPC: "no space is left on its disk; make room, or choose another folder",
     errno.EDQUOT: "your quota on its disk is used up; make room, or choose another folder",
     errno.EROFS: "its disk is read-only; choose another folder",
@@ -11,6 +11,8 @@ REASONS = {
     errno.ENAMETOOLONG: "the name is too long; choose a shorter one",
     errno.ELOOP: "a link leads back to itself; choose another path",
     errno.EIO: "its disk reports an error; choose another folder",
+}
+OF_ALL = {
     errno.EMFILE: "too many files are open; raise the limit (ulimit -n)",
     errno.ENFILE: "too many files are open on this machine; close some programs",
     errno.EAGAIN: "no more processes can be started; use fewer data.workers",
@@ -32,7 +34,9 @@ def shortage(error: BaseException) -> str | None:
             return MEMORY
         if "DataLoader worker" in str(error) and "killed by signal" in str(error):
             return "data.workers: a process that decodes pictures was killed; use data.workers=0"
-    if isinstance(error, OSError) and error.errno in REASONS:
-        return f"{error.filename or 'a file'}: {REASONS[error.errno]}"
+    if isinstance(error, OSError) and error.errno in OF_A_FILE:
+        return f"{error.filename or 'a file'}: {OF_A_FILE[error.errno]}"
+    if isinstance(error, OSError) and error.errno in OF_ALL:
+        return OF_ALL[error.errno]
     hidden = error.__cause__ or error.__context__
     return shortage(hidden) if isinstance(error, RuntimeError) and hidden else None

@@ -21,7 +21,7 @@ ALLOWED = {
     "files": {"errors"},
     "records": {"files"},
     "comparison": {"errors", "files"},
-    "reporting": {"comparison", "errors", "files", "progress", "records"},
+    "reporting": {"comparison", "errors", "files", "names", "progress", "records"},
     "data": {"errors", "files", "names", "progress"},
     "settings": {"data", "errors", "files"},
     "training": {

@@ -162,6 +162,8 @@ def _decode(root: Path, path: str, label: int) -> Picture:
         if not stat.S_ISREG(file.stat().st_mode):
             raise OSError("no regular file")
         content = file.read_bytes()
+        if not content:
+            raise OSError("empty")
         digest = hashlib.sha256(content).hexdigest()
         picture = read_picture(io.BytesIO(content))
         return Picture(path, label, picture.width, picture.height, digest, OK)

@@ -1,6 +1,7 @@
 """Read tensors that others wrote without ever running code that the file may carry."""
 
 import pickle
+import warnings
 import zipfile
 from pathlib import Path
 from typing import Any
@@ -26,7 +27,9 @@ def load_torch_file(path: Path, complaint: str) -> Any:
             return load_file(path)
         if zipfile.is_zipfile(path):
             _refuse_foreign_archive(path)
-        return torch.load(path, map_location="cpu", weights_only=True)
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # about the file: it is ours to judge, in one line
+            return torch.load(path, map_location="cpu", weights_only=True)
     except pickle.UnpicklingError as error:
         # torch's own message advises to load it with weights_only=False, which runs its code.
         raise UserError(f"{complaint} ({NOT_PLAIN})") from error
@@ -54,5 +57,5 @@ def _refuse_foreign_archive(path: Path) -> None:
 def _reason(error: Exception) -> str:
     if isinstance(error, OSError) and error.strerror:
         return error.strerror
-    first = str(error).strip().partition("\n")[0]
-    return first or type(error).__name__
+    first_line = str(error).strip().partition("\n")[0]
+    return first_line.partition(". ")[0] or type(error).__name__

@@ -10,6 +10,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure as Drawing
 from matplotlib.ticker import MaxNLocator
 
+from catsdogs.names import one_line
 from catsdogs.reporting.document import Figure
 from catsdogs.reporting.looks import INK, method_title, panels
 
@@ -60,7 +61,7 @@ def panel(title: str, x: str, y: str, *, size: tuple[float, float] = SIZE) -> tu
 
 def literal(text: str) -> str:
     """Return a text that matplotlib draws as it is, though it holds what begins a formula."""
-    return text.replace("$", r"\$")
+    return one_line(text).replace("$", r"\$")
 
 
 def method_panels(
