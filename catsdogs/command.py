@@ -50,6 +50,7 @@ def command(config_name: str) -> Callable[[Job], Callable[[], None]]:
                 sys.stdout.reconfigure(errors="backslashreplace")
             with _ending_in_one_line():
                 _refuse_unreadable_arguments()
+                _refuse_lost_directory()
                 run = hydra.main(
                     version_base="1.3", config_path=str(conf_directory()), config_name=config_name
                 )
@@ -106,6 +107,7 @@ def _run_job(job: Job, config: DictConfig) -> None:
     """Run a job and leave the process itself, since Hydra would add lines to any exception."""
     with _ending_in_one_line():
         status = job(config)
+        sys.stdout.flush()
         if status:
             sys.exit(status)
 
@@ -122,7 +124,9 @@ def _ending_in_one_line() -> Iterator[None]:
     except KeyboardInterrupt:
         _stop("interrupted", INTERRUPTED)
     except BrokenPipeError:
-        _leave_broken_pipe()
+        # As the shell's own tools when nobody reads on (`| head`).
+        _drop_output()
+        sys.exit(BROKEN_PIPE)
     except Exception as error:  # noqa: BLE001 - the last line of defence before the user
         lacking = shortage(error)
         if lacking:
@@ -136,15 +140,24 @@ def _refuse_unreadable_arguments() -> None:
             raise UserError(f"{one_line(argument)}: an argument must be one line of UTF-8")
 
 
-def _leave_broken_pipe() -> NoReturn:
-    """Leave quietly, as the shell's own tools do when nobody reads on (`| head`)."""
-    # Python would try once more to write what is left, and complain.
+def _refuse_lost_directory() -> None:
+    try:
+        Path.cwd()
+    except OSError as error:
+        raise UserError("the working directory is gone; change to another") from error
+
+
+def _drop_output() -> None:
+    """Let what nobody reads go nowhere: Python would try once more to write it, and complain."""
     with contextlib.suppress(OSError, ValueError):
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-    sys.exit(BROKEN_PIPE)
 
 
 def _stop(message: str, status: int) -> NoReturn:
+    try:
+        sys.stdout.flush()
+    except BrokenPipeError:
+        _drop_output()
     if _debugging():
         traceback.print_exc()
         way_out = ""

@@ -2,7 +2,7 @@
 
 import dataclasses
 import re
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
 import pytest
@@ -114,7 +114,7 @@ def contents(folder: Path) -> dict[Path, int]:
     } | {path: 0 for path in folder.rglob("*") if "cache" not in path.parts and path.is_dir()}
 
 
-def page(pictures: Sequence[PictureCase], parts: dict[str, Sequence[Case]]) -> str:
+def page(pictures: Sequence[PictureCase], parts: Mapping[str, Sequence[Case]]) -> str:
     """Return the tables of the page."""
     lines = ["| a picture that is | is |", "|---|---|"]
     lines += [f"| {_cell(one.given)} | {_cell(_outcome(one))} |" for one in pictures]

@@ -1,25 +1,24 @@
 """The catalogue is as large as it claims, and the page lists exactly what is tried."""
 
 import catalogue
+import test_bad_records
 import test_checkpoints_and_weights
 import test_configuration
 import test_environment
 import test_pictures
-
-import test_records
 
 PARTS = {
     "Folders of pictures": test_pictures.CASES,
     "Weights": test_checkpoints_and_weights.CASES,
     "Configuration": test_configuration.CASES,
     "Environment": test_environment.CASES,
-    "Records": test_records.CASES,
+    "Records": test_bad_records.CASES,
 }
 
 
 def test_every_case_is_one_of_its_own() -> None:
     cases = [case for part in PARTS.values() for case in part]
-    named = [one.given for one in (*test_pictures.PICTURES, *cases)]
+    named = [one.given for one in test_pictures.PICTURES] + [one.given for one in cases]
     assert len(set(named)) == len(named) >= 60
     typed = {(one.given, one.command, tuple(one.arguments)) for one in cases}
     assert len(typed) == len(cases)

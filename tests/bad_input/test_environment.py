@@ -52,11 +52,22 @@ def a_cache_in_a_file(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("CATSDOGS_CACHE", str(folder / "a_file" / "cache"))
 
 
+def a_folder_that_is_gone(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (folder / "gone").mkdir()
+    monkeypatch.chdir(folder / "gone")
+    (folder / "gone").rmdir()
+
+
 def refused(number: int) -> Callable[[], OSError]:
     return lambda: OSError(number, os.strerror(number))
 
 
 CASES = [
+    Case(
+        "a working directory that is gone",
+        "the working directory is gone; change to another",
+        make=a_folder_that_is_gone,
+    ),
     Case(
         "an output folder within a file",
         "output_dir=a_file/runs: cannot write to this folder (Not a directory); choose another",

@@ -175,11 +175,29 @@ LEFT_OUT = [
         "x.jpg",
         content(cut(saved(noise(), "JPEG"))),
     ),
-    PictureCase("a truncated PNG", "...truncated...", "x.png", content(cut(saved(noise(), "PNG")))),
-    PictureCase("a truncated WebP", "...", "x.webp", content(cut(saved(noise(), "WEBP")))),
-    PictureCase("a truncated GIF", "...", "x.jpg", content(cut(saved(noise(), "GIF")))),
     PictureCase(
-        "the header of a JPEG and no more", "...", "x.jpg", content(saved(noise(), "JPEG")[:200])
+        "a truncated PNG",
+        "image file is truncated...",
+        "x.png",
+        content(cut(saved(noise(), "PNG"))),
+    ),
+    PictureCase(
+        "a truncated WebP",
+        "could not create decoder object",
+        "x.webp",
+        content(cut(saved(noise(), "WEBP"))),
+    ),
+    PictureCase(
+        "a truncated GIF",
+        "image file is truncated...",
+        "x.jpg",
+        content(cut(saved(noise(), "GIF"))),
+    ),
+    PictureCase(
+        "the header of a JPEG and no more",
+        "...Truncated File Read...",
+        "x.jpg",
+        content(saved(noise(), "JPEG")[:200]),
     ),
     PictureCase(
         "grey, with 16 bits", GREY, "x.png", content(saved(Image.new("I;16", (9, 9), 700), "PNG"))
@@ -407,6 +425,16 @@ CASES = [
     Case(
         "a picture that vanished after it was checked",
         "data.root=...: a picture that the manifest found readable is no more; run again ([Errno 2] No such file or directory: '.../gone.jpg')",
+        make=lambda f, m: m.setattr(
+            "catsdogs.training.feature_store.PictureFiles",
+            lambda files: PictureFiles([*files[:-1], f / "gone.jpg"]),
+        ),
+        pictures=True,
+    ),
+    Case(
+        "a picture that vanished, seen by another process",
+        "data.root=...: a picture that the manifest found readable is no more; run again (FileNotFoundError: [Errno 2] No such file or directory: '.../gone.jpg')",
+        ["data.workers=1"],
         make=lambda f, m: m.setattr(
             "catsdogs.training.feature_store.PictureFiles",
             lambda files: PictureFiles([*files[:-1], f / "gone.jpg"]),
