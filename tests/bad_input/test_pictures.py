@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 import torch
-from catalogue import Case, PictureCase, judge
+from catalogue import Case, Make, PictureCase, judge
 from PIL import Image
 
 from catsdogs import report, train
@@ -236,6 +236,16 @@ LEFT_OUT = [
 PICTURES = [*USED, *LEFT_OUT]
 
 
+def written(*names: str, unreadable: str = "") -> Make:
+    def make(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+        for name in names:
+            write_picture(folder / "d" / name)
+        if unreadable:
+            (folder / "d" / unreadable).write_text("no picture")
+
+    return make
+
+
 def write_other(path: Path) -> Path:
     other = path.parent.parent / "elsewhere.jpg"
     write_picture(other)
@@ -378,33 +388,25 @@ CASES = [
         "a folder of both layouts",
         "data.root=.../d: holds both layouts; keep one: pictures named cat.N.jpg and dog.N.jpg, or folders cats/ and dogs/",
         ["data=folder", "data.root=d"],
-        make=lambda f, _: [
-            write_picture(f / "d" / name)
-            for name in ("cat.1.jpg", "dog.1.jpg", "cats/1.jpg", "dogs/1.jpg")
-        ],
+        make=written("cat.1.jpg", "dog.1.jpg", "cats/1.jpg", "dogs/1.jpg"),
     ),
     Case(
         "the folder above the pictures",
         "data.root=.../d: no pictures found; expected pictures named cat.N.jpg and dog.N.jpg, or folders cats/ and dogs/. Did you mean data.root=.../d/train?",
         ["data=folder", "data.root=d"],
-        make=lambda f, _: [
-            write_picture(f / "d" / "train" / name) for name in ("cat.1.jpg", "dog.1.jpg")
-        ],
+        make=written("train/cat.1.jpg", "train/dog.1.jpg"),
     ),
     Case(
         "too few pictures",
         "too few dogs: data.train_per_class=1000, data.val_per_class=100, data.test_per_class=100 ask for 1200, and 1 are readable",
         ["data=folder", "data.root=d"],
-        make=lambda f, _: [write_picture(f / "d" / name) for name in ("cat.1.jpg", "dog.1.jpg")],
+        make=written("cat.1.jpg", "dog.1.jpg"),
     ),
     Case(
         "too many pictures that are unreadable",
         "data.root=.../d: 1 of 2 pictures are unreadable, more than data.max_bad_fraction=0.01 allows; the first: dog.1.jpg (no picture of JPEG, PNG, WebP, GIF or BMP)",
         ["data=folder", "data.root=d"],
-        make=lambda f, _: [
-            write_picture(f / "d" / "cat.1.jpg"),
-            (f / "d" / "dog.1.jpg").write_text("no picture"),
-        ],
+        make=written("cat.1.jpg", unreadable="dog.1.jpg"),
     ),
     Case(
         "a folder that links to itself",
