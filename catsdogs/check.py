@@ -23,7 +23,7 @@ from catsdogs.command import build_from, command, plain
 from catsdogs.contract import Factory, Finding, check
 from catsdogs.contract.speed import Timing, time_steps
 from catsdogs.errors import UserError
-from catsdogs.files import make_directory, probe_directory, write_whole
+from catsdogs.files import expanded, make_directory, probe_directory, write_whole
 from catsdogs.optim.memory import Plan, predict
 from catsdogs.progress import reported
 from catsdogs.records import hardware, versions
@@ -44,7 +44,7 @@ def run(config: DictConfig) -> int:
     reference, its_reference = values["reference"], None
     if reference is not None:
         its_reference = _complete(_reference(str(reference), values), *BLOCKS)
-    output_dir = Path(str(values["output_dir"])).expanduser()
+    output_dir = expanded(Path(str(values["output_dir"])), "output_dir")
     probe_directory(output_dir, "output_dir")
     findings = _try_claims(factory, its_reference)
     _print_findings(findings)

@@ -17,6 +17,7 @@ from omegaconf import DictConfig, open_dict
 
 from catsdogs.command import command, plain
 from catsdogs.errors import UserError
+from catsdogs.files import expanded
 from catsdogs.train import plan_run
 from catsdogs.training.comparison import compare
 from catsdogs.training.plan import Plan
@@ -38,7 +39,7 @@ def main(config: DictConfig) -> int:
     labels = _distinct(values, "contenders", str)
     seeds = _distinct(values, "seeds", int)
     grid = _distinct(values, "learning_rates", float) if values["learning_rates"] else []
-    output_dir = Path(str(values["output_dir"])).expanduser()
+    output_dir = expanded(Path(str(values["output_dir"])), "output_dir")
     command_line = shlex.join(["python", "-m", "catsdogs.compare", *sys.argv[1:]])
     plans = [
         _plan(label, seed, rate, output_dir, command_line)

@@ -6,6 +6,7 @@ it lies a directory for each run. Needs no torch.
 
 import dataclasses
 import json
+import math
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +15,9 @@ from catsdogs.files import write_whole
 
 FILE = "comparison.json"
 FORMAT = 1
+# What reading a file can raise that holds anything at all.
+DAMAGE = (OSError, ValueError, TypeError, KeyError, AttributeError, OverflowError, RecursionError)
+LONGEST = 1e6  # seconds of a step: eleven days
 
 
 @dataclasses.dataclass(frozen=True)
@@ -72,7 +76,7 @@ def read_comparison(directory: Path) -> Comparison:
         if content.pop("format") != FORMAT:
             raise UserError(f"{path}: not a comparison of format {FORMAT}; run compare again")
         return _from_json(content)
-    except (OSError, ValueError, TypeError, KeyError, AttributeError) as error:
+    except DAMAGE as error:
         raise UserError(
             f"{path}: not a readable comparison ({type(error).__name__}: {error}); "
             "run compare again"
@@ -80,14 +84,51 @@ def read_comparison(directory: Path) -> Comparison:
 
 
 def _from_json(content: dict[str, Any]) -> Comparison:
-    return Comparison(
+    comparison = Comparison(
         command=str(content["command"]),
         contenders=tuple(map(str, content["contenders"])),
         seeds=tuple(map(int, content["seeds"])),
         learning_rates=tuple(map(float, content["learning_rates"])),
-        runs=tuple(PlannedRun(**run) for run in content["runs"]),
+        runs=tuple(map(_planned_from_json, content["runs"])),
         step_seconds={
             str(label): tuple(map(float, seconds))
             for label, seconds in content["step_seconds"].items()
         },
+    )
+    _check(comparison)
+    return comparison
+
+
+def _check(comparison: Comparison) -> None:
+    """Refuse a plan whose parts do not belong together.
+
+    Raises:
+        ValueError: With the part.
+    """
+    runs = comparison.runs
+    for name, planned, named in (
+        ("contenders", {run.label for run in runs}, comparison.contenders),
+        ("seeds", {run.seed for run in runs}, comparison.seeds),
+    ):
+        if len(set(named)) < len(named) or (runs and planned != set(named)):
+            raise ValueError(f"{name} are not those of the runs")
+    rates = [*comparison.learning_rates, *(run.learning_rate or 0.0 for run in runs)]
+    if not all(math.isfinite(rate) for rate in rates):
+        raise ValueError("a learning rate is no finite number")
+    for label, seconds in comparison.step_seconds.items():
+        if label not in comparison.contenders or not seconds:
+            raise ValueError(f"step_seconds of {label!r} are of no contender, or none")
+        if not all(0 < second < LONGEST for second in seconds):
+            raise ValueError(f"step_seconds of {label!r} hold what is no time of a step")
+
+
+def _planned_from_json(run: dict[str, Any]) -> PlannedRun:
+    rate, directory = run["learning_rate"], str(run["directory"])
+    if Path(directory).name != directory:
+        raise ValueError(f"{directory!r} is no name of a run directory")
+    return PlannedRun(
+        label=str(run["label"]),
+        seed=int(run["seed"]),
+        learning_rate=None if rate is None else float(rate),
+        directory=directory,
     )

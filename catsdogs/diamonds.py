@@ -12,7 +12,7 @@ from omegaconf import DictConfig
 
 from catsdogs.command import build_from, command, plain
 from catsdogs.errors import UserError
-from catsdogs.files import make_directory, probe_directory
+from catsdogs.files import expanded, make_directory, probe_directory
 from catsdogs.records import hardware, versions
 from catsdogs.regression.data import load_diamonds, prepare
 from catsdogs.regression.experiment import KINDS, METHODS, Contender, compare
@@ -27,7 +27,7 @@ def main(config: DictConfig) -> int:
     """Fit, print the table and write records and charts."""
     values = plain(config)
     read = Reader("", values)
-    output_dir = Path(read.text("output_dir")).expanduser()
+    output_dir = expanded(Path(read.text("output_dir")), "output_dir")
     contenders = _contenders(read.section("hparams"), read.section("clip_value"))
     run = partial(
         compare,

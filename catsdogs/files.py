@@ -14,9 +14,31 @@ from catsdogs.errors import UserError
 
 
 def cache_directory() -> Path:
-    """Return the folder for what can be rebuilt: `CATSDOGS_CACHE`, or the user's own cache."""
+    """Return the folder for what can be rebuilt: `CATSDOGS_CACHE`, or the user's own cache.
+
+    Raises:
+        UserError: If the user has no home to keep a cache in.
+    """
     chosen = os.environ.get("CATSDOGS_CACHE")
-    return Path(chosen).expanduser() if chosen else Path(platformdirs.user_cache_dir("catsdogs"))
+    if chosen:
+        return expanded(Path(chosen), "CATSDOGS_CACHE")
+    with contextlib.suppress(RuntimeError):  # of newer versions of platformdirs
+        cache = Path(platformdirs.user_cache_dir("catsdogs"))
+        if cache.is_absolute():  # older ones leave a ~ that stands for nothing as it is
+            return cache
+    raise UserError("CATSDOGS_CACHE: this user has no home to keep a cache in; set it to a folder")
+
+
+def expanded(path: Path, setting: str) -> Path:
+    """Return a path with the home that a leading `~` stands for.
+
+    Raises:
+        UserError: If there is no such home; `setting` says what chose it.
+    """
+    try:
+        return path.expanduser()
+    except RuntimeError as error:
+        raise UserError(f"{setting}={path}: there is no such home; write it out") from error
 
 
 def make_directory(path: Path, setting: str) -> Path:
@@ -56,10 +78,11 @@ def whole_file(path: Path) -> Iterator[Path]:
     """Yield a name beside `path` to write to; on success it is synced and renamed to `path`."""
     partial = path.with_name(f".{path.name}.{os.getpid()}.partial")
     try:
-        yield partial
-        _sync(partial)
-        partial.replace(path)
-        _sync(path.parent)
+        with _naming(path):
+            yield partial
+            _sync(partial)
+            partial.replace(path)
+            _sync(path.parent)
     finally:
         partial.unlink(missing_ok=True)
 
@@ -80,12 +103,13 @@ def whole_directory(path: Path) -> Iterator[Path]:
     shutil.rmtree(partial, ignore_errors=True)
     partial.mkdir(parents=True)
     try:
-        yield partial
-        for file in partial.iterdir():
-            _sync(file)
-        shutil.rmtree(path, ignore_errors=True)
-        partial.replace(path)
-        _sync(path.parent)
+        with _naming(path):
+            yield partial
+            for file in partial.iterdir():
+                _sync(file)
+            shutil.rmtree(path, ignore_errors=True)
+            partial.replace(path)
+            _sync(path.parent)
     finally:
         shutil.rmtree(partial, ignore_errors=True)
 
@@ -110,6 +134,19 @@ def checksum(path: Path) -> str:
     """Return the SHA-256 of a file, in hexadecimal."""
     with path.open("rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+@contextlib.contextmanager
+def _naming(path: Path) -> Iterator[None]:
+    """Give an error of an open file, which names none, the name of what was to be written."""
+    try:
+        yield
+    except (OSError, RuntimeError) as error:
+        # torch's writer raises an error of its own over that of the system.
+        system = error if isinstance(error, OSError) else error.__context__
+        if isinstance(system, OSError) and system.errno is not None and system.filename is None:
+            system.filename = str(path)
+        raise
 
 
 def _sync(path: Path) -> None:

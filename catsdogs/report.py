@@ -10,6 +10,8 @@ from omegaconf import DictConfig
 
 from catsdogs.command import command, plain
 from catsdogs.errors import UserError
+from catsdogs.files import expanded
+from catsdogs.names import one_line
 from catsdogs.reporting.checks import check_table
 from catsdogs.reporting.contents import contents, headline
 from catsdogs.reporting.folder import write_report
@@ -23,8 +25,8 @@ from catsdogs.reporting.verdict import Verdict, verdicts
 def main(config: DictConfig) -> int:
     """Read the runs, write the report and say in a few lines what it says."""
     values = plain(config)
-    folder = Path(str(values["runs"])).expanduser()
-    out = Path(str(values["out"] or folder / "report")).expanduser()
+    folder = expanded(Path(str(values["runs"])), "runs")
+    out = expanded(Path(str(values["out"] or folder / "report")), "out")
     runs = read_runs(folder)
     checks = tuple(check_table(path) for path in _folders(values["checks"], "checks"))
     judged = verdicts(runs)
@@ -38,20 +40,20 @@ def main(config: DictConfig) -> int:
 def _folders(value: Any, setting: str) -> list[Path]:
     if not isinstance(value, list):
         raise UserError(f"{setting}={value}: is no list; give {setting}=[PATH,PATH]")
-    return [Path(str(path)).expanduser() for path in value]
+    return [expanded(Path(str(path)), setting) for path in value]
 
 
 def _print_verdicts(judged: tuple[Verdict, ...]) -> None:
     for verdict in judged:
-        print(headline(verdict))
+        print(one_line(headline(verdict)))
 
 
 def _print_gaps(runs: Runs) -> None:
     for planned in runs.missing:
-        print(f"missing: {planned.directory}")
+        print(f"missing: {one_line(planned.directory)}")
     for run in runs.found:
         if run.status != "finished":
-            print(f"left out: {run.directory.name}: {reason(run)}")
+            print(one_line(f"left out: {run.directory.name}: {reason(run)}"))
 
 
 if __name__ == "__main__":

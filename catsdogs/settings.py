@@ -9,10 +9,14 @@ from typing import Any, Literal, cast, get_args
 from catsdogs.data.manifest import SPLITS, Split
 from catsdogs.data.source import Downloaded, Source
 from catsdogs.errors import UserError
+from catsdogs.files import expanded
 
 StoreType = Literal["float32", "float16"]
 Head = Literal["conv", "linear"]
 Protocol = Literal["frozen", "monograph"]
+LARGEST = 2**63 - 1  # what torch takes for a whole number
+MOST_WORKERS = 256  # each is a process
+MOST_PICTURES = 10**7  # of a class in a split; their features take 1.3 TB
 
 
 @dataclasses.dataclass(frozen=True)
@@ -76,7 +80,7 @@ class Settings:
             device=read.device("device"),
             deterministic=read.boolean("deterministic"),
             compile=read.boolean("compile"),
-            output_dir=Path(read.text("output_dir")).expanduser(),
+            output_dir=expanded(Path(read.text("output_dir")), "output_dir"),
             resume=read.text_or_null("resume"),
             debug=read.boolean("debug"),
             **_model_settings(read.section("model")),
@@ -95,10 +99,12 @@ def _data_settings(read: "Reader") -> DataSettings:
         root=Path(read.text("root")) if source == "folder" else None,
         drawing_seed=read.integer("drawing_seed", low=0) if source == "drawn" else 0,
         keep_archive=source in get_args(Downloaded) and read.boolean("keep_archive"),
-        per_class={split: read.integer(f"{split}_per_class", low=1) for split in SPLITS},
+        per_class={
+            split: read.integer(f"{split}_per_class", low=1, high=MOST_PICTURES) for split in SPLITS
+        },
         max_bad_fraction=read.number("max_bad_fraction", low=0, high=1),
         store_dtype=cast(StoreType, read.choice("store_dtype", get_args(StoreType))),
-        workers=read.integer("workers", low=0),
+        workers=read.integer("workers", low=0, high=MOST_WORKERS),
     )
     read.refuse_rest()
     return settings
@@ -146,11 +152,11 @@ class Reader:
             raise UserError(f"{self._prefix}{key}={value}: must be a section of settings")
         return Reader(f"{self._prefix}{key}.", value)
 
-    def integer(self, key: str, *, low: int) -> int:
-        """Return a whole number, `low` or above."""
+    def integer(self, key: str, *, low: int, high: int = LARGEST) -> int:
+        """Return a whole number from `low` to `high`."""
         value = self.take(key)
-        if not isinstance(value, int) or isinstance(value, bool) or value < low:
-            raise self._wrong(key, value, f"a whole number, {low} or above")
+        if not isinstance(value, int) or isinstance(value, bool) or not low <= value <= high:
+            raise self._wrong(key, value, _range(value, low, high))
         return value
 
     def integer_or_null(self, key: str, *, low: int) -> int | None:
@@ -158,8 +164,8 @@ class Reader:
         value = self.take(key)
         if value is None:
             return None
-        if not isinstance(value, int) or isinstance(value, bool) or value < low:
-            raise self._wrong(key, value, f"null or a whole number, {low} or above")
+        if not isinstance(value, int) or isinstance(value, bool) or not low <= value <= LARGEST:
+            raise self._wrong(key, value, f"null or {_range(value, low, LARGEST)}")
         return value
 
     def number(self, key: str, *, low: float, high: float) -> float:
@@ -244,6 +250,13 @@ class Reader:
 
     def _wrong(self, key: str, value: Any, expected: str) -> UserError:
         return UserError(f"{self._prefix}{key}={value}: must be {expected}")
+
+
+def _range(value: Any, low: int, high: int) -> str:
+    """Say what a whole number must be; its upper end where that matters."""
+    too_large = isinstance(value, int) and value > high
+    most = f", {high} at most" if too_large or high < LARGEST else ""
+    return f"a whole number, {low} or above{most}"
 
 
 def _check_numbers(name: str, value: Any) -> None:

@@ -77,29 +77,3 @@ def test_saga_is_checked_as_told_blocks_or_samples_and_its_memory_is_that_of_a_r
     assert min(content["seconds_per_step"][name]) > 0
     for finding in content["findings"]:
         assert finding["verdict"] == "pass" or len(finding["evidence"]) > 10, finding
-
-
-@pytest.mark.parametrize(
-    ("arguments", "message"),
-    [
-        ([], "give either optimizer=NAME or target=PATH.OF.CLASS"),
-        (["optimizer=custom_adam", "target=torch.optim.Adam"], "give either optimizer=NAME or"),
-        (["optimizer=custom_adam", "kwargs.lr=1"], "kwargs: belong to target="),
-        (["target=torch.optim.Nope"], "target=torch.optim.Nope: cannot be used"),
-        (["target=torch.optim.SGD", "kwargs.lr=-1"], "Invalid learning rate: -1"),
-        (["optimizer=custom_adam", "reference=nope"], "optimizer=nope: there is no such choice"),
-        (["target=catsdogs.optim.LinearSAGA", "kwargs.lr=-1"], "this cannot be checked"),
-        (["target=torch.nn.ReLU"], "this cannot be checked"),
-        (["optimizer=custom_adam", "output_dir=/proc/nowhere"], "output_dir=/proc/nowhere"),
-    ],
-    ids=str,
-)
-def test_wrong_input_gets_one_line_on_stderr_and_status_2(
-    run_check: Run, capfd: pytest.CaptureFixture[str], arguments: list[str], message: str
-) -> None:
-    assert run_check(*arguments) == 2
-    lines = capfd.readouterr().err.splitlines()
-    assert len(lines) == 1
-    assert lines[0].startswith("error: ")
-    assert message in lines[0]
-    assert not list(Path.cwd().glob("outputs*"))

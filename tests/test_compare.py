@@ -179,40 +179,6 @@ def test_every_contender_gets_the_whole_grid_of_learning_rates(
     )
 
 
-@pytest.mark.parametrize(
-    ("arguments", "message"),
-    [
-        (["contenders=[]"], "contenders=[]: must be a list"),
-        (["contenders=custom_sgd"], "contenders=custom_sgd: must be a list"),
-        (["contenders=[custom_sgd,custom_sgd]"], "names one of them twice"),
-        (["contenders=[no_such]"], "contenders: no_such is no file of conf/optimizer"),
-        (["optimizer.betas=[0.5,0.9]"], "contenders: native_sgd cannot be configured"),
-        (["seeds=[a]"], "seeds=['a']: every entry must be a whole number"),
-        (["seeds=[-1]"], "seed=-1: must be a whole number"),
-        (["seeds=[0.5]"], "seeds=[0.5]: every entry must be a whole number"),
-        (["learning_rates=[-1]"], "optimizer: "),
-        (["optimizer=custom_adam"], "optimizer=custom_adam: a comparison takes contenders"),
-        (["seed=3"], "seed=3: a comparison takes contenders"),
-        (["experiment=none_such"], "experiment=none_such: there is no such choice"),
-        (["contenders=[custom_linear_saga]"], "LinearSAGA"),
-    ],
-    ids=lambda value: value[0] if isinstance(value, list) else "",
-)
-def test_wrong_input_gets_one_line_and_leaves_nothing(
-    run_compare: Run,
-    small: list[str],
-    arguments: list[str],
-    message: str,
-    capsys: pytest.CaptureFixture[str],
-) -> None:
-    assert run_compare(*small, *arguments) == 2
-    error = capsys.readouterr().err
-    assert error.startswith("error: ")
-    assert message in error
-    assert error.count("\n") == 1
-    assert not Path("outputs").exists()
-
-
 def test_two_comparisons_do_not_work_in_one_folder(
     run_compare: Run, small: list[str], capsys: pytest.CaptureFixture[str]
 ) -> None:

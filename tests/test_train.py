@@ -20,10 +20,6 @@ from event_files import hparams_table, read_events
 Run = Callable[..., int]
 
 
-def no_optimizer(*_: object, **__: object) -> int:
-    return 3
-
-
 def rows(path: Path) -> list[dict[str, str]]:
     with path.open() as file:
         return list(csv.DictReader(file))
@@ -191,70 +187,6 @@ def test_a_class_of_ones_own_runs_under_its_own_name(run_train: Run, small: list
     assert only_run().name.startswith("AdamW-seed0-")
 
 
-WRONG = [
-    (["optimizer=custom_lion"], "optimizer=custom_lion: there is no such choice; choose one of"),
-    (["epoch=3"], "epoch: there is no such setting here; did you mean epochs?"),
-    (["data.root=x"], "data.root: there is no such setting here"),
-    (["+surprise=1"], "surprise=1: there is no such setting"),
-    (["+data.surprise=1"], "data.surprise=1: there is no such setting"),
-    (["+optimizer.surprise=1"], "unexpected keyword argument 'surprise'"),
-    (["protocol=notebook"], "protocol=notebook: must be one of frozen, monograph"),
-    (["epochs=-1"], "epochs=-1: must be a whole number, 0 or above"),
-    (["epochs=many"], "epochs=many: must be a whole number"),
-    (["epochs=1.5"], "epochs=1.5: must be a whole number"),
-    (["batch_size=0"], "batch_size=0: must be a whole number, 1 or above"),
-    (["seed=true"], "seed=True: must be a whole number"),
-    (["deterministic=2"], "deterministic=2: must be true or false"),
-    (["device=tpu"], "device=tpu: must be one of"),
-    (["device=cuda:99"], "device=cuda:99: this machine shows"),
-    (["data.max_bad_fraction=2"], "data.max_bad_fraction=2: must be a number from 0 to 1"),
-    (["data.store_dtype=float8"], "data.store_dtype=float8: must be one of float32, float16"),
-    (["optimizer.lr=nan"], "optimizer.lr=nan: must be a finite number"),
-    (["optimizer.lr=inf"], "optimizer.lr=inf: must be a finite number"),
-    (["optimizer.lr=-1"], "Invalid lr: -1"),
-    (["optimizer.lr=fast"], "Invalid lr: 'fast' (must be a number)"),
-    (["optimizer.betas=[0.9,1.0]"], "Invalid betas[1]: 1.0"),
-    (["optimizer._target_=torch.optim.Nope"], "optimizer._target_=torch.optim.Nope: cannot be"),
-    (["optimizer._target_=test_train.no_optimizer"], "is no torch.optim.Optimizer"),
-    (["data=folder"], "data.root has no default"),
-    (["data=folder", "data.root=nowhere"], "nowhere: there is no such folder"),
-    (["data=folder", "data.root=empty"], "no pictures found"),
-    (["data=folder", "data.root=cats_only"], "no dogs among them"),
-    (["data=folder", "data.root=few"], "too few dogs"),
-    (["model.weights=nowhere.pth"], "model.weights=nowhere.pth: there is no such file"),
-    (["model.weights=other.pth"], "not a ResNet-18: conv1.weight is missing"),
-    (["model.weights="], "model.weights=: must be a text"),
-    (["output_dir=a_file/runs"], "output_dir=a_file/runs: cannot write to this folder"),
-    (["epochs=[1"], "cannot read 'epochs=[1' as key=value"),
-]
-
-
-@pytest.mark.parametrize(("arguments", "message"), WRONG, ids=str)
-def test_wrong_input_gets_one_line_on_stderr_status_2_and_leaves_nothing(
-    run_train: Run,
-    pictures: Path,
-    tmp_path: Path,
-    capfd: pytest.CaptureFixture[str],
-    arguments: list[str],
-    message: str,
-) -> None:
-    (tmp_path / "empty").mkdir()
-    (tmp_path / "a_file").touch()
-    for name, kept in (("cats_only", ["cat.0.jpg"]), ("few", ["cat.0.jpg", "dog.0.jpg"])):
-        (tmp_path / name).mkdir()
-        for picture in kept:
-            (tmp_path / name / picture).write_bytes((pictures / picture).read_bytes())
-    torch.save({"a": torch.zeros(1)}, tmp_path / "other.pth")
-    before = {path for path in tmp_path.rglob("*") if "cache" not in path.parts}
-    assert run_train(*arguments) == 2
-    captured = capfd.readouterr()
-    lines = [line for line in captured.err.split("\n") if line and "\r" not in line]
-    assert len(lines) == 1, captured.err
-    assert lines[0].startswith("error: ")
-    assert message in lines[0]
-    assert {path for path in tmp_path.rglob("*") if "cache" not in path.parts} == before
-
-
 def test_debug_shows_the_traceback(run_train: Run, capfd: pytest.CaptureFixture[str]) -> None:
     assert run_train("epochs=-1", "debug=true") == 2
     assert "Traceback" in capfd.readouterr().err
@@ -312,46 +244,6 @@ def test_a_table_of_half_precision_is_half_as_large(run_train: Run, small: list[
         record = json.loads((only_run(Path(dtype)) / "record.json").read_text())
         tables[dtype] = next(p["nbytes"] for p in record["memory"] if p["name"] == "table")
     assert tables["float32"] == 2 * tables["float16"] == 2 * 2_103_811 * 4
-
-
-@pytest.mark.parametrize(
-    ("arguments", "message"),
-    [
-        ([*SAGA, "optimizer.table_dtype=int8"], "Invalid table_dtype: torch.int8"),
-        (
-            [*SAGA, "protocol=monograph"],
-            "protocol=monograph: custom_saga needs the same answer to a picture",
-        ),
-        (
-            [*LINEAR_SAGA, "protocol=monograph"],
-            "protocol=monograph: custom_linear_saga needs the same answer to a picture",
-        ),
-        ([*SAGA, "grad_clip.norm=1"], "grad_clip: custom_saga needs the gradient as it is"),
-        (["optimizer=custom_linear_saga"], "LinearSAGA moves a weight of shape (1, features)"),
-        (["optimizer=native_sgd", "compile=true"], "native_sgd is none of them"),
-        (["compile=true"], "compile=true: compile needs a C++ compiler and /bin/false does not"),
-        (["stop_when_flat=-1"], "stop_when_flat=-1: must be null or a finite number above 0"),
-        (["grad_clip.value=0"], "grad_clip.value=0: must be null or a finite number above 0"),
-        (["scheduler=cosine", "scheduler.T_max=nan"], "scheduler.T_max=nan: must be a finite"),
-        (["scheduler=step", "+scheduler.warmup=3"], "scheduler: refuses its settings"),
-        (["model.head=mlp"], "model.head=mlp: must be one of conv, linear"),
-    ],
-    ids=str,
-)
-def test_choices_that_do_not_go_together_are_refused_with_the_reason(
-    run_train: Run,
-    small: list[str],
-    capfd: pytest.CaptureFixture[str],
-    arguments: list[str],
-    monkeypatch: pytest.MonkeyPatch,
-    message: str,
-) -> None:
-    monkeypatch.setenv("CXX", "/bin/false")
-    assert run_train(*small, *arguments) == 2
-    lines = capfd.readouterr().err.splitlines()
-    assert message in lines[-1]
-    assert len(lines) == 1
-    assert not Path("outputs").exists()
 
 
 def test_a_run_that_does_not_fit_stops_before_it_allocates_and_says_what_would_fit(

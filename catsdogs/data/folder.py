@@ -17,7 +17,8 @@ def find_pictures(root: Path) -> dict[str, int]:
     """Map each picture's path, relative to `root` with forward slashes, to its label.
 
     Paths come per class in the order in which the split takes them: sorted as strings by file name
-    (`cat.10.jpg` before `cat.2.jpg`), then by folder.
+    (`cat.10.jpg` before `cat.2.jpg`), then by folder. What bears a picture's name and cannot be
+    opened, such as a link to nowhere, is among them: the manifest says why it is not used.
 
     Raises:
         UserError: If the folder is absent, holds no pictures in either layout, mixes the two
@@ -53,7 +54,7 @@ def _class_folder_pictures(root: Path) -> Iterable[tuple[str, Path]]:
 
 
 def _is_picture(path: Path) -> bool:
-    return path.suffix.lower() in EXTENSIONS and path.is_file()
+    return path.suffix.lower() in EXTENSIONS and not path.is_dir()
 
 
 def _by_label(root: Path, pictures: Iterable[tuple[str, Path]]) -> dict[str, int]:

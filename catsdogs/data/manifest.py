@@ -4,21 +4,27 @@ import csv
 import dataclasses
 import hashlib
 import io
+import logging
 import os
+import stat
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Literal
 
-from PIL import Image
-
 from catsdogs.data.folder import LABELS, find_pictures
+from catsdogs.data.pixels import read_picture
 from catsdogs.errors import UserError
-from catsdogs.files import cache_directory, make_directory, write_whole
+from catsdogs.files import cache_directory, expanded, make_directory, write_whole
+from catsdogs.names import is_one_line, one_line
 from catsdogs.progress import progress
 
 Split = Literal["train", "val", "test"]
 SPLITS: tuple[Split, ...] = ("train", "val", "test")
 OK = "ok"
+BAD_NAME = "its name is not one line of UTF-8: rename it"
+FORMAT = 2  # of a kept manifest; those of others, checked by other rules, are not taken up
+KEPT = "# sha256 of the lines below: "  # how a kept manifest begins
+log = logging.getLogger(__name__)
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -26,10 +32,11 @@ class Picture:
     """One file, as it was found when it was decoded in full.
 
     Attributes:
-        path: Relative to the manifest's root, with forward slashes.
+        path: Relative to the manifest's root, with forward slashes. One line of UTF-8: a name that
+            is not is escaped, and its picture not used.
         label: 1 for a cat, 0 for a dog.
-        width: In pixels, as stored; 0 if unreadable.
-        height: In pixels, as stored; 0 if unreadable.
+        width: In pixels, upright; 0 if unreadable.
+        height: In pixels, upright; 0 if unreadable.
         sha256: Of the file's bytes; empty if it could not be read at all.
         status: `ok`, or why it cannot be decoded.
         split: `train`, `val`, `test`, or empty for a picture that is not used.
@@ -88,7 +95,9 @@ def make_manifest(
     Raises:
         UserError: If the folder is unusable, too much of it is unreadable, or it is too small.
     """
-    root = root.expanduser().resolve()
+    root = expanded(root, "data.root").resolve()
+    if not is_one_line(str(root)):
+        raise UserError(f"data.root={one_line(str(root))}: {BAD_NAME}")
     pictures = _decode_all(root, find_pictures(root))
     bad = [p for p in pictures if p.status != OK]
     if len(bad) > max_bad_fraction * len(pictures):
@@ -106,15 +115,16 @@ def split_per_class(pictures: list[Picture], per_class: dict[Split, int]) -> tup
     Raises:
         UserError: If a class has fewer readable pictures than the splits ask for.
     """
-    wanted = [split for split in SPLITS for _ in range(per_class[split])]
+    asked = sum(per_class.values())
     splits: dict[str, str] = {}
     for name, label in LABELS.items():
         readable = [p.path for p in pictures if p.label == label and p.status == OK]
-        if len(readable) < len(wanted):
-            asked = ", ".join(f"data.{split}_per_class={per_class[split]}" for split in SPLITS)
+        if len(readable) < asked:
+            settings = ", ".join(f"data.{split}_per_class={per_class[split]}" for split in SPLITS)
             raise UserError(
-                f"too few {name}s: {asked} ask for {len(wanted)}, and {len(readable)} are readable"
+                f"too few {name}s: {settings} ask for {asked}, and {len(readable)} are readable"
             )
+        wanted = [split for split in SPLITS for _ in range(per_class[split])]
         splits |= dict(zip(readable, wanted, strict=False))
     return tuple(dataclasses.replace(p, split=splits.get(p.path, "")) for p in pictures)
 
@@ -123,7 +133,10 @@ def _decode_all(root: Path, labels: dict[str, int]) -> list[Picture]:
     kept = make_directory(cache_directory() / "manifests", "CATSDOGS_CACHE")
     kept /= f"{_listing_hash(root, labels)}.csv"
     if kept.exists():
-        return _from_csv(kept.read_text(encoding="utf-8"))
+        try:
+            return _read_kept(kept, labels)
+        except (OSError, ValueError) as error:
+            log.warning("the kept manifest %s is damaged (%s); checking again", kept, error)
     # Pillow releases the interpreter lock while it decodes, so threads use every core.
     with ThreadPoolExecutor(os.cpu_count()) as pool:
         pictures = list(
@@ -134,29 +147,40 @@ def _decode_all(root: Path, labels: dict[str, int]) -> list[Picture]:
                 unit="picture",
             )
         )
-    write_whole(kept, _to_csv(pictures))
+    rows = _to_csv(pictures)
+    write_whole(kept, f"{KEPT}{_digest(rows)}\n{rows}")
     return pictures
 
 
 def _decode(root: Path, path: str, label: int) -> Picture:
+    if not is_one_line(path):
+        return Picture(one_line(path), label, 0, 0, "", BAD_NAME)
     digest = ""
     try:
-        content = (root / path).read_bytes()
+        file = root / path
+        # Reading a pipe would wait for a writer, and a device may have no end.
+        if not stat.S_ISREG(file.stat().st_mode):
+            raise OSError("no regular file")
+        content = file.read_bytes()
+        if not content:
+            raise OSError("empty")
         digest = hashlib.sha256(content).hexdigest()
-        with Image.open(io.BytesIO(content)) as image:
-            image.load()
-            return Picture(path, label, image.width, image.height, digest, OK)
-    # Pillow's decoders raise many types for a damaged file; the status keeps which.
-    except Exception as error:  # noqa: BLE001
-        reason = " ".join(f"{type(error).__name__}: {error}".split())
-        return Picture(path, label, 0, 0, digest, reason)
+        picture = read_picture(io.BytesIO(content))
+        return Picture(path, label, picture.width, picture.height, digest, OK)
+    except OSError as error:
+        reason = error.strerror or str(error)
+        return Picture(path, label, 0, 0, digest, one_line(" ".join(reason.split())))
 
 
 def _listing_hash(root: Path, labels: dict[str, int]) -> str:
-    digest = hashlib.sha256(str(root).encode())
+    digest = hashlib.sha256(f"{FORMAT} {root}".encode())
     for path, label in labels.items():
-        status = (root / path).stat()
-        digest.update(f"\n{path}\t{label}\t{status.st_size}\t{status.st_mtime_ns}".encode())
+        try:
+            status = (root / path).stat()
+            found = f"{status.st_size}\t{status.st_mtime_ns}"
+        except OSError as error:  # a link to nowhere or to itself
+            found = str(error.errno)
+        digest.update(os.fsencode(f"\n{path}\t{label}\t{found}"))
     return digest.hexdigest()[:16]
 
 
@@ -168,8 +192,21 @@ def _to_csv(pictures: list[Picture] | tuple[Picture, ...]) -> str:
     return text.getvalue()
 
 
-def _from_csv(text: str) -> list[Picture]:
-    return [
+def _digest(text: str) -> str:
+    return hashlib.sha256(text.encode()).hexdigest()
+
+
+def _read_kept(file: Path, labels: dict[str, int]) -> list[Picture]:
+    """Read a kept manifest.
+
+    Raises:
+        OSError: If it cannot be read.
+        ValueError: If it is not as it was written, or not of these pictures.
+    """
+    first, _, rows = file.read_bytes().decode().partition("\n")
+    if first != f"{KEPT}{_digest(rows)}":
+        raise ValueError("its checksum is wrong")
+    pictures = [
         Picture(
             path=row["path"],
             label=int(row["label"]),
@@ -178,5 +215,8 @@ def _from_csv(text: str) -> list[Picture]:
             sha256=row["sha256"],
             status=row["status"],
         )
-        for row in csv.DictReader(io.StringIO(text))
+        for row in csv.DictReader(io.StringIO(rows))
     ]
+    if [(p.path, p.label) for p in pictures] != [(one_line(p), n) for p, n in labels.items()]:
+        raise ValueError("it is of other pictures")
+    return pictures

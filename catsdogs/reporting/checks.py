@@ -6,6 +6,7 @@ from typing import Any
 
 from catsdogs.errors import UserError
 from catsdogs.reporting.document import Table
+from catsdogs.reporting.runs import DAMAGE
 from catsdogs.reporting.wording import count
 
 FORMAT = 1
@@ -34,7 +35,7 @@ def check_table(directory: Path) -> Table:
                 (str(one["verdict"]), str(one["claim"]), str(one["evidence"])) for one in findings
             ),
         )
-    except (OSError, ValueError, TypeError, KeyError) as error:
+    except DAMAGE as error:
         raise UserError(
             f"checks={directory}: holds no readable check.json ({type(error).__name__}: {error}); "
             "give a folder that check made"

@@ -88,13 +88,23 @@ def _there(*blocks: Block | None) -> tuple[Block, ...]:
 def _lead(runs: Runs) -> str:
     plan = runs.comparison
     finished = sum(run.status == "finished" for run in runs.found)
-    pictures = runs.found[0].facts["data"]["pictures"]
     return (
         f"{', '.join(plan.contenders)} on cats against dogs: "
-        f"{count(len(plan.seeds), 'seed')}, {finished} of {count(len(plan.runs), 'run')} finished, "
-        f"{pictures['train']:,} training, {pictures['val']:,} validation and "
-        f"{pictures['test']:,} test pictures."
+        f"{count(len(plan.seeds), 'seed')}, {finished} of {count(len(plan.runs), 'run')} finished"
+        f"{_pictures(runs)}."
     )
+
+
+def _pictures(runs: Runs) -> str:
+    """Say how many there were; a run that failed early has not looked at them."""
+    for run in runs.found:
+        if run.facts.get("data"):
+            counts = run.facts["data"]["pictures"]
+            return (
+                f", {counts['train']:,} training, {counts['val']:,} validation and "
+                f"{counts['test']:,} test pictures"
+            )
+    return ""
 
 
 def _verdicts(verdicts: tuple[Verdict, ...]) -> tuple[Block, ...]:

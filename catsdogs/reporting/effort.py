@@ -198,6 +198,6 @@ def _memory_row(runs: Runs, label: str) -> tuple[str, ...]:
     def nbytes(name: str) -> int:
         return sum(int(part["nbytes"]) for part in parts if part["name"] == name)
 
-    kept = nbytes("state") + nbytes("table")
+    kept, parameters = nbytes("state") + nbytes("table"), nbytes("parameters")
     sizes = (wording.size(nbytes(name)) for name in ("parameters", "gradients", "state", "table"))
-    return (label, *sizes, wording.ratio(kept / nbytes("parameters")))
+    return (label, *sizes, wording.ratio(kept / parameters if parameters else math.nan))

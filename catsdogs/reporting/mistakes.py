@@ -7,11 +7,12 @@ from pathlib import Path
 
 from catsdogs.errors import UserError
 from catsdogs.reporting.document import Gallery, Paragraph, Picture
-from catsdogs.reporting.runs import Run, Runs
+from catsdogs.reporting.runs import DAMAGE, Run, Runs
 from catsdogs.reporting.wording import count, percent
 
 SHOWN = 12
 SPECIES = "dog", "cat"  # by label
+JPEG, LARGEST = b"\xff\xd8\xff", 10**6  # how a thumbnail begins; bytes
 
 
 @dataclass(frozen=True)
@@ -51,9 +52,17 @@ def read_mistakes(run: Run) -> list[Mistake]:
                 )
                 for row in csv.DictReader(file)
             ]
-    except (OSError, ValueError, KeyError, TypeError) as error:
+    except DAMAGE as error:
         raise UserError(f"{path}: not readable ({error}); delete the run and redo it") from error
-    return [mistake for mistake in found if mistake.thumbnail.is_file()]
+    return [mistake for mistake in found if _is_thumbnail(mistake.thumbnail, run.directory)]
+
+
+def _is_thumbnail(file: Path, directory: Path) -> bool:
+    """Tell whether a file is a small JPEG within a run: a page must not take in any other."""
+    inside = file.resolve().is_relative_to(directory.resolve())
+    if file.suffix != ".jpg" or not file.is_file() or not inside:
+        return False
+    return file.stat().st_size < LARGEST and file.read_bytes().startswith(JPEG)
 
 
 def gallery(runs: Runs) -> Gallery | Paragraph:

@@ -97,7 +97,7 @@ def _missing_row(run: PlannedRun, chosen: bool) -> dict[str, Any]:
 
 
 def _nbytes(run: Run, name: str) -> int | None:
-    if "memory" not in run.facts:
+    if not run.facts.get("memory"):
         return None
     return sum(int(part["nbytes"]) for part in run.facts["memory"] if part["name"] == name)
 

@@ -17,10 +17,15 @@ from catsdogs.comparison import FILE, Comparison, PlannedRun, read_comparison
 from catsdogs.errors import UserError
 from catsdogs.records import EPOCH_COLUMNS, PREDICTION_COLUMNS, STEP_COLUMNS
 from catsdogs.reporting.pairs import side_by_side
+from catsdogs.reporting.record_facts import FINITE, check_facts
 
 Floats = NDArray[np.float64]
 STATUSES = ("finished", "diverged", "failed", "running")
 REDO = "delete the run and redo it"
+# What reading a file can raise that holds anything at all.
+DAMAGE = (OSError, ValueError, TypeError, KeyError, OverflowError, RecursionError, csv.Error)
+# Columns of whole numbers, from 0.
+COUNTS = ("iteration", "epoch")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -142,7 +147,7 @@ def read_runs(directory: Path) -> Runs:
         if comparison
         else [path.parent.relative_to(directory) for path in sorted(directory.rglob("record.json"))]
     )
-    there = [directory / name for name in names if (directory / name / "record.json").exists()]
+    there = [directory / name for name in names if (directory / name / "record.json").is_file()]
     if not there:
         raise UserError(f"runs={directory}: holds no runs; train or compare writes some")
     found, repeated = _part_repeated([read_run(path) for path in there])
@@ -168,11 +173,12 @@ def read_run(directory: Path) -> Run:
     path = directory / "record.json"
     try:
         facts = json.loads(path.read_text(encoding="utf-8"))
-        status, learning_rate = str(facts["status"]), facts["config"]["optimizer"].get("lr")
+        check_facts(facts)
+        status, learning_rate = facts["status"], facts["config"]["optimizer"].get("lr")
         run = Run(
             directory=directory,
-            label=str(facts["label"]),
-            seed=int(facts["seed"]),
+            label=facts["label"],
+            seed=facts["seed"],
             learning_rate=None if learning_rate is None else float(learning_rate),
             status=status,
             facts=facts,
@@ -180,7 +186,7 @@ def read_run(directory: Path) -> Run:
             epochs=_read_series(directory / "epochs.csv", EPOCH_COLUMNS, status),
             **_read_predictions(directory / "predictions.csv", status),
         )
-    except (OSError, ValueError, TypeError, KeyError, AttributeError, csv.Error) as error:
+    except DAMAGE as error:
         raise UserError(
             f"{path}: not a readable record ({type(error).__name__}: {error}); {REDO}"
         ) from error
@@ -236,7 +242,7 @@ def _read_series(path: Path, columns: Sequence[str], status: str) -> dict[str, F
     """
     if status == "failed" and not path.exists():
         return {name: np.empty(0) for name in columns}
-    text = path.read_text(encoding="utf-8")
+    text = path.read_bytes().decode()
     # Lines are appended while a run goes on: one without its end was cut short by a crash.
     header, rows = _parse(path, text[: text.rfind("\n") + 1], columns)
     try:
@@ -246,7 +252,26 @@ def _read_series(path: Path, columns: Sequence[str], status: str) -> dict[str, F
     if status == "finished" and not rows:
         raise UserError(f"{path}: the run is finished and there are no numbers; {REDO}")
     table = table.reshape(len(rows), len(header))
-    return {name: table[:, header.index(name)] for name in columns}
+    series = {name: table[:, header.index(name)] for name in columns}
+    wrong = _wrong_numbers(series, status)
+    if wrong:
+        raise UserError(f"{path}: {wrong}; {REDO}")
+    return series
+
+
+def _wrong_numbers(series: dict[str, Floats], status: str) -> str:
+    """Say which column holds what no run writes there; empty if none does."""
+    for name, values in series.items():
+        finite = np.abs(values[np.isfinite(values)])
+        if (finite > FINITE).any():
+            return f"{name} holds a number that is too large"
+        if name in COUNTS and not np.array_equal(values, np.floor(finite)):
+            return f"{name} holds what is no whole number"
+        if name == "seconds" and not np.array_equal(values, finite):
+            return f"{name} holds what is no time"
+        if "cost" in name and status == "finished" and len(finite) < len(values):
+            return f"the run is finished, and {name} holds what is no number"
+    return ""
 
 
 def _read_predictions(path: Path, status: str) -> dict[str, Predictions | None]:
@@ -257,7 +282,7 @@ def _read_predictions(path: Path, status: str) -> dict[str, Predictions | None]:
     """
     if status != "finished" and not path.exists():
         return {"val": None, "test": None}
-    header, rows = _parse(path, path.read_text(encoding="utf-8"), PREDICTION_COLUMNS)
+    header, rows = _parse(path, path.read_bytes().decode(), PREDICTION_COLUMNS)
     split, name, label, logit = (header.index(column) for column in PREDICTION_COLUMNS)
     answers: dict[str, Predictions | None] = {}
     for wanted in ("val", "test"):

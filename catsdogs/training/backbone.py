@@ -17,7 +17,7 @@ from torchvision.models import ResNet18_Weights, resnet18
 
 import catsdogs
 from catsdogs.errors import UserError
-from catsdogs.files import checksum
+from catsdogs.files import checksum, expanded
 from catsdogs.training.torch_file import load_torch_file
 
 CHANNELS, SIDE = 512, 8
@@ -111,7 +111,7 @@ def find_weights(choice: str, *, seed: int = 0) -> BackboneWeights:
         path = _download_imagenet()
         described = "torchvision's IMAGENET1K_V1 weights of ResNet-18"
         return BackboneWeights("imagenet", described, checksum(path), _read(path))
-    path = Path(choice).expanduser()
+    path = expanded(Path(choice), "model.weights")
     if not path.is_file():
         raise UserError(
             f"model.weights={choice}: there is no such file; "
@@ -169,7 +169,15 @@ def _read(path: Path) -> StateDict:
                 f"model.weights={path}: not a ResNet-18: {name} has shape "
                 f"{tuple(loaded[name].shape)} instead of {tuple(tensor.shape)}"
             )
+        if not _is_plain(loaded[name]):
+            raise UserError(f"model.weights={path}: {name} holds what is no finite real number")
     for name in loaded:
         if name not in expected and not name.startswith("fc."):
             raise UserError(f"model.weights={path}: not a ResNet-18: {name} is unknown")
     return {name: loaded[name].to(tensor.dtype) for name, tensor in expected.items()}
+
+
+def _is_plain(tensor: Tensor) -> bool:
+    """Tell whether a tensor is an array of finite real numbers, here and now."""
+    unusual = tensor.is_complex() or tensor.is_quantized or tensor.is_meta
+    return not unusual and tensor.layout == torch.strided and bool(tensor.isfinite().all())

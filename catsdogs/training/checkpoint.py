@@ -51,8 +51,9 @@ class Trainer:
 
 def save_checkpoint(path: Path, trainer: Trainer, facts: dict[str, Any]) -> None:
     """Write what is trained and `facts` (plain values and tensors only) as one whole file."""
-    with whole_file(path) as partial:
-        torch.save({"format": FORMAT, **trainer.state(), **facts}, partial)
+    # Into a file of ours: torch's own hides from its error that the disk is full.
+    with whole_file(path) as partial, partial.open("wb") as file:
+        torch.save({"format": FORMAT, **trainer.state(), **facts}, file)
 
 
 def load_checkpoint(path: Path) -> dict[str, Any]:
@@ -62,9 +63,20 @@ def load_checkpoint(path: Path) -> dict[str, Any]:
         UserError: If the file is absent, damaged or no checkpoint of this project.
     """
     content = load_torch_file(path, f"{path}: not a readable checkpoint")
-    if not isinstance(content, dict) or content.get("format") != FORMAT:
+    if not isinstance(content, dict) or not _is_ours(content):
         raise UserError(f"{path}: not a checkpoint of catsdogs, format {FORMAT}")
     return content
+
+
+def _is_ours(content: dict[Any, Any]) -> bool:
+    number, head, optimizer = (content.get(key) for key in ("format", "head", "optimizer"))
+    return (
+        isinstance(number, int)
+        and number == FORMAT
+        and isinstance(head, dict)
+        and all(isinstance(tensor, torch.Tensor) for tensor in head.values())
+        and isinstance(optimizer, dict)
+    )
 
 
 def save_tensors(path: Path, head: nn.Module) -> None:

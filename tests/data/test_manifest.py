@@ -111,8 +111,8 @@ def test_the_csv_has_a_line_per_picture_with_what_was_found(pictures: Path) -> N
     assert len(rest) == 17
 
 
-@pytest.mark.parametrize("mode", ["L", "P", "RGBA", "CMYK", "I;16"])
-def test_every_mode_that_pillow_reads_counts_as_readable(tmp_path: Path, mode: str) -> None:
+@pytest.mark.parametrize("mode", ["L", "P", "RGBA", "CMYK"])
+def test_every_mode_of_eight_bits_counts_as_readable(tmp_path: Path, mode: str) -> None:
     suffix = "jpg" if mode == "CMYK" else "png"
     for name in ("cat", "dog"):
         for number in range(3):

@@ -153,8 +153,11 @@ def test_without_a_grid_each_keeps_its_own_learning_rate(tmp_path: Path) -> None
 
 
 def test_differences_of_every_iteration_that_both_have(tmp_path: Path) -> None:
-    one = read_run(write_run(tmp_path, name="a", costs=(1.0, math.inf, 2.0, 3.0)))
-    other = read_run(write_run(tmp_path, name="b", costs=(1.5, math.inf, math.inf)))
+    costs = {"a": (1.0, math.inf, 2.0, 3.0), "b": (1.5, math.inf, math.inf)}
+    one, other = (
+        read_run(write_run(tmp_path, name=name, status="running", costs=of_run))
+        for name, of_run in costs.items()
+    )
     assert cost_differences(one, other).tolist() == [0.5, 0.0, math.inf]
 
 

@@ -90,36 +90,3 @@ def test_html_in_a_label_a_path_or_an_error_is_escaped(run: Run, tmp_path: Path)
     assert "<b onclick" not in page
     assert "&lt;b onclick=alert(1)&gt;&amp;" in page
     assert "<b onclick" not in (tmp_path / "out" / "report.md").read_text()
-
-
-@pytest.mark.parametrize(
-    ("arguments", "message"),
-    [
-        ([], "runs has no default: give runs=VALUE"),
-        (["runs=nowhere"], "runs=nowhere: there is no such folder"),
-        (["runs=empty"], "runs=empty: holds no runs"),
-        (["runs=damaged"], "damaged/one/record.json"),
-        (["runs=good", "out=/proc/nowhere"], "out=/proc/nowhere"),
-        (["runs=good", "checks=here"], "checks=here: is no list"),
-        (["runs=good", "checks=[here]"], "checks=here: holds no readable check.json"),
-        (["runs=good", "seed=1"], "seed: there is no such setting here"),
-    ],
-    ids=str,
-)
-def test_wrong_input_gets_one_line_on_stderr_and_status_2(
-    run: Run,
-    tmp_path: Path,
-    capfd: pytest.CaptureFixture[str],
-    arguments: list[str],
-    message: str,
-) -> None:
-    (tmp_path / "empty").mkdir()
-    write_run(tmp_path / "good")
-    (write_run(tmp_path / "damaged", name="one") / "record.json").write_text("{")
-    before = files(tmp_path)
-    assert run(report.main, *arguments) == 2
-    lines = capfd.readouterr().err.splitlines()
-    assert len(lines) == 1
-    assert lines[0].startswith("error: ")
-    assert message in lines[0]
-    assert files(tmp_path) == before

@@ -10,6 +10,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure as Drawing
 from matplotlib.ticker import MaxNLocator
 
+from catsdogs.names import one_line
 from catsdogs.reporting.document import Figure
 from catsdogs.reporting.looks import INK, method_title, panels
 
@@ -42,6 +43,7 @@ STYLE: dict[str, Any] = {
     "svg.hashsalt": "catsdogs",
 }
 COUNTED = "iteration", "epoch"  # half of one is none
+DASHES = str.maketrans("_ ", "--")
 SIZE = 4.7, 3.5  # inches; at 72 points each a panel is about as wide as a phone
 
 styled = style.context(["default", STYLE])
@@ -52,9 +54,14 @@ def panel(title: str, x: str, y: str, *, size: tuple[float, float] = SIZE) -> tu
     """Return an empty drawing and its axes."""
     drawing = Drawing(figsize=size, layout="constrained")
     axes = drawing.add_subplot()
-    axes.set(title=title, xlabel=x, ylabel=y)
+    axes.set(title=literal(title), xlabel=x, ylabel=y)
     axes.xaxis.set_major_locator(MaxNLocator(6, integer=x in COUNTED))
     return drawing, axes
+
+
+def literal(text: str) -> str:
+    """Return a text that matplotlib draws as it is, though it holds what begins a formula."""
+    return one_line(text).replace("$", r"\$")
 
 
 def method_panels(
@@ -70,13 +77,16 @@ def method_panels(
         draw: Draws one contender into the axes and says in words what is to be seen.
     """
     figures, drawn = [], []
-    for method, labels in panels(contenders).items():
+    for number, (method, labels) in enumerate(panels(contenders).items(), 1):
         drawing, axes = panel(method_title(method), x, y)
         words = "; ".join([draw(axes, label) for label in labels])
         # Under the axes the legend hides nothing.
-        drawing.legend(*axes.get_legend_handles_labels(), loc="outside lower left")
+        handles, names = axes.get_legend_handles_labels()
+        drawing.legend(handles, list(map(literal, names)), loc="outside lower left")
         drawn.append(axes)
-        stem = f"{name}-{method.replace('_', '-').replace(' ', '-')}"
+        # A record names the method: its name must lead to no other folder, and to no other panel.
+        plain = re.sub(r"[^A-Za-z0-9]+", "-", method)
+        stem = f"{name}-{plain}" if plain == method.translate(DASHES) else f"{name}-{number}"
         alt = f"{method_title(method)}, {y} over {x}. {words}."
         figures.append(Figure(stem, method_title(method), alt, drawing))
     for limits, set_limits in ((Axes.get_xlim, Axes.set_xlim), (Axes.get_ylim, Axes.set_ylim)):

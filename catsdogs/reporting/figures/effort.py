@@ -8,7 +8,7 @@ from matplotlib.figure import Figure as Drawing
 
 from catsdogs.reporting.document import Figure, Panels
 from catsdogs.reporting.effort import StepTime, step_times, target_accuracy
-from catsdogs.reporting.figures.canvas import SIZE, method_panels, panel, styled
+from catsdogs.reporting.figures.canvas import SIZE, literal, method_panels, panel, styled
 from catsdogs.reporting.figures.curves import DONE, drawable, stacked
 from catsdogs.reporting.looks import GREY, look
 from catsdogs.reporting.runs import Run, Runs
@@ -99,7 +99,8 @@ def memory(runs: Runs) -> Figure:
             words, ((task + own) / MEGA, place), (4, 0), textcoords="offset points", va="center"
         )
         said.append(f"{label}: {words}")
-    axes.set_xlim(0, 1.6 * max(sum(_bytes(first[label])) for label in labels) / MEGA)
+    most = max(sum(_bytes(first[label])) for label in labels)
+    axes.set_xlim(0, 1.6 * max(most, 1) / MEGA)
     axes.grid(visible=False, axis="y")
     return Figure(
         "memory",
@@ -113,7 +114,7 @@ def memory(runs: Runs) -> Figure:
 def _rows(title: str, labels: Sequence[str], x: str) -> tuple[Drawing, Axes]:
     """Return axes with a row for each contender, the first on top."""
     drawing, axes = panel(title, x, "", size=(SIZE[0], 1.2 + 0.42 * len(labels)))
-    axes.set_yticks(range(len(labels)), labels)
+    axes.set_yticks(range(len(labels)), map(literal, labels))
     axes.set_ylim(len(labels) - 0.4, -0.75)
     return drawing, axes
 
@@ -122,7 +123,7 @@ def _bytes(run: Run) -> tuple[int, int]:
     """Return the bytes that any optimizer takes for this head, and those that this one adds."""
     parts = {
         str(part["name"]): int(part["nbytes"])
-        for part in run.facts["memory"]
+        for part in run.facts.get("memory") or ()
         if part["place"] != "disk"
     }
     task = sum(parts.get(name, 0) for name in TASK)

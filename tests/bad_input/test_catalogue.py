@@ -1,0 +1,34 @@
+"""The catalogue is as large as it claims, and the page lists exactly what is tried."""
+
+import catalogue
+import test_bad_records
+import test_checkpoints_and_weights
+import test_configuration
+import test_environment
+import test_pictures
+
+PARTS = {
+    "Folders of pictures": test_pictures.CASES,
+    "Weights": test_checkpoints_and_weights.CASES,
+    "Configuration": test_configuration.CASES,
+    "Environment": test_environment.CASES,
+    "Records": test_bad_records.CASES,
+}
+
+
+def test_every_case_is_one_of_its_own() -> None:
+    cases = [case for part in PARTS.values() for case in part]
+    named = [one.given for one in test_pictures.PICTURES] + [one.given for one in cases]
+    assert len(set(named)) == len(named) >= 60
+    typed = {(one.given, one.command, tuple(one.arguments)) for one in cases}
+    assert len(typed) == len(cases)
+    assert all(one.message and one.status for one in cases)
+
+
+def test_the_page_lists_what_is_tried() -> None:
+    """`python tests/bad_input/write_page.py` writes it anew."""
+    page = catalogue.PAGE.read_text()
+    tables = catalogue.page(test_pictures.PICTURES, PARTS)
+    assert page.endswith(tables)
+    count = len(test_pictures.PICTURES) + sum(map(len, PARTS.values()))
+    assert f"{count} cases" in page
