@@ -432,7 +432,7 @@ EVIL = [
     "<script>alert(1)</script>",
     '"><img src=x onerror=alert(1)>',
     "native_../../../escaped",
-    "native_$\\frac$x$",
+    "native_$\\frac$",
     "javascript:alert(1)",
     "a\n| b | `c` [d](javascript:e)",
     "\x1b[2Jgone",

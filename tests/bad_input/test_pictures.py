@@ -48,11 +48,11 @@ def cut(data: bytes) -> bytes:
     return data[: len(data) * 3 // 4]
 
 
-def png(width: int, height: int, rows: int) -> bytes:
-    """Return a PNG whose header tells another size than its rows have."""
+def png(width: int, height: int, rows: int, *more: tuple[bytes, bytes]) -> bytes:
+    """Return a PNG whose header may tell another size than its rows have, with more chunks."""
     header = struct.pack(">IIBBBBB", width, height, 8, 2, 0, 0, 0)
     body = zlib.compress(bytes(3 * width + 1) * rows)
-    parts = ((b"IHDR", header), (b"IDAT", body), (b"IEND", b""))
+    parts = ((b"IHDR", header), *more, (b"IDAT", body), (b"IEND", b""))
     return b"\x89PNG\r\n\x1a\n" + b"".join(
         struct.pack(">I", len(data)) + kind + data + struct.pack(">I", zlib.crc32(kind + data))
         for kind, data in parts
@@ -201,6 +201,12 @@ LEFT_OUT = [
     ),
     PictureCase(
         "grey, with 16 bits", GREY, "x.png", content(saved(Image.new("I;16", (9, 9), 700), "PNG"))
+    ),
+    PictureCase(
+        "a comment of ten megabytes in a few kilobytes",
+        "damaged (ValueError: ...)",
+        "x.png",
+        content(png(9, 9, 9, (b"zTXt", b"Comment\0\0" + zlib.compress(bytes(10**7))))),
     ),
     PictureCase(
         "30,000 x 30,000 pixels in a few kilobytes",
