@@ -231,14 +231,15 @@ def _fill(
         batch_sampler=[rows.tolist() for _, rows in batches],
         num_workers=workers,
     )
-    values: list[npt.NDArray[Any]] = []
+    # One block for all files: blocks that come and go leave holes, and the process grows.
+    values = np.empty((SEGMENT, *ROW), files.dtype)
     total = sum(len(rows) for _, rows in batches)
     with progress(total=total, description="backbone pass", unit="picture") as bar:
         for (segment, rows), pixels in zip(batches, decoded(loader, manifest.root), strict=True):
-            values.append(backbone(normalise(pixels.to(device))).cpu().numpy())
-            if int(rows[-1]) == files.rows_of(segment)[-1]:
-                files.write(segment, np.concatenate(values))
-                values.clear()
+            first, last = (int(rows[place]) - segment * SEGMENT for place in (0, -1))
+            values[first : last + 1] = backbone(normalise(pixels.to(device))).cpu().numpy()
+            if last + 1 == len(files.rows_of(segment)):
+                files.write(segment, values[: last + 1])
             bar.update(len(rows))
 
 

@@ -78,12 +78,15 @@ class RowFiles:
 
     def write(self, segment: int, values: npt.NDArray[Any]) -> None:
         """Write the rows of a segment, in order."""
-        content = io.BytesIO()
-        np.save(content, np.ascontiguousarray(values, self.dtype))
-        digest = hashlib.sha256(content.getbuffer()).hexdigest()
-        self._found[segment] = self.folder / _name(segment, digest)
-        with whole_file(self._found[segment]) as partial:
-            partial.write_bytes(content.getbuffer())
+        values = np.ascontiguousarray(values, self.dtype)
+        parts = (_header(len(values), self), values.data.cast("B"))
+        digest = hashlib.sha256()
+        for part in parts:
+            digest.update(part)
+        self._found[segment] = self.folder / _name(segment, digest.hexdigest())
+        with whole_file(self._found[segment]) as partial, partial.open("wb") as file:
+            for part in parts:
+                file.write(part)
 
     def __getitem__(self, rows: npt.NDArray[np.int64]) -> npt.NDArray[Any]:
         """Return copies of the rows of the given numbers, shape (n, *shape).
