@@ -103,7 +103,7 @@ def _run_job(job: Job, config: DictConfig) -> None:
         _stop(_composition_message(error), WRONG_INPUT)
     except KeyboardInterrupt as error:
         # What the training makes of a signal says which one it was. A bar may be on the line.
-        print(f"\n{error or 'interrupted'}", file=sys.stderr)
+        print(f"\n{str(error) or 'interrupted'}", file=sys.stderr)
         sys.exit(128 + getattr(error, "number", signal.SIGINT))
     except Exception as error:  # noqa: BLE001 - the last line of defence before the user
         _stop(f"unexpected {type(error).__name__}: {_one_line(error)}", BUG)

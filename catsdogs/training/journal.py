@@ -63,6 +63,7 @@ class Journal:
         Raises:
             Interrupted: After the step in which that was asked for, once all is saved.
         """
+        status: Status = "finished"
         before = self.journey.position.iteration if self.journey.position else 0
         with (
             progress(total=iterations, initial=before, description="training", unit="step") as bar,
@@ -81,8 +82,10 @@ class Journal:
             except DivergedError as error:
                 self._record.update(diverged=error.facts)
                 tqdm.write(f"stopped: {error}. Try a smaller optimizer.lr.")
-                return "diverged"
-        return "finished"
+                status = "diverged"
+            if interruption.asked:  # too late for a step to see it
+                raise Interrupted(interruption.asked)
+        return status
 
     @property
     def total_seconds(self) -> float:
