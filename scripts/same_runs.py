@@ -32,8 +32,10 @@ def run_differences(one: Path, other: Path) -> list[str]:
 
 
 def _file_differences(one: Path, other: Path) -> Iterator[str]:
-    names = {path.relative_to(run) for run in (one, other) for path in run.glob("mistakes/*")}
-    for name in (*BYTES, *sorted(names)):
+    thumbnails = {
+        str(path.relative_to(run)) for run in (one, other) for path in run.glob("mistakes/*")
+    }
+    for name in (*BYTES, *sorted(thumbnails)):
         contents = [
             (run / name).read_bytes() if (run / name).exists() else b"" for run in (one, other)
         ]
@@ -58,12 +60,12 @@ def _checkpoint_differences(one: Path, other: Path) -> Iterator[str]:
         contents = [load_checkpoint(run / name) for run in (one, other)]
         for content in contents:
             del content["clock"]
-        for key in differing(*contents):
+        for key in differing(contents[0], contents[1]):
             yield f"{name}: {key} differs"
 
 
 def differing(one: Any, other: Any, name: str = "") -> Iterator[str]:
-    """Yield the name of every part in which two nests of dicts, lists, tensors and values differ."""
+    """Yield the name of every part in which two nests of dicts, lists and values differ."""
     if isinstance(one, dict) and isinstance(other, dict) and one.keys() == other.keys():
         for key in one:
             yield from differing(one[key], other[key], f"{name}.{key}" if name else str(key))

@@ -99,6 +99,8 @@ class Journal:
             self._tracker.add_step(int(iteration), cost)
         for row in self._record.kept_epochs:
             self._show_epoch(row)
+        if self._record.kept_epochs:
+            self._record_journey()
 
     def _add_epoch(self, done: EpochDone) -> None:
         last = {
@@ -113,9 +115,12 @@ class Journal:
         if better:
             self._save("best.pt")
         self._save("last.pt")
+        self._record_journey()
+        self._show_epoch(row)
+
+    def _record_journey(self) -> None:
         journey = self.journey
         self._record.update(best=journey.best, best_cost=journey.best_cost, last=journey.last)
-        self._show_epoch(row)
 
     def _show_epoch(self, row: Sequence[float]) -> None:
         """Show a row of `EPOCH_COLUMNS`."""

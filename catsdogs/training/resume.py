@@ -228,6 +228,14 @@ def take_up(directory: Path) -> dict[str, Any] | None:
         except UserError as error:
             log.warning("%s; it is set aside as %s", error, set_aside(path).name)
     best, last = sound.get("best.pt"), sound.get("last.pt")
+    hidden: list[str] = next((state["hidden_state"] for state in (last, best) if state), [])
+    if hidden:
+        log.warning(
+            "%s starts over: its optimizer keeps %s outside of its state_dict",
+            directory,
+            ", ".join(hidden),
+        )
+        return None
     if best is None:
         if last is not None:
             log.warning("%s has no sound best.pt: the run starts over", directory)

@@ -15,6 +15,7 @@ from typing import Any
 
 import numpy as np
 import safetensors.torch
+import torch
 
 from catsdogs.data.manifest import Split
 from catsdogs.files import (
@@ -148,7 +149,8 @@ class ViewFeatures:
         with alone(path.with_suffix(".lock")):
             if not self._is_whole(path):
                 before = self._statistics_after(epoch - 1)
-                with whole_directory(path) as folder:
+                # A network that is built draws; what an optimizer draws must not depend on it.
+                with whole_directory(path) as folder, torch.random.fork_rng(devices=[]):
                     self._pass.fill(folder, epoch, before)
                 self.computed.append(epoch)
             self._statistics[epoch] = safetensors.torch.load_file(path / STATISTICS)
