@@ -125,14 +125,18 @@ def draw_pictures(folder: Path) -> Path:
 
 def runs_of(folder: Path) -> list[Path]:
     """Return the run directories below a working directory."""
-    return sorted(path.parent for path in (folder / "outputs").rglob("record.json"))
+    found = (folder.glob(f"outputs/{below}record.json") for below in ("*/", "*/*/"))
+    return sorted(path.parent for paths in found for path in paths)
 
 
 def has_begun(folder: Path, cache: Path, case: Case) -> Callable[[int], bool]:
     """Return what tells whether a process has begun with its work: pictures, or training."""
     if case.builds_store:
         return lambda _: any((cache / "features").glob("*/"))
-    return lambda process: any((folder / "outputs").rglob(f"events.out.tfevents.*.{process}.*"))
+    return lambda process: any(
+        any(folder.glob(f"outputs/{below}events.out.tfevents.*.{process}.*"))
+        for below in ("*/", "*/*/")
+    )
 
 
 def disturb(case: Case, work: Path, kills: int, seed: int) -> Result:
@@ -150,11 +154,12 @@ def disturb(case: Case, work: Path, kills: int, seed: int) -> Result:
 
     def places() -> list[Path]:
         stores = [path for path in (command.cache / "features").glob("*") if case.builds_store]
-        return [*(command.folder / "outputs").glob("*"), *stores]
+        below = (command.folder.glob(f"outputs/{depth}") for depth in ("*", "*/*"))
+        return [*stores, *(folder for found in below for folder in found)]
 
     for number in range(kills):
         if number % 2:
-            kill = in_a_write(command, places, draw.randint(1, 12))
+            kill = in_a_write(command, places, draw.randint(1, 8))
         else:
             kill = after_a_while(command, begun["killed"], 2 * seconds / (kills + 1), draw)
         if kill is None:
