@@ -191,8 +191,8 @@ def disturb_report(work: Path, kills: int, seed: int) -> Result:
     """Make a report of the undisturbed runs in peace and with kills, and compare all files."""
     started, draw = time.monotonic(), random.Random(f"{seed} report")
     runs = work / "runs"
-    for run in runs_of(work):
-        if "whole" in run.parts:
+    for folder in sorted(work.glob("*/whole")):
+        for run in runs_of(folder):
             shutil.copytree(run, runs / run.name, dirs_exist_ok=True)
     outs = {kind: work / "report" / kind for kind in ("whole", "killed")}
     commands = {
@@ -226,8 +226,10 @@ def _different(folders: "filecmp.dircmp[str]") -> Iterator[str]:
 
 def run(work: Path, only: str | None, kills: int, seed: int, jobs: int) -> list[Result]:
     """Disturb everything and print a line for each case."""
-    chosen = [case for case in cases(draw_pictures(work / "pictures")) if only in (None, case.name)]
-    shared = next(case for case in cases(work / "pictures") if case.name == "native_sgd")
+    every = cases(draw_pictures(work / "pictures"))
+    shared = next(case for case in every if case.name == "native_sgd")
+    # A report is of something.
+    chosen = [shared] if only == "report" else [case for case in every if only in (None, case.name)]
     Command((*shared.arguments, "epochs=0"), work / "features", work / "cache").run(lambda _: True)
     shutil.rmtree(work / "features")
     results = []

@@ -1,5 +1,6 @@
 """Start a command as a real process, end it by a signal at a chosen moment, start it again."""
 
+import contextlib
 import dataclasses
 import os
 import random
@@ -81,8 +82,10 @@ def wait_for(happens: Callable[[], bool], process: subprocess.Popen[bytes]) -> b
     """Wait until something happens, and tell whether it did before the process ended."""
     until = time.monotonic() + PATIENCE
     while process.poll() is None:
-        if happens():
-            return True
+        # Folders come and go while they are looked at: a run tries where it may write.
+        with contextlib.suppress(FileNotFoundError):
+            if happens():
+                return True
         if time.monotonic() > until:
             process.kill()
             raise RuntimeError(f"nothing happened in {PATIENCE} s")
