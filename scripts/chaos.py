@@ -34,7 +34,7 @@ from killing import Command, Kill, after_a_while, in_a_write
 from same_runs import run_differences
 
 PER_CLASS = {"train": 16, "val": 4, "test": 4}
-EPOCHS = 10
+EPOCHS = 18
 STEP = ("scheduler=step", "scheduler.step_size=3", "scheduler.gamma=0.5")
 ALSO = {
     "custom_linear_saga": ("model.head=linear",),
@@ -101,7 +101,7 @@ def cases(pictures: Path) -> list[Case]:
     shared = [f"data.{split}_per_class={count}" for split, count in PER_CLASS.items()]
     shared += ["data=folder", f"data.root={pictures}", "data.workers=0", "batch_size=4"]
     train = ("catsdogs.train", *shared, "resume=auto")
-    long, short = f"epochs={EPOCHS}", f"epochs={EPOCHS // 3}"
+    long, short = f"epochs={EPOCHS}", f"epochs={EPOCHS // 4}"
     names = sorted(file.stem for file in (conf_directory() / "optimizer").glob("*.yaml"))
     contenders = "contenders=[native_sgd,custom_adam]"
     return [
