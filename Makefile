@@ -2,7 +2,7 @@
 PYTHON ?= python3
 BIN := .venv/bin
 
-.PHONY: help run report test lint format tensorboard bench clean
+.PHONY: help run report test lint format tensorboard bench chaos clean
 help:  ## list the targets
 	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*##/\t/' | expand -t 14
 
@@ -32,6 +32,9 @@ tensorboard: .venv/ready  ## show the runs under outputs/ on http://localhost:60
 bench: .venv/ready  ## time optimizers and training, into outputs/optimizers.md and training.md
 	$(BIN)/python scripts/bench_optimizers.py --save outputs/optimizers.md
 	$(BIN)/python scripts/bench_training.py --save outputs/training.md
+
+chaos: .venv/ready  ## kill trainings at random moments and compare what is left, into outputs/chaos.md
+	$(BIN)/python scripts/chaos.py --save outputs/chaos.md
 
 clean:  ## remove the virtual environment and caches, not the runs
 	rm -rf .venv .pytest_cache .mypy_cache .ruff_cache

@@ -179,10 +179,8 @@ def _debugging() -> bool:
 
 def _composition_message(error: Exception) -> str:
     if isinstance(error, OverrideParseException):
-        return (
-            f"cannot read {error.override!r} as key=value; a value with brackets or quotes "
-            "stands in quotes of its own, as 'key=\"a (1).jpg\"'"
-        )
+        way_out = "quote a value that holds more than words and numbers: \"key='VALUE'\""
+        return f"cannot read {error.override!r} as key=value; {way_out}"
     if isinstance(error, MissingConfigException) and error.options:
         group, _, name = str(error.missing_cfg_file).rpartition("/")
         choices = ", ".join(sorted(error.options))

@@ -1,8 +1,10 @@
 """Files and folders that appear whole or not at all, and where those that are kept for reuse go."""
 
 import contextlib
+import glob
 import hashlib
 import os
+import platform
 import shutil
 import tempfile
 from collections.abc import Iterator
@@ -75,14 +77,21 @@ def probe_directory(path: Path, setting: str) -> None:
 
 @contextlib.contextmanager
 def whole_file(path: Path) -> Iterator[Path]:
-    """Yield a name beside `path` to write to; on success it is synced and renamed to `path`."""
-    partial = path.with_name(f".{path.name}.{os.getpid()}.partial")
+    """Yield a name beside `path` to write to; on success it is synced and renamed to `path`.
+
+    What a process left that was killed while it wrote the same file is removed first.
+    """
+    prefix, suffix = f".{path.name}.", ".partial"
+    for left in path.parent.glob(f"{glob.escape(prefix)}*{suffix}"):
+        if is_gone(left.name.removeprefix(prefix).removesuffix(suffix)):
+            left.unlink(missing_ok=True)
+    partial = path.with_name(f"{prefix}{this_process()}{suffix}")
     try:
         with _naming(path):
             yield partial
-            _sync(partial)
+            sync(partial)
             partial.replace(path)
-            _sync(path.parent)
+            sync(path.parent)
     finally:
         partial.unlink(missing_ok=True)
 
@@ -105,11 +114,11 @@ def whole_directory(path: Path) -> Iterator[Path]:
     try:
         with _naming(path):
             yield partial
-            for file in partial.iterdir():
-                _sync(file)
+            for file in (*partial.iterdir(), partial):
+                sync(file)
             shutil.rmtree(path, ignore_errors=True)
             partial.replace(path)
-            _sync(path.parent)
+            sync(path.parent)
     finally:
         shutil.rmtree(partial, ignore_errors=True)
 
@@ -126,7 +135,7 @@ def set_aside(path: Path) -> Path:
         aside = path.with_name(f"{path.name}.damaged-{number}")
         number += 1
     path.replace(aside)
-    _sync(aside.parent)
+    sync(aside.parent)
     return aside
 
 
@@ -149,7 +158,27 @@ def _naming(path: Path) -> Iterator[None]:
         raise
 
 
-def _sync(path: Path) -> None:
+def this_process() -> str:
+    """Return a name for what belongs to this process, which `is_gone` understands."""
+    return f"{platform.node()}.{os.getpid()}"
+
+
+def is_gone(process: str) -> bool:
+    """Tell whether a process of this machine is no more; of other machines' nothing is known."""
+    node, _, number = process.rpartition(".")
+    if node != platform.node() or not number.isdecimal():
+        return False
+    try:
+        os.kill(int(number), 0)
+    except ProcessLookupError:
+        return True
+    except OSError:  # somebody else's
+        return False
+    return False
+
+
+def sync(path: Path) -> None:
+    """Bring a file or the entries of a folder safely onto the disk."""
     descriptor = os.open(path, os.O_RDONLY)
     try:
         os.fsync(descriptor)

@@ -30,7 +30,15 @@ PACKAGES = ("torch", "torchvision", "numpy", "pillow", "hydra-core", "tensorboar
 
 
 class DamagedRecords(Exception):
-    """A series does not hold what it must; the message names the file."""
+    """A series does not hold what it must; the message names the file.
+
+    Attributes:
+        path: The file.
+    """
+
+    def __init__(self, path: Path, reason: str) -> None:
+        super().__init__(f"{path} is damaged ({reason})")
+        self.path = path
 
 
 class RunRecord:
@@ -146,10 +154,12 @@ def _cut(path: Path, columns: Sequence[str], count: int) -> list[list[float]]:
             with path.open(encoding="utf-8", newline="") as file:
                 rows = list(itertools.islice(csv.reader(file), 1, count + 1))
             kept = [[float(value) for value in row] for row in rows]
-        except (OSError, ValueError) as error:
-            raise DamagedRecords(f"{path} is damaged ({error})") from error
+        except (OSError, ValueError, csv.Error) as error:
+            raise DamagedRecords(path, str(error)) from error
         if len(kept) < count or any(len(row) != len(columns) for row in kept):
-            raise DamagedRecords(f"{path} is damaged: {count} rows were written to it")
+            raise DamagedRecords(path, f"{count} rows were written to it")
+        if any(row[0] != kept[0][0] + number for number, row in enumerate(kept)):
+            raise DamagedRecords(path, "its rows do not follow each other")
     text = io.StringIO()
     csv.writer(text, lineterminator="\n").writerows([columns, *rows])
     write_whole(path, text.getvalue())

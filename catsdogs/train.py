@@ -47,7 +47,7 @@ def plan_run(config: DictConfig, label: str, command_line: str) -> Plan:
         make_optimizer=_optimizer_factory(config),
         make_scheduler=_scheduler_factory(config),
         config=values,
-        config_yaml=OmegaConf.to_yaml(config, resolve=True),
+        config_yaml=OmegaConf.to_yaml(OmegaConf.create(values)),
         command=command_line,
     )
 

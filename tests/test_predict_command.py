@@ -71,7 +71,7 @@ def test_it_leaves_a_table_a_sheet_and_a_page_and_tells_the_counts(
     table = rows(tmp_path / "out" / "predictions.csv")
     assert [(row["path"], row["status"]) for row in table] == [
         ("pictures/b.jpg", "ok"),
-        ("pictures/broken.jpg", "not a picture of a known kind"),
+        ("pictures/broken.jpg", "OSError: no picture of JPEG, PNG, WebP, GIF or BMP"),
         (r"pictures/caf\xe9\n.png", "ok"),
         ("pictures/in/a.png", "ok"),
     ]  # each once, though two were named twice
@@ -85,7 +85,9 @@ def test_it_leaves_a_table_a_sheet_and_a_page_and_tells_the_counts(
     lines = capsys.readouterr().out.splitlines()
     assert lines[0].startswith(f"classifier: the linear head of {checkpoint}, epoch 1, validation")
     assert re.fullmatch(r"4 pictures: \d cats?, \d dogs?, 1 without an answer", lines[1])
-    assert lines[2].endswith("pictures/broken.jpg (not a picture of a known kind)")
+    assert lines[2].endswith(
+        "pictures/broken.jpg (OSError: no picture of JPEG, PNG, WebP, GIF or BMP)"
+    )
     assert lines[3] == "predictions.csv, contact-sheet.png, gallery.html: out"
 
 
@@ -125,7 +127,7 @@ def test_a_name_with_brackets_is_given_in_quotes_as_help_and_error_say(
     write_picture(tmp_path / "photo (1).jpg")
     named = [f"checkpoint={checkpoint}", "output_dir=out"]
     assert run_predict(*named, "pictures=photo (1).jpg") == 2
-    assert "stands in quotes of its own" in capfd.readouterr().err
+    assert "quote a value that holds more than words" in capfd.readouterr().err
     assert run_predict(*named, 'pictures="photo (1).jpg"') == 0
     assert len(rows(tmp_path / "out" / "predictions.csv")) == 1
 

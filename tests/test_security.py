@@ -13,8 +13,8 @@ ROOT = Path(__file__).parents[1]
 SOURCES = [file for part in ("catsdogs", "scripts") for file in (ROOT / part).rglob("*.py")]
 # A claim of the contract pickles an optimizer and reads back the bytes that it has just made.
 PICKLES = {"catsdogs/contract/state.py"}
-# The page's own style sheet and drawings, in which matplotlib escapes the text.
-MARKUP = {"catsdogs/reporting/page.py"}
+# The pages' own style sheets and script, and drawings, in which matplotlib escapes the text.
+MARKUP = {"catsdogs/inference/gallery.py", "catsdogs/reporting/page.py"}
 UNSAFE_CALLS = {
     "eval",
     "exec",

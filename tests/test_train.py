@@ -38,6 +38,7 @@ def test_a_run_leaves_every_file_of_the_contract_and_they_agree(
     assert re.fullmatch(r"custom_adam-seed0-\d{8}-\d{6}", directory.name)
     names = {file.name for file in directory.iterdir() if "tfevents" not in file.name}
     assert names == {
+        ".lock",
         "record.json",
         "steps.csv",
         "epochs.csv",

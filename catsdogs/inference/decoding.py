@@ -5,7 +5,6 @@ from collections.abc import Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
 
-from PIL import UnidentifiedImageError
 from torch import Tensor
 
 from catsdogs.data.pixels import decode
@@ -42,8 +41,6 @@ def _read(file: Path) -> Tensor | str:
         return decode(file)
     except FileNotFoundError:
         return "there is no such file"
-    except UnidentifiedImageError:
-        return "not a picture of a known kind"
     # Pillow's decoders raise many types for a damaged file; the status keeps which.
     except Exception as error:  # noqa: BLE001
         reason = " ".join(f"{type(error).__name__}: {error}".split())

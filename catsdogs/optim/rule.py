@@ -198,6 +198,7 @@ class RuleOptimizer(Optimizer):
 
     def __setstate__(self, state: dict[str, Any]) -> None:
         super().__setstate__(state)
+        self.defaults.pop("differentiable", None)  # torch adds it in loading, and no rule has it
         for group in self.param_groups:  # a checkpoint may be older than a hyperparameter
             self._fill_missing(group)
 

@@ -6,7 +6,7 @@ from typing import Any
 
 import safetensors.torch
 import torch
-from torch import nn
+from torch import Tensor, nn
 from torch.optim import Optimizer
 from torch.optim.lr_scheduler import LRScheduler
 
@@ -25,12 +25,25 @@ class Trainer:
     head: ConvHead | LinearHead
     optimizer: Optimizer
     scheduler: LRScheduler | None
+    _fresh: dict[str, Any] = dataclasses.field(init=False, repr=False)
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "_fresh", _own_numbers(self.optimizer))
+
+    @property
+    def hidden_state(self) -> list[str]:
+        """The optimizer's attributes that change and that its `state_dict` leaves out."""
+        now = _own_numbers(self.optimizer)
+        return sorted(
+            name for name in now if name not in self._fresh or now[name] != self._fresh[name]
+        )
 
     def state(self) -> dict[str, Any]:
         """Return it as tensors and plain values, torch's random generators included."""
         return {
             "head": self.head.state_dict(),
             "optimizer": self.optimizer.state_dict(),
+            "hidden_state": self.hidden_state,
             "scheduler": self.scheduler.state_dict() if self.scheduler else None,
             "random": {
                 "cpu": torch.get_rng_state(),
@@ -44,6 +57,8 @@ class Trainer:
         self.optimizer.load_state_dict(state["optimizer"])
         if self.scheduler is not None:
             self.scheduler.load_state_dict(state["scheduler"])
+            # Or torch warns at the end of an epoch whose steps another process has taken.
+            self.optimizer._opt_called = True  # type: ignore[attr-defined]
         torch.set_rng_state(state["random"]["cpu"])
         if state["random"]["cuda"]:
             torch.cuda.set_rng_state_all(state["random"]["cuda"])
@@ -77,6 +92,28 @@ def _is_ours(content: dict[Any, Any]) -> bool:
         and all(isinstance(tensor, torch.Tensor) for tensor in head.values())
         and isinstance(optimizer, dict)
     )
+
+
+def _own_numbers(optimizer: Optimizer) -> dict[str, Any]:
+    """Return the numbers that an optimizer's class keeps on the object; of tensors, how many."""
+    torchs = {"defaults", "state", "param_groups", "_opt_called"}
+    found: dict[str, Any] = {}
+    for name, value in vars(optimizer).items():
+        if name in torchs:
+            continue
+        if isinstance(value, int | float):
+            found[name] = value
+        elif tensors := _tensors(value):
+            found[name] = tensors
+    return found
+
+
+def _tensors(value: Any) -> int:
+    if isinstance(value, dict):
+        return _tensors(list(value.values()))
+    if isinstance(value, list | tuple):
+        return sum(map(_tensors, value))
+    return int(isinstance(value, Tensor))
 
 
 def save_tensors(path: Path, head: nn.Module) -> None:

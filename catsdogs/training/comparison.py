@@ -2,6 +2,7 @@
 
 import contextlib
 import dataclasses
+import errno
 import hashlib
 import json
 import shutil
@@ -25,7 +26,7 @@ from catsdogs.training.device import choose_device
 from catsdogs.training.head import HEADS
 from catsdogs.training.plan import Plan, build, find_features
 from catsdogs.training.protocol import EpochFeatures
-from catsdogs.training.resume import is_finished
+from catsdogs.training.resume import AtWorkError, is_finished, known_facts
 from catsdogs.training.run import train
 
 # What does not change a run's numbers is not part of its name.
@@ -135,17 +136,28 @@ def _do_run(plan: Plan, directory: Path) -> dict[str, Any]:
 
     What stops a run is written down, and does not stop the others.
     """
-    if recorded_facts(directory).get("status") != "running":
+    if known_facts(directory).get("status") != "running":
         shutil.rmtree(directory, ignore_errors=True)  # a run that failed or left nothing to read
     directory.mkdir(parents=True, exist_ok=True)
     with (directory / "log.txt").open("a", encoding="utf-8") as log:
         try:
             with contextlib.redirect_stdout(log):
                 train(plan, directory)
-        except Exception as error:  # noqa: BLE001 - any error is this run's own
-            traceback.print_exc(file=log)
+        except AtWorkError:
+            raise
+        except Exception as error:
+            if _disk_is_full(error):  # the other runs fare no better, and this one can go on
+                raise
+            traceback.print_exc(file=log)  # any other is this run's own
             _record_failure(plan, directory, error)
     return recorded_facts(directory)
+
+
+def _disk_is_full(error: BaseException | None) -> bool:
+    """Tell whether there was no space; torch raises an error of its own in the handling of it."""
+    if isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT):
+        return True
+    return error is not None and _disk_is_full(error.__context__)
 
 
 def _record_failure(plan: Plan, directory: Path, error: Exception) -> None:

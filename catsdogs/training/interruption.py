@@ -65,5 +65,7 @@ class Interruption:
             os.kill(os.getpid(), number)
         if self._putting_off and not self.asked:
             self.asked = number
+            # Not by print: the signal may have come in the middle of one.
+            os.write(2, b"\nending after the step in hand; another signal ends at once\n")
             return
         raise Interrupted(number)

@@ -63,6 +63,7 @@ class Journal:
         Raises:
             Interrupted: After the step in which that was asked for, once all is saved.
         """
+        status: Status = "finished"
         before = self.journey.position.iteration if self.journey.position else 0
         with (
             progress(total=iterations, initial=before, description="training", unit="step") as bar,
@@ -81,8 +82,10 @@ class Journal:
             except DivergedError as error:
                 self._record.update(diverged=error.facts)
                 tqdm.write(f"stopped: {error}. Try a smaller optimizer.lr.")
-                return "diverged"
-        return "finished"
+                status = "diverged"
+            if interruption.asked:  # too late for a step to see it
+                raise Interrupted(interruption.asked)
+        return status
 
     @property
     def total_seconds(self) -> float:
@@ -96,6 +99,8 @@ class Journal:
             self._tracker.add_step(int(iteration), cost)
         for row in self._record.kept_epochs:
             self._show_epoch(row)
+        if self._record.kept_epochs:
+            self._record_journey()
 
     def _add_epoch(self, done: EpochDone) -> None:
         last = {
@@ -110,9 +115,12 @@ class Journal:
         if better:
             self._save("best.pt")
         self._save("last.pt")
+        self._record_journey()
+        self._show_epoch(row)
+
+    def _record_journey(self) -> None:
         journey = self.journey
         self._record.update(best=journey.best, best_cost=journey.best_cost, last=journey.last)
-        self._show_epoch(row)
 
     def _show_epoch(self, row: Sequence[float]) -> None:
         """Show a row of `EPOCH_COLUMNS`."""

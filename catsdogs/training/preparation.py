@@ -13,7 +13,7 @@ from catsdogs.data.manifest import Manifest
 from catsdogs.data.pixels import PIPELINE
 from catsdogs.errors import UserError
 from catsdogs.files import probe_directory
-from catsdogs.records import git_state, hardware, recorded_facts, strict_json, versions
+from catsdogs.records import git_state, hardware, strict_json, versions
 from catsdogs.training.backbone import BackboneWeights, find_weights
 from catsdogs.training.checkpoint import Trainer
 from catsdogs.training.device import describe_device
@@ -23,7 +23,7 @@ from catsdogs.training.memory_plan import plan_memory
 from catsdogs.training.plan import Plan, build, find_pictures
 from catsdogs.training.protocol import EpochFeatures, choose_features
 from catsdogs.training.ranks import Ranks
-from catsdogs.training.resume import require_same_data
+from catsdogs.training.resume import known_facts, require_same_data
 
 
 @dataclasses.dataclass(frozen=True)
@@ -71,9 +71,12 @@ def prepare(
     features = choose_features(settings, manifest, weights, device, ranks)
     facts = _facts(plan, manifest, weights, device, ranks)
     if begun is not None:
-        before = recorded_facts(begun)
+        before = known_facts(begun)
         require_same_data(begun, before, facts)
-        facts |= {"started": before["started"], "resumed": [*before.get("resumed", []), now()]}
+        facts |= {
+            "started": before.get("started", now()),
+            "resumed": [*before.get("resumed", []), now()],
+        }
     optimizer = plan.config["optimizer"]
     memory = plan_memory(plan.make_optimizer, optimizer, settings, trainer.head, features, device)
     facts["memory"] = [dataclasses.asdict(part) for part in memory.parts]

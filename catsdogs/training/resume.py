@@ -1,10 +1,14 @@
 """Go on with a run that was cut off: which one, from where, and whether it is the same run."""
 
+import contextlib
 import dataclasses
 import logging
 import math
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
+
+from filelock import FileLock, Timeout
 
 from catsdogs.errors import UserError
 from catsdogs.files import set_aside
@@ -25,6 +29,14 @@ FREE = (
 )
 
 
+# What a record must say for its run to be gone on with; checkpoints say it too.
+NEEDED = {"label": str, "config": dict, "data": dict, "weights": dict, "versions": dict}
+
+
+class AtWorkError(UserError):
+    """Another process is at the same run."""
+
+
 @dataclasses.dataclass
 class Journey:
     """How far a run has come, through all processes that were at it.
@@ -36,6 +48,7 @@ class Journey:
         position: Where the training stands; None before the untrained head was judged.
         training_seconds: In steps of whole epochs.
         seconds: In everything, until the last checkpoint.
+        started: When the first of them began.
     """
 
     best: dict[str, Any] = dataclasses.field(default_factory=lambda: {"val_accuracy": -math.inf})
@@ -44,6 +57,7 @@ class Journey:
     position: Position | None = None
     training_seconds: float = 0.0
     seconds: float = 0.0
+    started: str = ""
 
     def add_epoch(self, last: dict[str, Any], position: Position, seconds: float) -> bool:
         """Take note of an epoch and tell whether it is the best so far."""
@@ -60,7 +74,7 @@ class Journey:
         """Return it as plain values for a checkpoint; what a clock said stands apart."""
         assert self.position is not None
         facts = dataclasses.asdict(self)
-        clock = {name: facts.pop(name) for name in ("training_seconds", "seconds")}
+        clock = {name: facts.pop(name) for name in ("training_seconds", "seconds", "started")}
         clock["epoch_seconds"] = facts["position"].pop("seconds")
         return {"journey": facts, "clock": clock}
 
@@ -73,17 +87,65 @@ class Journey:
         return cls(**facts, **clock, position=position)
 
 
-def find_unfinished(output_dir: Path, config: dict[str, Any], label: str) -> Path | None:
-    """Return the newest unfinished run of the same configuration, if there is one."""
-    begun = [
-        (str(facts.get("started")), path.parent)
-        for path in output_dir.glob("*/record.json")
-        if (facts := recorded_facts(path.parent))
-        and facts.get("label") == label
-        and not is_finished(facts)
-        and not differences(facts.get("config"), config)
-    ]
-    return max(begun)[1] if begun else None
+@contextlib.contextmanager
+def claim(directory: Path) -> Iterator[None]:
+    """Hold a run directory against other processes.
+
+    Raises:
+        AtWorkError: If one of them holds it.
+    """
+    lock = FileLock(directory / ".lock")
+    try:
+        lock.acquire(timeout=0)
+    except Timeout as error:
+        raise AtWorkError(
+            f"{directory}: another process is at this run; wait for it or stop it"
+        ) from error
+    try:
+        yield
+    finally:
+        lock.release()
+
+
+def known_facts(directory: Path) -> dict[str, Any]:
+    """Return what the record says of a run, or its checkpoint where the record is damaged.
+
+    Empty where neither can be read.
+    """
+    facts = recorded_facts(directory)
+    if _is_whole(facts) or not (directory / "record.json").exists():
+        return facts
+    for name in ("last.pt", "best.pt"):
+        with contextlib.suppress(UserError):
+            content = load_checkpoint(directory / name)
+            told = {key: content[key] for key in (*NEEDED, "threads") if key in content}
+            if _is_whole(told):
+                return {**told, "status": "running", "started": content["clock"]["started"]}
+    return {}
+
+
+def set_damaged_record_aside(directory: Path) -> None:
+    """Make room for a new `record.json` where the old one does not say what it must."""
+    path = directory / "record.json"
+    if path.exists() and not _is_whole(recorded_facts(directory)):
+        aside = set_aside(path)
+        log.warning("%s was damaged, so it is made again from the checkpoint", aside)
+
+
+def find_unfinished(output_dir: Path, config: dict[str, Any], label: str) -> list[Path]:
+    """Return the unfinished runs of the same configuration, the newest first."""
+    begun = []
+    for path in output_dir.glob("*/record.json"):
+        facts = known_facts(path.parent)
+        if not facts:
+            log.warning("%s cannot be read, so that run is left as it is", path)
+        elif (
+            facts.get("label") == label
+            and not is_finished(facts)
+            and not differences(facts.get("config"), config)
+        ):
+            begun.append((str(facts.get("started")), path.parent))
+    return [directory for _, directory in sorted(begun, reverse=True)]
 
 
 def is_finished(facts: dict[str, Any]) -> bool:
@@ -97,7 +159,7 @@ def require_same_run(directory: Path, config: dict[str, Any], label: str) -> dic
     Raises:
         UserError: If there is none, or with the settings that differ.
     """
-    facts = recorded_facts(directory)
+    facts = known_facts(directory)
     if not facts:
         raise UserError(
             f"resume={directory}: no run can be read there; give a run directory, or auto"
@@ -166,6 +228,14 @@ def take_up(directory: Path) -> dict[str, Any] | None:
         except UserError as error:
             log.warning("%s; it is set aside as %s", error, set_aside(path).name)
     best, last = sound.get("best.pt"), sound.get("last.pt")
+    hidden: list[str] = next((state["hidden_state"] for state in (last, best) if state), [])
+    if hidden:
+        log.warning(
+            "%s starts over: its optimizer keeps %s outside of its state_dict",
+            directory,
+            ", ".join(hidden),
+        )
+        return None
     if best is None:
         if last is not None:
             log.warning("%s has no sound best.pt: the run starts over", directory)
@@ -174,6 +244,10 @@ def take_up(directory: Path) -> dict[str, Any] | None:
     if last is None or best["epoch"] < last["journey"]["best"]["epoch"]:
         return best
     return last
+
+
+def _is_whole(facts: dict[str, Any]) -> bool:
+    return all(isinstance(facts.get(name), kind) for name, kind in NEEDED.items())
 
 
 def _flat(config: dict[str, Any], prefix: str = "") -> list[tuple[str, Any]]:

@@ -84,9 +84,8 @@ class RowFiles:
         for part in parts:
             digest.update(part)
         self._found[segment] = self.folder / _name(segment, digest.hexdigest())
-        with whole_file(self._found[segment]) as partial, partial.open("wb") as file:
-            for part in parts:
-                file.write(part)
+        with whole_file(self._found[segment]) as partial:
+            _write(partial, parts)
 
     def __getitem__(self, rows: npt.NDArray[np.int64]) -> npt.NDArray[Any]:
         """Return copies of the rows of the given numbers, shape (n, *shape).
@@ -150,6 +149,11 @@ class ScatteredWriter:
 
     def _partial(self, segment: int) -> Path:
         return self._files.folder / f".{segment:06}.partial"
+
+
+def _write(file: Path, parts: Iterable[bytes | memoryview]) -> None:
+    with file.open("wb") as opened:
+        opened.writelines(parts)
 
 
 def _name(segment: int, digest: str) -> str:

@@ -1,5 +1,6 @@
 """One run from a plan to records: the wiring of the parts, in the order they act."""
 
+import contextlib
 import dataclasses
 import logging
 import shlex
@@ -15,8 +16,8 @@ from typing import Any
 import torch
 
 from catsdogs.data.manifest import Split
-from catsdogs.files import make_directory, write_whole
-from catsdogs.records import DamagedRecords, RunRecord, recorded_facts
+from catsdogs.files import make_directory, set_aside, write_whole
+from catsdogs.records import DamagedRecords, RunRecord
 from catsdogs.training.checkpoint import load_checkpoint, save_tensors
 from catsdogs.training.device import choose_device, keep_freed_memory, set_determinism
 from catsdogs.training.engine import DivergedError, EpochDone, Evaluation, StepDone, fit
@@ -29,10 +30,14 @@ from catsdogs.training.plan import Plan
 from catsdogs.training.preparation import Prepared, counts, now, prepare
 from catsdogs.training.ranks import joined
 from catsdogs.training.resume import (
+    AtWorkError,
     Journey,
+    claim,
     find_unfinished,
     is_finished,
+    known_facts,
     require_same_run,
+    set_damaged_record_aside,
     take_up,
 )
 from catsdogs.training.tracking import Status, TensorBoardTracker, hyperparameters
@@ -66,8 +71,8 @@ def train(plan: Plan, directory: Path | None = None) -> Outcome:
     device = choose_device(plan.settings.device)
     set_determinism(plan.settings.deterministic)
     keep_freed_memory()
-    with Interruption() as interruption, joined(device) as ranks:
-        begun = _find_begun(plan, directory) if ranks.first else None
+    with Interruption() as interruption, joined(device) as ranks, contextlib.ExitStack() as held:
+        begun = _find_begun(plan, directory, held) if ranks.first else None
         done: Outcome | None = ranks.send(_finished(begun, plan.settings.epochs))
         if done is not None:
             print(f"{done.directory} is finished, there is nothing to do; more epochs= go on")
@@ -79,37 +84,47 @@ def train(plan: Plan, directory: Path | None = None) -> Outcome:
             raise Interrupted(error.number, going_on) from None
         if not ranks.first:
             return _assist(run)
-        if directory is None and begun is None:
-            directory = _make_run_directory(
-                plan.settings.output_dir, plan.label, plan.settings.seed
-            )
-        return _lead(run, begun or directory or Path(), started)
+        if directory is None:
+            directory = begun or _make_run_directory(plan, held)
+        try:
+            return _lead(run, directory, started)
+        except Interrupted as error:
+            raise Interrupted(error.number, f"{error}; {_way_on(plan, directory)}") from None
 
 
-def _find_begun(plan: Plan, directory: Path | None) -> Path | None:
-    """Return the directory of the run to go on with, if there is one.
+def _find_begun(plan: Plan, directory: Path | None, held: contextlib.ExitStack) -> Path | None:
+    """Return the directory of the run to go on with, if there is one; hold it from now on.
 
     Raises:
         UserError: If `resume` names a directory that cannot be gone on with.
+        AtWorkError: If another process is at the run.
     """
     settings = plan.settings
     if directory is not None:
-        return directory if recorded_facts(directory) else None
+        held.enter_context(claim(directory))
+        return directory if known_facts(directory) else None
     if settings.resume is None:
         return None
     if settings.resume != "auto":
         named = Path(settings.resume).expanduser()
         require_same_run(named, plan.config, plan.label)
+        held.enter_context(claim(named))
         return named
-    found = find_unfinished(settings.output_dir, plan.config, plan.label)
-    if found is None:
-        print(f"resume=auto: {settings.output_dir} has no unfinished run of this kind; a new one")
-    return found
+    for found in find_unfinished(settings.output_dir, plan.config, plan.label):
+        try:
+            held.enter_context(claim(found))
+        except AtWorkError as error:
+            print(f"resume=auto: {error}; passed over")
+            continue
+        if not is_finished(known_facts(found)):  # by the one that held it until now
+            return found
+    print(f"resume=auto: {settings.output_dir} has no unfinished run of this kind; a new one")
+    return None
 
 
 def _finished(begun: Path | None, epochs: int) -> Outcome | None:
     """Return the outcome of a run that has nothing left to do."""
-    facts = recorded_facts(begun) if begun is not None else {}
+    facts = known_facts(begun) if begun is not None else {}
     if begun is None or not is_finished(facts):
         return None
     if facts["status"] == "finished" and facts["config"]["epochs"] < epochs:
@@ -122,8 +137,9 @@ def _lead(run: Prepared, directory: Path, started: float) -> Outcome:
     plan, settings, features = run.plan, run.plan.settings, run.features
     record, state = _open_record(run, directory)
     model_facts = {"config": plan.config} | {
-        name: run.facts[name] for name in ("versions", "weights", "pixels")
+        name: run.facts[name] for name in ("label", "versions", "threads", "weights", "pixels")
     }
+    model_facts["data"] = {"sha256": run.facts["data"]["sha256"]}
     write_whole(directory / "config.yaml", plan.config_yaml)
     with (
         record,
@@ -139,14 +155,11 @@ def _lead(run: Prepared, directory: Path, started: float) -> Outcome:
             started,
         )
         steps_per_epoch = -(-counts(run.manifest)["train"] // settings.batch_size)
-        try:
-            status = journal.follow(
-                events,
-                iterations=settings.epochs * steps_per_epoch,
-                interruption=run.interruption,
-            )
-        except Interrupted as error:
-            raise Interrupted(error.number, f"{error}; {_way_on(plan, directory)}") from None
+        status = journal.follow(
+            events,
+            iterations=settings.epochs * steps_per_epoch,
+            interruption=run.interruption,
+        )
         save_tensors(directory / "last.safetensors", run.trainer.head)
         best = load_checkpoint(directory / "best.pt")
         splits, answers = _judge_best(run, best)
@@ -175,13 +188,18 @@ def _assist(run: Prepared) -> Outcome:
                     raise Interrupted(run.interruption.asked or signal.SIGTERM)
         except DivergedError:
             status = "diverged"
+        if run.interruption.asked:  # too late for a step to see it
+            raise Interrupted(run.interruption.asked)
     _judge_best(run, None)
     return Outcome(Path(), status)
 
 
 def _open_record(run: Prepared, directory: Path) -> tuple[RunRecord, dict[str, Any] | None]:
     """Open the records, and return the checkpoint from which the run goes on, if there is one."""
-    state = take_up(directory) if "resumed" in run.facts else None
+    state = None
+    if "resumed" in run.facts:
+        state = take_up(directory)
+        set_damaged_record_aside(directory)
     if state is not None:
         position = Journey.from_checkpoint(state).position
         assert position is not None
@@ -190,7 +208,8 @@ def _open_record(run: Prepared, directory: Path) -> tuple[RunRecord, dict[str, A
                 directory, run.facts, steps=position.iteration, epochs=position.epoch
             )
         except DamagedRecords as error:
-            log.warning("%s; the run starts over", error)
+            aside = set_aside(error.path) if error.path.exists() else error.path
+            log.warning("%s; it is set aside as %s, and the run starts over", error, aside.name)
         else:
             print(f"going on with {directory} after iteration {position.iteration}\n")
             return record, state
@@ -203,7 +222,7 @@ def _set_out(
     """Bring every process to where the first one's checkpoint was, and return what follows."""
     settings, trainer, ranks = run.plan.settings, run.trainer, run.ranks
     state = ranks.send(state)
-    journey = Journey()
+    journey = Journey(started=run.facts["started"])
     # For optimizers that draw; nothing else in a run does.
     torch.manual_seed(settings.seed)
     if state is not None:
@@ -255,15 +274,16 @@ def _conclude(journey: Journey, test: Evaluation, directory: Path, output_dir: P
     print(f"to see the curves: {tensorboard} --logdir {output_dir}")
 
 
-def _make_run_directory(output_dir: Path, label: str, seed: int) -> Path:
-    """Make `LABEL-seedN-TIME` under the output folder; a name that is taken gets a number."""
-    make_directory(output_dir, "output_dir")
-    name = f"{label}-seed{seed}-{datetime.now():%Y%m%d-%H%M%S}"
+def _make_run_directory(plan: Plan, held: contextlib.ExitStack) -> Path:
+    """Make and hold `LABEL-seedN-TIME` under the output folder; if that is taken, with a number."""
+    output_dir = make_directory(plan.settings.output_dir, "output_dir")
+    name = f"{plan.label}-seed{plan.settings.seed}-{datetime.now():%Y%m%d-%H%M%S}"
     for suffix in ("", *(f"-{number}" for number in range(2, 1000))):
         directory = output_dir / f"{name}{suffix}"
         try:
             directory.mkdir()
         except FileExistsError:
             continue
+        held.enter_context(claim(directory))
         return directory
     raise FileExistsError(output_dir / name)

@@ -12,10 +12,12 @@ from tensorboard.plugins.hparams.plugin_data_pb2 import HParamsPluginData, Sessi
 from torch import Tensor
 from torch.utils.tensorboard import SummaryWriter
 
+from catsdogs.files import sync
 from catsdogs.training.engine import Evaluation
 from catsdogs.training.mistakes import Mistake, class_name, contact_sheet
 
 Status = Literal["finished", "diverged"]
+EVENT_FILES = "events.out.tfevents.*"
 # TensorBoard's Custom Scalars: a chart shows every run's scalars whose tag matches.
 LAYOUT = {
     "training": {
@@ -52,7 +54,7 @@ class TensorBoardTracker:
 
     def __init__(self, directory: Path, hyperparameters: dict[str, bool | float | str]) -> None:
         self._directory = directory
-        for earlier in directory.glob("events.out.tfevents.*"):
+        for earlier in directory.glob(EVENT_FILES):
             earlier.unlink()
         self._writer = SummaryWriter(str(directory))
         self._epoch = 0
@@ -69,6 +71,8 @@ class TensorBoardTracker:
 
     def __exit__(self, *_: object) -> None:
         self._writer.close()
+        for file in self._directory.glob(EVENT_FILES):
+            sync(file)  # the record will say that the run is finished
 
     def add_step(self, iteration: int, cost: float) -> None:
         """Add one iteration's training cost."""

@@ -15,13 +15,16 @@ from typing import Any
 
 import numpy as np
 import safetensors.torch
+import torch
 
 from catsdogs.data.manifest import Split
 from catsdogs.files import (
     cache_directory,
     checksum,
+    is_gone,
     make_directory,
     set_aside,
+    this_process,
     whole_directory,
 )
 from catsdogs.optim.memory import FEATURES_PER_PICTURE, FILE_BYTES_PER_TENSOR, readable
@@ -31,6 +34,7 @@ from catsdogs.training.ranks import ALONE, Ranks
 from catsdogs.training.view_pass import STATISTICS, ViewPass
 
 log = logging.getLogger(__name__)
+STREAM = "stream-"
 MOVING = ("running_mean", "running_var", "num_batches_tracked")  # what drifts in a BatchNorm
 
 
@@ -86,7 +90,11 @@ class ViewFeatures:
     def stream(self) -> bool:
         """Keep no store, and one epoch on disk at a time; tell that this can be done."""
         parent = make_directory(cache_directory() / "features", "CATSDOGS_CACHE")
-        self._streamed_in = Path(tempfile.mkdtemp(prefix="stream-", dir=parent))
+        for left in parent.glob(f"{STREAM}*"):
+            if is_gone(left.name.removeprefix(STREAM).rpartition("-")[0]):  # it was killed
+                shutil.rmtree(left, ignore_errors=True)
+        own = f"{STREAM}{this_process()}-"
+        self._streamed_in = Path(tempfile.mkdtemp(prefix=own, dir=parent))
         # When the run is over, however it ends.
         weakref.finalize(self, shutil.rmtree, self._streamed_in, ignore_errors=True)
         return True
@@ -141,7 +149,8 @@ class ViewFeatures:
         with alone(path.with_suffix(".lock")):
             if not self._is_whole(path):
                 before = self._statistics_after(epoch - 1)
-                with whole_directory(path) as folder:
+                # A network that is built draws; what an optimizer draws must not depend on it.
+                with whole_directory(path) as folder, torch.random.fork_rng(devices=[]):
                     self._pass.fill(folder, epoch, before)
                 self.computed.append(epoch)
             self._statistics[epoch] = safetensors.torch.load_file(path / STATISTICS)

@@ -248,11 +248,11 @@ def test_the_code_in_the_file_would_run_if_it_were_let(
 CHECKPOINTS: list[tuple[str, Callable[[], object], str]] = [
     ("no dict", lambda: [1], "not a checkpoint of catsdogs"),
     ("weights alone", lambda: {"a": torch.zeros(1)}, "not a checkpoint of catsdogs"),
-    ("a later format", lambda: {"format": 2, "head": {}, "optimizer": {}}, "not a checkpoint"),
+    ("a later format", lambda: {"format": 3, "head": {}, "optimizer": {}}, "not a checkpoint"),
     ("a tensor for a format", lambda: {"format": torch.ones(2)}, "not a checkpoint of catsdogs"),
-    ("no head", lambda: {"format": 1, "optimizer": {}}, "not a checkpoint of catsdogs"),
-    ("a head of words", lambda: {"format": 1, "head": {"a": "b"}, "optimizer": {}}, "not a check"),
-    ("code", lambda: {"format": 1, "head": Code(), "optimizer": {}}, "more than tensors"),
+    ("no head", lambda: {"format": 2, "optimizer": {}}, "not a checkpoint of catsdogs"),
+    ("a head of words", lambda: {"format": 2, "head": {"a": "b"}, "optimizer": {}}, "not a check"),
+    ("code", lambda: {"format": 2, "head": Code(), "optimizer": {}}, "more than tensors"),
 ]
 
 

@@ -119,19 +119,19 @@ CASES = [
     Case(
         "no space for the features",
         ".../cache/features/...: no space is left on its disk; make room, or choose another folder",
-        make=failing("catsdogs.training.feature_file.FeatureWriter.append", refused(errno.ENOSPC)),
+        make=failing("catsdogs.training.row_files._write", refused(errno.ENOSPC)),
         pictures=True,
     ),
     Case(
         "a quota that is used up",
         ".../cache/features/...: your quota on its disk is used up; make room, or choose another folder",
-        make=failing("catsdogs.training.feature_file.FeatureWriter.append", refused(errno.EDQUOT)),
+        make=failing("catsdogs.training.row_files._write", refused(errno.EDQUOT)),
         pictures=True,
     ),
     Case(
         "a disk that fails",
         ".../cache/features/...: its disk reports an error; choose another folder",
-        make=failing("catsdogs.training.feature_file.FeatureWriter.append", refused(errno.EIO)),
+        make=failing("catsdogs.training.row_files._write", refused(errno.EIO)),
         pictures=True,
     ),
     Case(
@@ -269,7 +269,7 @@ def test_a_disk_that_is_full_in_the_middle_of_a_run_is_told_with_the_file(
     (line,) = capfd.readouterr().err.splitlines()
     assert line.startswith(f"error: {full}/custom_adam-seed0-")
     assert line.endswith(
-        "/last.pt: no space is left on its disk; make room, or choose another folder"
+        "/best.pt: no space is left on its disk; make room, or choose another folder"
     )
     assert not list(full.rglob("*.pt")), "half a checkpoint"
 

@@ -90,8 +90,8 @@ def test_files_that_cannot_be_read_say_why_and_the_others_are_answered(
     assert reasons.pop("cut.jpg").startswith("OSError: ")
     assert reasons.pop("self.jpg").startswith("OSError: ")
     assert reasons == {
-        "text.jpg": "not a picture of a known kind",
-        "empty.jpg": "not a picture of a known kind",
+        "text.jpg": "OSError: no picture of JPEG, PNG, WebP, GIF or BMP",
+        "empty.jpg": "OSError: no picture of JPEG, PNG, WebP, GIF or BMP",
         "lost.jpg": "there is no such file",
         "pipe.jpg": "not a file",
     }

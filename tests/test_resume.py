@@ -1,0 +1,398 @@
+"""A run that was cut off at any moment and gone on with is the run that was not cut off."""
+
+import errno
+import os
+import platform
+import shutil
+import signal
+import subprocess
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+
+from catsdogs.command import conf_directory
+from catsdogs.records import recorded_facts
+from catsdogs.training import engine
+from catsdogs.training.checkpoint import load_checkpoint
+from catsdogs.training.folded import FoldedBackbone
+from catsdogs.training.resume import claim, is_finished
+from deaths import Death, Mortal, signal_in_step
+from same_runs import run_differences
+
+Run = Callable[..., int]
+OPTIMIZERS = sorted(file.stem for file in (conf_directory() / "optimizer").glob("*.yaml"))
+STEP = ["scheduler=step", "scheduler.step_size=1", "scheduler.gamma=0.5"]
+LINEAR = ["model.head=linear", "epochs=2"]
+ALSO = {
+    "native_adam": STEP,
+    "custom_momentum": STEP,
+    "custom_linear_saga": LINEAR,
+    "custom_saga": ["optimizer.table_dtype=bfloat16"],
+    "custom_rmsprop": ["protocol=monograph"],
+    "native_sgd": LINEAR,
+}
+
+
+def only_run(root: str | Path = ".") -> Path:
+    (directory,) = (Path(root) / "outputs").iterdir()
+    return directory
+
+
+@pytest.fixture
+def whole(run_train: Run, monkeypatch: pytest.MonkeyPatch) -> Callable[..., Path]:
+    """Return a function that runs arguments without interruption and returns the directory."""
+
+    def run(*arguments: str) -> Path:
+        here = Path.cwd()
+        Path("whole").mkdir()
+        monkeypatch.chdir("whole")
+        assert run_train(*arguments) == 0
+        monkeypatch.chdir(here)
+        return here / only_run("whole")
+
+    return run
+
+
+@pytest.fixture
+def cut_off(run_train: Run) -> Callable[..., Path]:
+    """Return a function that ends a run of arguments in a step, and returns the directory."""
+
+    def run(*arguments: str, step: int, by: signal.Signals = signal.SIGTERM) -> Path:
+        with pytest.MonkeyPatch.context() as patch:
+            signal_in_step(patch, step, by)
+            assert run_train(*arguments) == 128 + by
+        return only_run()
+
+    return run
+
+
+@pytest.mark.parametrize("optimizer", OPTIMIZERS)
+def test_a_run_that_was_cut_off_in_an_epoch_equals_the_uninterrupted_one_to_the_bit(
+    run_train: Run,
+    small: list[str],
+    whole: Callable[..., Path],
+    cut_off: Callable[..., Path],
+    optimizer: str,
+) -> None:
+    arguments = [*small, f"optimizer={optimizer}", "epochs=2", *ALSO.get(optimizer, [])]
+    cut_off(*arguments, step=5)  # of three in each epoch
+    assert load_checkpoint(only_run() / "last.pt")["journey"]["position"]["batch"] == 2
+    assert run_train(*arguments, "resume=auto") == 0
+    assert run_differences(whole(*arguments), only_run()) == []
+
+
+def test_every_step_of_an_epoch_is_a_place_to_go_on_from(
+    run_train: Run, small: list[str], whole: Callable[..., Path], cut_off: Callable[..., Path]
+) -> None:
+    arguments = [*small, "optimizer=custom_adam", *STEP, *LINEAR, "resume=auto"]
+    for _ in range(6):  # one step in each process
+        cut_off(*arguments, step=1)
+    assert run_train(*arguments) == 0
+    assert len(recorded_facts(only_run())["resumed"]) == 6
+    assert run_differences(whole(*arguments), only_run()) == []
+
+
+@pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")
+def test_a_process_may_die_before_any_write_or_renaming(
+    run_train: Run,
+    small: list[str],
+    whole: Callable[..., Path],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    arguments = [*small, "optimizer=custom_momentum", *STEP, "model.head=linear", "epochs=1"]
+    arguments.append("resume=auto")
+    uninterrupted = whole(*arguments)
+    mortal = Mortal(monkeypatch)
+    assert run_train(*arguments) == 0
+    moments = mortal.moments
+    assert sum("best.pt" in moment for moment in moments) > 1
+    stride = int(os.environ.get("CATSDOGS_STRIDE", "5"))
+    for moment in range(1, len(moments) + 1, stride):
+        shutil.rmtree("outputs")
+        mortal.die_at(moment)
+        with pytest.raises(Death):
+            run_train(*arguments)
+        mortal.die_at(0)
+        if not any(is_finished(recorded_facts(run)) for run in Path("outputs").iterdir()):
+            assert run_train(*arguments) == 0
+        (found,) = (record.parent for record in Path("outputs").glob("*/record.json"))
+        assert run_differences(uninterrupted, found) == [], moments[moment - 1]
+
+
+@pytest.mark.parametrize("by", [signal.SIGINT, signal.SIGTERM])
+def test_a_signal_ends_a_run_after_the_step_and_the_message_goes_on_with_it(
+    run_train: Run,
+    small: list[str],
+    cut_off: Callable[..., Path],
+    by: signal.Signals,
+    capfd: pytest.CaptureFixture[str],
+) -> None:
+    directory = cut_off(*small, *LINEAR, step=2, by=by)
+    told = capfd.readouterr().err
+    assert "ending after the step in hand; another signal ends at once" in told
+    assert "interrupted, and saved after iteration 2; go on with: python -m catsdogs.train" in told
+    assert told.rstrip().endswith(f" resume={directory}")
+    assert "Traceback" not in told
+    position = load_checkpoint(directory / "last.pt")["journey"]["position"]
+    assert (position["epoch"], position["batch"], position["iteration"]) == (1, 2, 2)
+    assert run_train(*small, *LINEAR, f"resume={directory}") == 0
+
+
+def test_a_second_signal_ends_at_once(
+    run_train: Run,
+    small: list[str],
+    monkeypatch: pytest.MonkeyPatch,
+    capfd: pytest.CaptureFixture[str],
+) -> None:
+    signal_in_step(monkeypatch, 2, signal.SIGTERM, signal.SIGINT)
+    assert run_train(*small, *LINEAR) == 130
+    assert "interrupted; go on with" in capfd.readouterr().err
+    assert load_checkpoint(only_run() / "last.pt")["journey"]["position"]["iteration"] == 0
+
+
+def test_a_signal_in_the_last_validation_is_not_forgotten(
+    run_train: Run, small: list[str], whole: Callable[..., Path], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    arguments = [*small, "model.head=linear", "epochs=1"]
+    uninterrupted = whole(*arguments)
+    evaluate, calls = engine.evaluate, 0
+
+    def signalling(*arguments: Any) -> engine.Evaluation:
+        nonlocal calls
+        calls += 1
+        if calls == 3:  # training and validation of the untrained head came first
+            os.kill(os.getpid(), signal.SIGTERM)
+        return evaluate(*arguments)
+
+    monkeypatch.setattr(engine, "evaluate", signalling)
+    assert run_train(*arguments) == 143
+    assert run_train(*arguments, "resume=auto") == 0
+    assert run_differences(uninterrupted, only_run()) == []
+
+
+def test_a_signal_before_the_training_leaves_no_run(
+    run_train: Run,
+    small: list[str],
+    monkeypatch: pytest.MonkeyPatch,
+    capfd: pytest.CaptureFixture[str],
+) -> None:
+    forward = FoldedBackbone.__call__
+
+    def signalling(backbone: FoldedBackbone, pixels: torch.Tensor) -> torch.Tensor:
+        os.kill(os.getpid(), signal.SIGTERM)
+        return forward(backbone, pixels)
+
+    monkeypatch.setattr(FoldedBackbone, "__call__", signalling)
+    assert run_train(*small, *LINEAR) == 143
+    assert "before the training; the same command goes on" in capfd.readouterr().err
+    assert not Path("outputs").exists()
+
+
+def test_other_settings_are_refused_with_the_keys_that_differ(
+    run_train: Run,
+    small: list[str],
+    cut_off: Callable[..., Path],
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    directory = cut_off(*small, *LINEAR, "optimizer=native_sgd", step=2)
+    named = f"resume={directory}"
+    capsys.readouterr()
+    assert (
+        run_train(*small, *LINEAR, "optimizer=native_sgd", "seed=1", "optimizer.lr=1", named) == 2
+    )
+    told = capsys.readouterr().err
+    assert "optimizer.lr is 0.001 there and 1 here; seed is 0 there and 1 here" in told
+    assert run_train(*small, *LINEAR, "optimizer=custom_sgd", named) == 2
+    assert "that is a run of native_sgd, not of custom_sgd" in capsys.readouterr().err
+    assert run_train(*small, *LINEAR, "resume=nowhere") == 2
+    assert "resume=nowhere: no run can be read there" in capsys.readouterr().err
+    assert run_train(*small, *LINEAR, "optimizer=native_sgd", "seed=1", "resume=auto") == 0
+    assert "has no unfinished run of this kind; a new one" in capsys.readouterr().out
+    assert len(list(Path("outputs").iterdir())) == 2
+
+
+def test_other_pictures_are_refused(
+    run_train: Run,
+    small: list[str],
+    pictures: Path,
+    cut_off: Callable[..., Path],
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    directory = cut_off(*small, *LINEAR, step=2)
+    shutil.copytree(pictures, "others")
+    shutil.copyfile("others/cat.0.jpg", "others/cat.1.jpg")
+    assert run_train(*small, *LINEAR, "data.root=others", f"resume={directory}") == 2
+    assert "that run had other data than data.root names now" in capsys.readouterr().err
+    shutil.copytree(pictures, "moved")
+    assert run_train(*small, *LINEAR, "data.root=moved", f"resume={directory}") == 0
+
+
+def test_a_finished_run_can_be_made_longer(
+    run_train: Run, small: list[str], whole: Callable[..., Path], capsys: pytest.CaptureFixture[str]
+) -> None:
+    arguments = [*small, "model.head=linear", "protocol=monograph"]
+    assert run_train(*arguments, "epochs=1") == 0
+    again = f"resume={only_run()}"
+    assert run_train(*arguments, "epochs=1", again) == 0
+    assert "is finished, there is nothing to do; more epochs= go on" in capsys.readouterr().out
+    assert run_train(*arguments, "epochs=3", again) == 0
+    found = run_differences(whole(*arguments, "epochs=3"), only_run())
+    assert found == ["best.pt: config.epochs differs"]  # the best epoch came before
+
+
+def _flip(path: Path) -> None:
+    content = bytearray(path.read_bytes())
+    content[len(content) // 2] ^= 255
+    path.write_bytes(content)
+
+
+def _shorten(path: Path) -> None:
+    path.write_bytes(path.read_bytes()[: path.stat().st_size // 3])
+
+
+def _drop_row(path: Path) -> None:
+    lines = path.read_text().splitlines(keepends=True)
+    path.write_text("".join(lines[:1] + lines[2:] + ["9,9\n"]))
+
+
+@pytest.mark.parametrize(
+    ("name", "damage", "said"),
+    [
+        ("last.pt", _shorten, "it is set aside as last.pt.damaged"),
+        ("best.pt", _shorten, "has no sound best.pt: the run starts over"),
+        ("steps.csv", _shorten, "it is set aside as steps.csv.damaged, and the run starts over"),
+        ("steps.csv", _drop_row, "its rows do not follow each other"),
+        ("steps.csv", Path.unlink, "No such file"),
+        ("epochs.csv", _flip, "it is set aside as epochs.csv.damaged"),
+        ("record.json", _shorten, "record.json.damaged was damaged, so it is made again from"),
+    ],
+)
+@pytest.mark.parametrize("auto", [True, False])
+def test_a_damaged_file_is_named_and_set_aside_and_the_run_comes_out_the_same(
+    run_train: Run,
+    small: list[str],
+    whole: Callable[..., Path],
+    cut_off: Callable[..., Path],
+    caplog: pytest.LogCaptureFixture,
+    name: str,
+    damage: Callable[[Path], None],
+    said: str,
+    auto: bool,
+) -> None:
+    arguments = [*small, *LINEAR]
+    directory = cut_off(*arguments, step=5)
+    damage(directory / name)
+    assert run_train(*arguments, f"resume={'auto' if auto else directory}") == 0
+    assert [said in message for message in caplog.messages].count(True) == 1
+    aside = directory / f"{name}.damaged"
+    assert aside.exists() == (damage is not Path.unlink)
+    aside.unlink(missing_ok=True)
+    assert run_differences(whole(*arguments), only_run()) == []
+
+
+def test_a_record_without_a_checkpoint_is_left_as_it_is(
+    run_train: Run,
+    small: list[str],
+    cut_off: Callable[..., Path],
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    directory = cut_off(*small, *LINEAR, step=2)
+    _shorten(directory / "record.json")
+    for name in ("best.pt", "last.pt"):
+        (directory / name).unlink()
+    assert run_train(*small, *LINEAR, f"resume={directory}") == 2
+    assert run_train(*small, *LINEAR, "resume=auto") == 0
+    assert (
+        f"{directory / 'record.json'} cannot be read, so that run is left as it is" in caplog.text
+    )
+    assert len(list(Path("outputs").iterdir())) == 2
+
+
+def test_a_run_that_another_process_is_at_is_passed_over_or_refused(
+    run_train: Run,
+    small: list[str],
+    cut_off: Callable[..., Path],
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    directory = cut_off(*small, *LINEAR, step=2)
+    with claim(directory):
+        assert run_train(*small, *LINEAR, f"resume={directory}") == 2
+        assert "another process is at this run" in capsys.readouterr().err
+        assert run_train(*small, *LINEAR, "resume=auto") == 0
+        assert "another process is at this run" in capsys.readouterr().out
+    assert len(list(Path("outputs").iterdir())) == 2
+    assert run_train(*small, *LINEAR, f"resume={directory}") == 0
+
+
+def test_what_a_killed_process_left_half_written_does_not_pile_up(
+    run_train: Run, small: list[str], cut_off: Callable[..., Path]
+) -> None:
+    directory = cut_off(*small, *LINEAR, step=2)
+    gone = subprocess.Popen(["true"])
+    gone.wait()
+    node = platform.node()
+    left = directory / f".last.pt.{node}.{gone.pid}.partial"
+    of_another_machine = directory / f".last.pt.another-machine.{gone.pid}.partial"
+    for partial in (left, of_another_machine):
+        partial.touch()
+    assert run_train(*small, *LINEAR, "resume=auto") == 0
+    assert list(directory.glob(".*.partial")) == [of_another_machine]
+
+
+@pytest.mark.parametrize("full_from", [1, 9, 17])
+def test_a_full_disk_leaves_the_last_good_state(
+    run_train: Run,
+    small: list[str],
+    whole: Callable[..., Path],
+    monkeypatch: pytest.MonkeyPatch,
+    full_from: int,
+) -> None:
+    arguments = [*small, *LINEAR, "resume=auto"]
+    uninterrupted = whole(*arguments)
+    syncs = 0
+
+    def sync(_: int) -> None:
+        nonlocal syncs
+        syncs += 1
+        if syncs >= full_from:
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    with monkeypatch.context() as patch:
+        patch.setattr("os.fsync", sync)
+        assert run_train(*arguments) in (1, 2)
+    assert run_train(*arguments) == 0
+    (directory,) = (record.parent for record in Path("outputs").glob("*/record.json"))
+    assert run_differences(uninterrupted, directory) == []
+
+
+@pytest.mark.parametrize("full", [False, True])
+def test_a_comparison_that_was_cut_off_goes_on_within_the_run(
+    run_compare: Run, small: list[str], monkeypatch: pytest.MonkeyPatch, full: bool
+) -> None:
+    arguments = [*small, "contenders=[native_sgd,custom_adam]", "seeds=[0]", *LINEAR]
+    assert run_compare(*arguments, "output_dir=outputs/whole") == 0
+    shutil.move("outputs/whole", "whole")
+    arguments.append("output_dir=outputs/whole")
+    train_step, steps = engine.train_step, 0
+
+    def step(*arguments: Any) -> float:
+        nonlocal steps
+        steps += 1
+        if steps == 11 and full:
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+        if steps == 11:
+            os.kill(os.getpid(), signal.SIGINT)
+        return train_step(*arguments)
+
+    monkeypatch.setattr(engine, "train_step", step)
+    assert run_compare(*arguments) in ((1, 2) if full else (130,))
+    assert run_compare(*arguments) == 0
+    runs = sorted(record.parent for record in Path("outputs/whole").glob("*/record.json"))
+    assert [len(recorded_facts(run).get("resumed", [])) for run in runs] == [1, 0]
+    for run in runs:
+        assert run_differences(Path("whole") / run.name, run) == []
+    # The second run went on: six steps of the first, then five, or three and a repetition.
+    assert steps == 6 + (5 + 1 if not full else 5 + 3)

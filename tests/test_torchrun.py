@@ -1,0 +1,180 @@
+"""One run in two processes: the same run as in one, to rounding, and as hard to lose."""
+
+import csv
+import json
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+import torch
+
+from catsdogs.training.head import ConvHead, LinearHead, SharedHead, answer
+from catsdogs.training.ranks import Ranks
+
+TOLERANCE = 1e-6
+
+
+def start(
+    cache: Path, folder: Path, *arguments: str, processes: int = 2, command: str = "train"
+) -> subprocess.Popen[str]:
+    folder.mkdir(exist_ok=True)
+    by_torchrun = ["-m", "torch.distributed.run", "--standalone", f"--nproc-per-node={processes}"]
+    return subprocess.Popen(
+        [
+            sys.executable,
+            *by_torchrun * (processes > 1),
+            "-m",
+            f"catsdogs.{command}",
+            *arguments,
+        ],
+        cwd=folder,
+        env=os.environ
+        | {
+            "CATSDOGS_CACHE": str(cache),
+            "OMP_NUM_THREADS": "1",
+            "PYTHONPATH": str(Path(__file__).parents[1]),
+        },
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+
+
+def finish(process: subprocess.Popen[str]) -> tuple[int, str, str]:
+    out, err = process.communicate(timeout=120)
+    return process.returncode, out, err
+
+
+def numbers(file: Path, column: str) -> list[float]:
+    with file.open() as lines:
+        return [float(row[column]) for row in csv.DictReader(lines)]
+
+
+def only_run(folder: Path) -> Path:
+    (directory,) = (folder / "outputs").iterdir()
+    return directory
+
+
+def same_to_rounding(one: Path, other: Path) -> bool:
+    for name, column in (("steps.csv", "cost"), ("predictions.csv", "logit")):
+        pair = numbers(one / name, column), numbers(other / name, column)
+        if len(pair[0]) != len(pair[1]) or pair[0] != pytest.approx(
+            pair[1], rel=TOLERANCE, abs=TOLERANCE
+        ):
+            return False
+    return True
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("optimizer", ["native_sgd", "custom_momentum"])
+def test_two_processes_make_one_run_that_equals_that_of_one_process_to_rounding(
+    tmp_path: Path, cache: Path, small: list[str], optimizer: str
+) -> None:
+    arguments = [*small, f"optimizer={optimizer}", "epochs=2"]
+    status, out, err = finish(start(cache, tmp_path / "two", *arguments))
+    assert status == 0, err
+    assert out.count("in 2 processes") == 1
+    status, _, err = finish(start(cache, tmp_path / "one", *arguments, processes=1))
+    assert status == 0, err
+    together = only_run(tmp_path / "two")
+    assert len(list(together.glob("*tfevents*"))) == 1
+    assert json.loads((together / "record.json").read_text())["processes"] == 2
+    assert same_to_rounding(together, only_run(tmp_path / "one"))
+
+
+@pytest.mark.slow
+def test_two_processes_that_are_stopped_leave_a_run_to_go_on_with(
+    tmp_path: Path, cache: Path, small: list[str]
+) -> None:
+    arguments = [*small, "optimizer=custom_momentum", "epochs=40", "resume=auto"]
+    process = start(cache, tmp_path, *arguments)
+    while process.poll() is None and not list(tmp_path.glob("outputs/*/last.pt")):
+        time.sleep(0.01)
+    process.send_signal(signal.SIGTERM)
+    status, _, err = finish(process)
+    assert status != 0
+    assert "interrupted, and saved after iteration" in err
+    stopped = only_run(tmp_path)
+    assert "finished" not in json.loads((stopped / "record.json").read_text())
+    status, out, err = finish(start(cache, tmp_path, *arguments))
+    assert status == 0, err
+    assert f"going on with outputs/{stopped.name} after iteration" in out
+    status, _, err = finish(start(cache, tmp_path / "whole", *arguments))
+    assert status == 0, err
+    for name in ("steps.csv", "predictions.csv"):
+        assert (stopped / name).read_bytes() == (only_run(tmp_path / "whole") / name).read_bytes()
+    shutil.rmtree(tmp_path / "whole")
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    ("command", "arguments", "message"),
+    [
+        (
+            "train",
+            ["optimizer=custom_linear_saga", "model.head=linear"],
+            "torchrun: custom_linear_saga must see every picture of a batch in one process",
+        ),
+        ("compare", [], "torchrun: a comparison runs in one process"),
+    ],
+)
+def test_what_needs_one_process_says_so_in_one_line(
+    tmp_path: Path,
+    cache: Path,
+    small: list[str],
+    command: str,
+    arguments: list[str],
+    message: str,
+) -> None:
+    process = start(cache, tmp_path / "here", *small, *arguments, command=command)
+    status, _, err = finish(process)
+    assert status != 0
+    ours = [line for line in err.splitlines() if line.startswith("error: ")]
+    assert ours
+    assert all(message in line for line in ours)
+    assert not (tmp_path / "here" / "outputs").exists()
+
+
+class Turns(Ranks):
+    """Adds what other processes gave in earlier turns, as if they had answered at once."""
+
+    given: torch.Tensor
+
+    def add(self, tensor: torch.Tensor) -> torch.Tensor:
+        return tensor.add_(self.given)
+
+
+class Listening(Ranks):
+    """Keeps what this process gives."""
+
+    heard: list[torch.Tensor]
+
+    def add(self, tensor: torch.Tensor) -> torch.Tensor:
+        self.heard.append(tensor.clone())
+        return tensor
+
+
+@pytest.mark.parametrize("kind", [ConvHead, LinearHead])
+def test_the_gradients_of_the_parts_of_a_batch_add_up_to_that_of_the_whole(
+    kind: type[ConvHead] | type[LinearHead],
+) -> None:
+    torch.manual_seed(0)
+    head = kind().double()
+    features = torch.randn(5, 512, 8, 8, dtype=torch.float64)
+    answer(features, *head.compose()).square().sum().backward()
+    expected = [parameter.grad for parameter in head.parameters()]
+    listening, turns = Listening(1, 2), Turns(0, 2)
+    object.__setattr__(listening, "heard", [])
+    head.zero_grad()
+    SharedHead(head, listening)(features[3:]).square().sum().backward()
+    (theirs,) = listening.heard
+    object.__setattr__(turns, "given", theirs)
+    head.zero_grad()
+    SharedHead(head, turns)(features[:3]).square().sum().backward()
+    for parameter, gradient in zip(head.parameters(), expected, strict=True):
+        torch.testing.assert_close(parameter.grad, gradient, rtol=1e-12, atol=1e-12)
