@@ -13,6 +13,7 @@ Source = Literal["drawn", "folder"]
 StoreType = Literal["float32", "float16"]
 Head = Literal["conv", "linear"]
 Protocol = Literal["frozen", "monograph"]
+Precision = Literal["float32", "bfloat16", "float16"]
 
 
 @dataclasses.dataclass(frozen=True)
@@ -25,7 +26,7 @@ class DataSettings:
     per_class: dict[Split, int]
     max_bad_fraction: float
     store_dtype: StoreType
-    workers: int
+    workers: int | Literal["auto"]
 
     @property
     def train_pictures(self) -> int:
@@ -41,6 +42,7 @@ class Settings:
     weights: str
     weights_seed: int
     head: Head
+    precision: Precision
     protocol: Protocol
     epochs: int
     batch_size: int
@@ -96,7 +98,7 @@ def _data_settings(read: "Reader") -> DataSettings:
         per_class={split: read.integer(f"{split}_per_class", low=1) for split in SPLITS},
         max_bad_fraction=read.number("max_bad_fraction", low=0, high=1),
         store_dtype=cast(StoreType, read.choice("store_dtype", get_args(StoreType))),
-        workers=read.integer("workers", low=0),
+        workers=read.integer_or_auto("workers", low=0),
     )
     read.refuse_rest()
     return settings
@@ -107,6 +109,7 @@ def _model_settings(read: "Reader") -> dict[str, Any]:
         "weights": read.text("weights"),
         "weights_seed": read.integer("weights_seed", low=0),
         "head": cast(Head, read.choice("head", get_args(Head))),
+        "precision": cast(Precision, read.choice("precision", get_args(Precision))),
     }
     read.refuse_rest()
     return settings
@@ -158,6 +161,15 @@ class Reader:
             return None
         if not isinstance(value, int) or isinstance(value, bool) or value < low:
             raise self._wrong(key, value, f"null or a whole number, {low} or above")
+        return value
+
+    def integer_or_auto(self, key: str, *, low: int) -> int | Literal["auto"]:
+        """Return a whole number, `low` or above, or "auto"."""
+        value = self.take(key)
+        if value == "auto":
+            return "auto"
+        if not isinstance(value, int) or isinstance(value, bool) or value < low:
+            raise self._wrong(key, value, f"auto or a whole number, {low} or above")
         return value
 
     def number(self, key: str, *, low: float, high: float) -> float:
