@@ -30,7 +30,8 @@ SCRIPT = """
     block = torch.ones(1 << 21)
     mapped = told().hblks - before.hblks
     del block
-    print(mapped, told().fordblks - before.fordblks >= 8 << 20)
+    # Not what was gained: the block may begin in memory that was free before.
+    print(mapped, told().fordblks >= 8 << 20)
 """
 
 
