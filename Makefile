@@ -2,9 +2,9 @@
 PYTHON ?= python3
 BIN := .venv/bin
 
-.PHONY: help run report test lint format tensorboard bench chaos clean
+.PHONY: help run report test test-slow lint format tensorboard bench chaos clean
 help:  ## list the targets
-	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*##/\t/' | expand -t 14
+	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*##/\t/' | expand -t 14
 
 run: .venv/ready  ## train the head with custom_adam on the drawn pictures
 	$(BIN)/python -m catsdogs.train
@@ -16,6 +16,9 @@ report: .venv/ready  ## native against custom, all runs of the monograph; opens 
 # One thread for each worker: threads of torch that wait for a core spin, and take it from others.
 test: .venv/ready  ## run the test suite (offline, on the CPU)
 	OMP_NUM_THREADS=1 $(BIN)/python -m pytest --numprocesses auto --dist worksteal
+
+test-slow: .venv/ready  ## run the tests that take over ten seconds each
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest --numprocesses auto --dist worksteal --slow -m slow
 
 lint: .venv/ready  ## check style, format and types
 	$(BIN)/ruff check .

@@ -14,6 +14,7 @@ from catsdogs.files import expanded
 StoreType = Literal["float32", "float16"]
 Head = Literal["conv", "linear"]
 Protocol = Literal["frozen", "monograph"]
+Precision = Literal["float32", "bfloat16", "float16"]
 LARGEST = 2**63 - 1  # what torch takes for a whole number
 MOST_WORKERS = 256  # each is a process
 MOST_PICTURES = 10**7  # of a class in a split; their features take 1.3 TB
@@ -30,7 +31,7 @@ class DataSettings:
     per_class: dict[Split, int]
     max_bad_fraction: float
     store_dtype: StoreType
-    workers: int
+    workers: int | Literal["auto"]
 
     @property
     def train_pictures(self) -> int:
@@ -46,6 +47,7 @@ class Settings:
     weights: str
     weights_seed: int
     head: Head
+    precision: Precision
     protocol: Protocol
     epochs: int
     batch_size: int
@@ -104,7 +106,7 @@ def _data_settings(read: "Reader") -> DataSettings:
         },
         max_bad_fraction=read.number("max_bad_fraction", low=0, high=1),
         store_dtype=cast(StoreType, read.choice("store_dtype", get_args(StoreType))),
-        workers=read.integer("workers", low=0, high=MOST_WORKERS),
+        workers=read.integer_or_auto("workers", low=0, high=MOST_WORKERS),
     )
     read.refuse_rest()
     return settings
@@ -115,6 +117,7 @@ def _model_settings(read: "Reader") -> dict[str, Any]:
         "weights": read.text("weights"),
         "weights_seed": read.integer("weights_seed", low=0),
         "head": cast(Head, read.choice("head", get_args(Head))),
+        "precision": cast(Precision, read.choice("precision", get_args(Precision))),
     }
     read.refuse_rest()
     return settings
@@ -166,6 +169,15 @@ class Reader:
             return None
         if not isinstance(value, int) or isinstance(value, bool) or not low <= value <= LARGEST:
             raise self._wrong(key, value, f"null or {_range(value, low, LARGEST)}")
+        return value
+
+    def integer_or_auto(self, key: str, *, low: int, high: int) -> int | Literal["auto"]:
+        """Return a whole number from `low` to `high`, or "auto"."""
+        value = self.take(key)
+        if value == "auto":
+            return "auto"
+        if not isinstance(value, int) or isinstance(value, bool) or not low <= value <= high:
+            raise self._wrong(key, value, f"auto or {_range(value, low, high)}")
         return value
 
     def number(self, key: str, *, low: float, high: float) -> float:

@@ -208,7 +208,13 @@ def test_a_bug_ends_in_one_line_and_status_1(
 
 @pytest.mark.parametrize(
     "wrong",
-    ["optimizer.lr=-1", "output_dir=/proc/nowhere", "model.weights=nowhere.pth", "device=cuda:99"],
+    [
+        "optimizer.lr=-1",
+        "output_dir=/proc/nowhere",
+        "model.weights=nowhere.pth",
+        "device=cuda:99",
+        "model.precision=float16 device=cpu",
+    ],
 )
 def test_no_picture_is_touched_for_a_run_that_cannot_end(
     run_train: Run, monkeypatch: pytest.MonkeyPatch, wrong: str
@@ -217,7 +223,7 @@ def test_no_picture_is_touched_for_a_run_that_cannot_end(
         raise AssertionError("pictures were touched first")
 
     monkeypatch.setattr("catsdogs.data.source.draw_folder", forbidden)
-    assert run_train(wrong) == 2
+    assert run_train(*wrong.split()) == 2
 
 
 SAGA = ["optimizer=custom_saga", "batch_size=8"]
@@ -307,8 +313,13 @@ def test_under_the_monograph_protocol_native_and_custom_share_passes_and_agree_t
     assert stores[0] == stores[1]
     assert {record["protocol"] for record in records.values()} == {"monograph"}
     shown = capsys.readouterr().out
-    assert "passes of the backbone: 2 for 2 epochs, each over 18 random views; 4.7 MB on" in shown
-    assert "passes of the backbone: 0 for 2 epochs" in shown
+    told = "passes of the backbone: 2 for 2 epochs, each over 18 random views; 4.7 MB on disk, and "
+    assert f"{told}3.5 MB once for the decoded pictures\n" in shown
+    assert (
+        "passes of the backbone: 0 for 2 epochs, each over 18 random views; 0 B on disk\n" in shown
+    )
+    planned = [{part["name"] for part in record["memory"]} for record in records.values()]
+    assert [("pixel store" in names) for names in planned] == [True, False]
 
 
 def test_the_protocols_train_on_other_numbers(run_train: Run, small: list[str]) -> None:
@@ -322,6 +333,26 @@ def test_the_protocols_train_on_other_numbers(run_train: Run, small: list[str]) 
         for run in (frozen, monograph)
     ]
     assert keys[0] != keys[1]
+
+
+def test_a_precision_names_its_features_and_the_default_adds_no_name(
+    run_train: Run, small: list[str]
+) -> None:
+    found = {}
+    for precision in ("float32", "bfloat16"):
+        for protocol in ("frozen", "monograph"):
+            output_dir = f"{precision}-{protocol}"
+            arguments = [f"model.precision={precision}", f"protocol={protocol}", "epochs=1"]
+            assert run_train(*small, *arguments, f"output_dir={output_dir}") == 0
+            record = json.loads((only_run(Path(output_dir)) / "record.json").read_text())
+            found[output_dir] = record["feature_store"]["key"]["backbone"]
+            assert np.isfinite(record["last"]["val_cost"])
+    assert found == {
+        "float32-frozen": "resnet18-layer4-folded",
+        "float32-monograph": "resnet18-layer4-drifting",
+        "bfloat16-frozen": "resnet18-layer4-folded-bfloat16",
+        "bfloat16-monograph": "resnet18-layer4-drifting-bfloat16",
+    }
 
 
 def test_the_best_checkpoint_answers_the_views_of_its_own_epoch(
@@ -350,17 +381,22 @@ def test_views_that_do_not_fit_on_the_disk_are_streamed(
     monkeypatch: pytest.MonkeyPatch,
     capsys: pytest.CaptureFixture[str],
 ) -> None:
-    # Three epochs take 7.1 MB and one 2.4 MB beside checkpoints of 59 MB.
-    free = {"cpu": 10**12, "disk": 62_000_000}
+    # Three epochs take 7.1 MB and one 2.4 MB beside checkpoints of 59 MB and pixels of 3.5 MB.
+    free = {"cpu": 10**12, "disk": 67_000_000}
     monkeypatch.setattr("catsdogs.training.memory_plan.free_memory", lambda *_: free)
     assert run_train(*small, "protocol=monograph", "epochs=3") == 0
     shown = capsys.readouterr().out
     assert "3 for 3 epochs, each over 18 random views, and one more if the best epoch" in shown
     assert "Their 7.1 MB do not fit on the disk" in shown
+    assert "keeps none, and 3.5 MB once for the decoded pictures; data.store_dtype" in shown
     assert not list((cache / "features").iterdir())
     record = json.loads((only_run() / "record.json").read_text())
     assert record["status"] == "finished"
     assert record["feature_store"]["streamed"]
+    planned = {part["name"]: part["nbytes"] for part in record["memory"]}
+    (decoded,) = (cache / "pixels").glob("*/*.npy")
+    assert decoded.stat().st_size == planned["pixel store"] + 128  # numpy's header
+    assert planned["feature store"] == 18 * 512 * 8 * 8 * 4
 
 
 def test_a_schedule_and_an_early_end_show_in_the_records(run_train: Run, small: list[str]) -> None:

@@ -39,6 +39,7 @@ def installed(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder / "venv" / "bin"
 
 
+@pytest.mark.slow
 def test_the_console_script_and_the_module_start_with_the_wheel_own_conf(
     installed: Path, tmp_path: Path
 ) -> None:

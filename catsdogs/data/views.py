@@ -57,12 +57,12 @@ def apply_views(pixels: Tensor, views: Sequence[View]) -> Tensor:
         pixels: Of shape (n, channels, side, side), uint8 or float32.
         views: One for each of the n.
     """
-    grid = _grid(views, pixels.shape[-1]).to(pixels.device)
+    grid = _grid(views, pixels.shape[-1], pixels.device).to(pixels.device)
     seen = functional.grid_sample(pixels.float(), grid, mode="nearest", align_corners=False)
     return seen.to(pixels.dtype)
 
 
-def _grid(views: Sequence[View], side: int) -> Tensor:
+def _grid(views: Sequence[View], side: int, device: torch.device) -> Tensor:
     """Return where each output pixel comes from: (n, side, side, 2) of x and y, -1 to 1, float32.
 
     torchvision multiplies (x, y, 1) with a 3x2 matrix in float32, on Intel's CPUs by a chain of
@@ -70,8 +70,10 @@ def _grid(views: Sequence[View], side: int) -> Tensor:
     chain is written out, each link exact in float64 and then rounded.
     """
     inverse = torch.tensor([_inverse(view) for view in views]) / (0.5 * side)
+    if device.type == "cuda":  # MPS has no float64
+        inverse = inverse.to(device)
     along_x, along_y, constant = inverse.double()[:, None, None].unbind(-1)
-    places = torch.arange(side, dtype=torch.float64) - (0.5 * side - 0.5)
+    places = torch.arange(side, dtype=torch.float64, device=inverse.device) - (0.5 * side - 0.5)
     by_x = (places.view(1, 1, side, 1) * along_x).float().double()
     by_y = places.view(1, side, 1, 1) * along_y
     return (by_y + by_x).float() + constant.float()

@@ -17,8 +17,8 @@ from catsdogs.inference.trained import Trained, read_trained
 from catsdogs.progress import progress
 from catsdogs.reporting.wording import percent
 from catsdogs.training.device import choose_device
-from catsdogs.training.feature_store import BATCH
 from catsdogs.training.folded import FoldedBackbone
+from catsdogs.training.picture_rows import BATCH
 
 # Where a picture stands in its batch can move a logit by a rounding, far less than this: one so
 # near 0 is computed again with its picture alone, so that its label depends on no company.
@@ -31,7 +31,10 @@ class Classifier:
     def __init__(self, trained: Trained, device: torch.device) -> None:
         self.facts = trained.facts
         self.device = device
-        self._backbone = FoldedBackbone(trained.weights, device)
+        precision = trained.facts["precision"]
+        if precision == "float16" and device.type != "cuda":
+            precision = "float32"  # what the features were rounded from
+        self._backbone = FoldedBackbone(trained.weights, device, precision)
         self._head = trained.head.to(device)
 
     def __str__(self) -> str:

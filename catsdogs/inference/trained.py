@@ -56,6 +56,7 @@ def read_trained(checkpoint: Path, weights: str | None = None) -> Trained:
             "val_accuracy": content["val_accuracy"],
             "protocol": config["protocol"],
             "head": config["model"]["head"],
+            "precision": config["model"].get("precision", "float32"),
             "weights": dict(recorded),
             "pixels": content["pixels"],
         }

@@ -20,6 +20,7 @@ from torch.utils._python_dispatch import TorchDispatchMode
 
 DISK = "disk"
 FEATURES_PER_PICTURE = 512 * 8 * 8
+PIXELS_PER_PICTURE = 3 * 256 * 256  # a byte each
 # The archive that torch.save writes has a header and padding for each tensor, and an index.
 FILE_BYTES_PER_TENSOR, FILE_BYTES_ONCE = 512, 8192
 
@@ -75,6 +76,7 @@ def predict(
     *,
     frozen_bytes: int = 0,
     pictures: int = 0,
+    decoded: int = 0,
     feature_dtype: torch.dtype = torch.float32,
     checkpoints: int = 2,
 ) -> Plan:
@@ -85,6 +87,7 @@ def predict(
         params: What is trained. Only shapes, types and devices are looked at.
         frozen_bytes: What a checkpoint holds besides the trained parameters and their state.
         pictures: Pictures in the feature store.
+        decoded: Pictures in the store of decoded ones.
         feature_dtype: Type of the features in the store.
         checkpoints: Checkpoint files that are kept at the same time, beside one file of the
             parameters alone. Both parts are upper bounds, at most 1 % and 32 KB above a file for
@@ -109,6 +112,8 @@ def predict(
     if pictures:
         features = pictures * FEATURES_PER_PICTURE * feature_dtype.itemsize
         parts.append(Part("feature store", DISK, features))
+    if decoded:
+        parts.append(Part("pixel store", DISK, decoded * PIXELS_PER_PICTURE))
     return Plan(tuple(parts))
 
 

@@ -26,11 +26,8 @@ from catsdogs.training.device import choose_device
 from catsdogs.training.head import HEADS
 from catsdogs.training.plan import Plan, build, find_features
 from catsdogs.training.protocol import EpochFeatures
-from catsdogs.training.resume import AtWorkError, is_finished, known_facts
+from catsdogs.training.resume import PLACES, AtWorkError, flat, is_finished, known_facts
 from catsdogs.training.run import train
-
-# What does not change a run's numbers is not part of its name.
-PLACES = ("output_dir", "debug")
 
 
 def compare(
@@ -86,8 +83,8 @@ def _announce_passes(plans: Sequence[Plan], features: list[EpochFeatures]) -> No
 
 
 def _planned(plan: Plan, features: EpochFeatures) -> PlannedRun:
-    """Name a run after everything that decides its numbers."""
-    config = {key: value for key, value in plan.config.items() if key not in PLACES}
+    """Name a run after everything that decides its numbers; `features` knows the pictures."""
+    config = {key: value for key, value in flat(plan.config) if key not in PLACES}
     facts: dict[str, Any] = {"config": config, "features": features.key, "versions": versions()}
     key = hashlib.sha256(json.dumps(facts, sort_keys=True).encode()).hexdigest()[:8]
     seed, learning_rate = plan.settings.seed, plan.config["optimizer"].get("lr")

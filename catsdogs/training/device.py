@@ -3,10 +3,13 @@
 import ctypes
 import os
 import sys
+from typing import Literal
 
 import torch
 
 from catsdogs.errors import UserError
+
+MOST_DECODERS = 16
 
 
 def choose_device(choice: str) -> torch.device:
@@ -30,6 +33,43 @@ def choose_device(choice: str) -> torch.device:
     if device.type == "mps" and not torch.backends.mps.is_available():
         raise UserError(f"device={choice}: this machine has no MPS; use device=cpu or device=auto")
     return device
+
+
+def require_precision(precision: str, device: torch.device) -> None:
+    """Refuse an arithmetic of the backbone that a device does not have.
+
+    Raises:
+        UserError: For float16 anywhere but on CUDA.
+    """
+    if precision == "float16" and device.type != "cuda":
+        raise UserError(
+            f"model.precision=float16: only CUDA computes in it, and the device is {device.type}; "
+            "use model.precision=bfloat16 or float32"
+        )
+
+
+def count_decoders(choice: int | Literal["auto"], beside: torch.device | None) -> int:
+    """Return how many processes decode pictures.
+
+    Args:
+        choice: `data.workers`. `auto` is one beside a backbone on the CPU, which itself uses the
+            cores, and otherwise all cores but one, at most 16, shared by torchrun's processes.
+        beside: Where the backbone computes at the same time; None if none does.
+    """
+    if choice != "auto":
+        return choice
+    if beside is not None and beside.type == "cpu":
+        return 1
+    # A container or a batch system may give fewer cores than the machine has.
+    affinity = getattr(os, "sched_getaffinity", None)
+    cores = len(affinity(0)) if affinity is not None else os.cpu_count() or 1
+    share = (cores - 1) // int(os.environ.get("LOCAL_WORLD_SIZE", "1"))
+    return max(1, min(share, MOST_DECODERS))
+
+
+def keep_float32_whole() -> None:
+    """Let float32 be float32 on a GPU too, where cuDNN would round what it multiplies to TF32."""
+    torch.backends.cudnn.allow_tf32 = False
 
 
 def describe_device(device: torch.device) -> str:

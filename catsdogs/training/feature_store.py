@@ -1,18 +1,12 @@
 """The backbone's outputs, computed once per picture and kept on disk.
 
 The backbone is frozen, so its outputs are data: every optimizer, seed and learning rate trains on
-the same store. A store is a folder of `store.json`, `manifest.csv` and the rows in files of 256,
-under a name that is the hash of all that decided its numbers. Whatever files are there and sound
-are used, and the others are computed: an interrupted pass goes on, and the processes of a run can
-each compute their own.
+the same store. Whatever files of rows are there and sound are used, and the others are computed: an
+interrupted pass goes on, and the processes of a run can each compute their own.
 """
 
-import contextlib
 import dataclasses
-import hashlib
-import json
-import logging
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any, Literal
 
@@ -21,25 +15,21 @@ import numpy.typing as npt
 import PIL
 import torch
 import torchvision
-from filelock import FileLock, Timeout
 from torch import Tensor
-from torch.utils.data import DataLoader
 
 from catsdogs.data.manifest import SPLITS, Manifest, Split
-from catsdogs.data.pixels import PIPELINE, PictureFiles, normalise
-from catsdogs.errors import UserError
-from catsdogs.files import cache_directory, make_directory, write_whole
-from catsdogs.progress import progress
+from catsdogs.data.pixels import PIPELINE, normalise
+from catsdogs.settings import Precision
 from catsdogs.training.backbone import CHANNELS, SIDE, BackboneWeights
 from catsdogs.training.folded import ARITHMETIC, FoldedBackbone
+from catsdogs.training.picture_rows import Values, complete, store_path
 from catsdogs.training.ranks import ALONE, Ranks
 from catsdogs.training.row_files import SEGMENT, RowFiles
 
-log = logging.getLogger(__name__)
 StoreType = Literal["float32", "float16"]
 Pass = Callable[[Tensor], Tensor]
+MakeBackbone = Callable[[BackboneWeights, torch.device, Precision], Pass]
 ROW = (CHANNELS, SIDE, SIDE)
-BATCH = 32  # pictures at a time through the backbone; files of rows hold whole batches
 
 
 @dataclasses.dataclass(frozen=True)
@@ -128,9 +118,10 @@ def open_store(
     weights: BackboneWeights,
     *,
     dtype: StoreType = "float32",
+    precision: Precision = "float32",
     device: torch.device,
     workers: int = 1,
-    make_backbone: Callable[[BackboneWeights, torch.device], Pass] = FoldedBackbone,
+    make_backbone: MakeBackbone = FoldedBackbone,
     ranks: Ranks = ALONE,
 ) -> FeatureStore:
     """Open the feature store of these pictures and weights; compute what is missing of it first.
@@ -141,27 +132,35 @@ def open_store(
     Args:
         manifest: The pictures; the store's rows are its `used` pictures, in that order.
         weights: Of the backbone, which is made only if a pass is needed.
-        dtype: How features are kept; they are computed in float32.
+        dtype: How features are kept.
+        precision: In what they are computed.
         device: Where the backbone runs and where batches go.
         workers: Processes that decode pictures while the backbone computes.
-        make_backbone: Makes what maps pixels to features on a device, from the weights.
+        make_backbone: Makes what maps pixels to float32 features on a device, from the weights.
         ranks: Each sees to its own rows; they need not share a cache.
 
     Raises:
         UserError: If the cache cannot be written, or a picture changed since the manifest.
     """
-    key = store_key(manifest, weights, dtype, device)
-    path = store_path(key)
-    make_directory(path, "CATSDOGS_CACHE")
+    key = store_key(manifest, weights, dtype, device, precision)
+    path = store_path("features", key)
     files = row_files(path, manifest, dtype)
-    mine = [segment for segment in files.segments if ranks.owns(segment)]
-    with alone(path.with_suffix(f".{ranks.rank}of{ranks.size}.lock")):
-        missing = files.missing(mine)
-        if missing:
-            describe(path, manifest, key)
-            backbone = make_backbone(weights, device)
-            _fill(files, missing, len(mine), manifest, backbone, device, workers)
-    return FeatureStore(path, key, bool(missing), split_rows(files, manifest, device, ranks))
+
+    def prepare() -> Values:
+        backbone = make_backbone(weights, device, precision)
+        return lambda pixels: backbone(normalise(pixels.to(device))).cpu().numpy()
+
+    built = complete(
+        files,
+        [segment for segment in files.segments if ranks.owns(segment)],
+        manifest,
+        key,
+        prepare,
+        workers=workers,
+        description="backbone pass",
+        lock=path.with_suffix(f".{ranks.rank}of{ranks.size}.lock"),
+    )
+    return FeatureStore(path, key, built, split_rows(files, manifest, device, ranks))
 
 
 def row_files(path: Path, manifest: Manifest, dtype: StoreType) -> RowFiles:
@@ -170,14 +169,19 @@ def row_files(path: Path, manifest: Manifest, dtype: StoreType) -> RowFiles:
 
 
 def store_key(
-    manifest: Manifest, weights: BackboneWeights, dtype: StoreType, device: torch.device
+    manifest: Manifest,
+    weights: BackboneWeights,
+    dtype: StoreType,
+    device: torch.device,
+    precision: Precision = "float32",
+    arithmetic: str = ARITHMETIC,
 ) -> dict[str, str]:
     """Return all that decides a store's numbers; equal keys mean equal features."""
     return {
         "manifest": manifest.sha256,
         "weights": weights.sha256,
         "pixels": PIPELINE,
-        "backbone": ARITHMETIC,
+        "backbone": arithmetic if precision == "float32" else f"{arithmetic}-{precision}",
         "dtype": dtype,
         "rows": str(SEGMENT),
         "device": device.type,
@@ -185,84 +189,6 @@ def store_key(
         "torchvision": torchvision.__version__,
         "pillow": PIL.__version__,
     }
-
-
-def store_path(key: dict[str, str]) -> Path:
-    """Return where the store of a key stands, or would stand."""
-    name = hashlib.sha256(json.dumps(key, sort_keys=True).encode()).hexdigest()[:16]
-    return cache_directory() / "features" / name
-
-
-@contextlib.contextmanager
-def alone(path: Path) -> Iterator[None]:
-    """Hold the lock at `path`; say so if another process has it and must be waited for."""
-    lock = FileLock(path)
-    try:
-        lock.acquire(timeout=0)
-    except Timeout:
-        log.warning("another process is at the same features; waiting for it (%s)", path)
-        lock.acquire()
-    try:
-        yield
-    finally:
-        lock.release()
-
-
-def _fill(
-    files: RowFiles,
-    missing: list[int],
-    wanted: int,
-    manifest: Manifest,
-    backbone: Pass,
-    device: torch.device,
-    workers: int,
-) -> None:
-    """Send the pictures of the missing files through the backbone, decoding ahead in workers."""
-    if len(missing) < wanted:
-        done = f"{wanted - len(missing)} of {wanted}"
-        log.warning("going on with a pass that has done %s files of rows", done)
-    batches = [
-        (segment, rows)
-        for segment in missing
-        for rows in torch.tensor(files.rows_of(segment)).split(BATCH)
-    ]
-    loader = DataLoader(
-        PictureFiles([manifest.root / picture.path for picture in manifest.used]),
-        batch_sampler=[rows.tolist() for _, rows in batches],
-        num_workers=workers,
-    )
-    # One block for all files: blocks that come and go leave holes, and the process grows.
-    values = np.empty((SEGMENT, *ROW), files.dtype)
-    total = sum(len(rows) for _, rows in batches)
-    with progress(total=total, description="backbone pass", unit="picture") as bar:
-        for (segment, rows), pixels in zip(batches, decoded(loader, manifest.root), strict=True):
-            first, last = (int(rows[place]) - segment * SEGMENT for place in (0, -1))
-            values[first : last + 1] = backbone(normalise(pixels.to(device))).cpu().numpy()
-            if last + 1 == len(files.rows_of(segment)):
-                files.write(segment, values[: last + 1])
-            bar.update(len(rows))
-
-
-def decoded(loader: DataLoader[Tensor], root: Path) -> Iterator[Tensor]:
-    """Yield what the loader decodes.
-
-    Raises:
-        UserError: If a picture is no longer readable.
-    """
-    try:
-        yield from loader
-    except OSError as error:
-        raise UserError(
-            f"data.root={root}: a picture that the manifest found readable is no more; "
-            f"run again ({str(error).strip().splitlines()[-1]})"
-        ) from error
-
-
-def describe(path: Path, manifest: Manifest, key: dict[str, str], **also: str) -> None:
-    """Write down what a store is made from, and what else is to be known of it."""
-    write_whole(path / "manifest.csv", manifest.to_csv())
-    facts = {"key": key, "pictures": len(manifest.used), **also}
-    write_whole(path / "store.json", json.dumps(facts, indent=2) + "\n")
 
 
 def split_rows(

@@ -13,6 +13,7 @@ from torch.nn import functional
 from torch.nn.utils.fusion import fuse_conv_bn_eval
 from torchvision.models.resnet import BasicBlock
 
+from catsdogs.settings import Precision
 from catsdogs.training.backbone import Backbone, BackboneWeights
 
 # Names the arithmetic; a feature store is keyed by it, since another order rounds otherwise.
@@ -50,11 +51,15 @@ class Block(NamedTuple):
 class FoldedBackbone:
     """The function of `Backbone`, to rounding: pixels (n, 3, 256, 256) to (n, 512, 8, 8).
 
-    For inference only: no gradient passes through it.
+    For inference only: no gradient passes through it. Pixels and features are float32; in a shorter
+    precision the folded weights and everything between are rounded to it.
     """
 
-    def __init__(self, weights: BackboneWeights, device: torch.device) -> None:
-        self._blocked = device.type == "cpu" and torch.backends.mkldnn.is_available()
+    def __init__(
+        self, weights: BackboneWeights, device: torch.device, precision: Precision = "float32"
+    ) -> None:
+        self._dtype: torch.dtype = getattr(torch, precision)
+        self._blocked = device.type == "cpu" and _has_blocked(self._dtype)
         layers = Backbone(weights.state).to(device).layers
         convolution, norm, *_ = layers
         self._stem = self._fold(convolution, norm)
@@ -68,7 +73,9 @@ class FoldedBackbone:
         maps = functional.max_pool2d(maps, kernel_size=3, stride=2, padding=1)
         for block in self._blocks:
             maps = block(maps)
-        return maps.to_dense() if self._blocked else maps.contiguous()
+        if self._blocked:
+            return maps.to_dense(torch.float32)
+        return maps.float().contiguous()
 
     def _fold_block(self, block: BasicBlock) -> Block:
         around = None if block.downsample is None else self._fold(*block.downsample)
@@ -81,10 +88,17 @@ class FoldedBackbone:
         assert folded.bias is not None
         assert not isinstance(folded.padding, str)
         weight, bias = self._lay_out(folded.weight.detach()), folded.bias.detach()
-        bias = bias.to_mkldnn() if self._blocked else bias
+        bias = bias.to_mkldnn(self._dtype) if self._blocked else bias.to(self._dtype)
         return Convolution(weight, bias, folded.stride, folded.padding)
 
     def _lay_out(self, tensor: Tensor) -> Tensor:
         if self._blocked:
-            return tensor.to_mkldnn()
-        return tensor.contiguous(memory_format=torch.channels_last)
+            return tensor.to_mkldnn(self._dtype)
+        return tensor.to(self._dtype, memory_format=torch.channels_last)
+
+
+def _has_blocked(dtype: torch.dtype) -> bool:
+    """Tell whether oneDNN convolves its blocked layout in this type on this processor."""
+    if not torch.backends.mkldnn.is_available():
+        return False
+    return dtype == torch.float32 or bool(torch.ops.mkldnn._is_mkldnn_bf16_supported())

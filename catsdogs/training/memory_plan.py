@@ -48,6 +48,7 @@ def plan_memory(
             head.parameters(),
             frozen_bytes=features.statistics_bytes,
             pictures=features.pictures_to_store,
+            decoded=features.pixels_to_store,
             feature_dtype=getattr(torch, store_dtype),
         )
 

@@ -15,7 +15,7 @@ from catsdogs.optim.rule import RuleOptimizer
 from catsdogs.settings import DataSettings, Settings
 from catsdogs.training.backbone import find_weights
 from catsdogs.training.checkpoint import Trainer
-from catsdogs.training.device import choose_device
+from catsdogs.training.device import choose_device, require_precision
 from catsdogs.training.engine import Course, wants
 from catsdogs.training.finite_sum import require_recurring_pictures
 from catsdogs.training.head import ConvHead, LinearHead, seeded_head
@@ -69,6 +69,7 @@ def build(plan: Plan, device: torch.device) -> Trainer:
     Raises:
         UserError: For settings that they refuse.
     """
+    require_precision(plan.settings.precision, device)
     head = seeded_head(plan.settings.head, plan.settings.seed).to(device)
     optimizer = _make_optimizer(plan, head)
     return Trainer(head, optimizer, plan.make_scheduler(optimizer))

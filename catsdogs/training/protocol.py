@@ -8,16 +8,17 @@ import torch
 
 from catsdogs.data.manifest import Manifest, Split
 from catsdogs.optim.memory import FEATURES_PER_PICTURE, readable
-from catsdogs.settings import DataSettings, Settings
+from catsdogs.settings import DataSettings, Precision, Settings
 from catsdogs.training.backbone import BackboneWeights, StateDict
+from catsdogs.training.device import count_decoders
 from catsdogs.training.feature_store import (
     Features,
     FeatureStore,
     open_store,
     row_files,
     store_key,
-    store_path,
 )
+from catsdogs.training.picture_rows import store_path
 from catsdogs.training.ranks import ALONE, Ranks
 from catsdogs.training.view_pass import ViewPass
 from catsdogs.training.view_store import ViewFeatures
@@ -37,6 +38,10 @@ class EpochFeatures(Protocol):
     @property
     def pictures_to_store(self) -> int:
         """The pictures whose features the disk has yet to take."""
+
+    @property
+    def pixels_to_store(self) -> int:
+        """The pictures whose decoded pixels the disk has yet to take."""
 
     @property
     def facts(self) -> dict[str, Any]:
@@ -63,6 +68,7 @@ class FrozenFeatures:
     """One store for every epoch: the pictures as they are, and statistics that stand still."""
 
     statistics_bytes = 0
+    pixels_to_store = 0  # decoded pictures go through the backbone and are not kept
 
     def __init__(
         self,
@@ -70,13 +76,15 @@ class FrozenFeatures:
         weights: BackboneWeights,
         data: DataSettings,
         device: torch.device,
+        precision: Precision = "float32",
         ranks: Ranks = ALONE,
     ) -> None:
-        self.key = store_key(manifest, weights, data.store_dtype, device)
+        self.key = store_key(manifest, weights, data.store_dtype, device, precision)
         self._manifest = manifest
         self._weights = weights
         self._data = data
         self._device = device
+        self._precision = precision
         self._ranks = ranks
 
     def __call__(self, epoch: int) -> dict[Split, Features]:
@@ -94,15 +102,16 @@ class FrozenFeatures:
             self._manifest,
             self._weights,
             dtype=data.store_dtype,
+            precision=self._precision,
             device=self._device,
-            workers=data.workers,
+            workers=count_decoders(data.workers, beside=self._device),
             ranks=self._ranks,
         )
 
     @property
     def pictures_to_store(self) -> int:
         """Those of the files of rows that are this process's own and not there yet."""
-        files = row_files(store_path(self.key), self._manifest, self._data.store_dtype)
+        files = row_files(store_path("features", self.key), self._manifest, self._data.store_dtype)
         return sum(len(files.rows_of(n)) for n in files.absent() if self._ranks.owns(n))
 
     @property
@@ -141,7 +150,7 @@ def choose_features(
     """Return the features that `protocol` names; nothing is computed yet."""
     data = settings.data
     if settings.protocol == "frozen":
-        return FrozenFeatures(manifest, weights, data, device, ranks)
+        return FrozenFeatures(manifest, weights, data, device, settings.precision, ranks)
     view_pass = ViewPass(
         manifest,
         weights,
@@ -149,6 +158,7 @@ def choose_features(
         settings.batch_size,
         data.store_dtype,
         device,
-        data.workers,
+        count_decoders(data.workers, beside=None),
+        precision=settings.precision,
     )
     return ViewFeatures(view_pass, settings.epochs, ranks)

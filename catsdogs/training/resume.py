@@ -17,9 +17,8 @@ from catsdogs.training.checkpoint import load_checkpoint
 from catsdogs.training.engine import Position
 
 log = logging.getLogger(__name__)
-# What may differ from the run that is taken up: how long it is, where things are, how fast.
-FREE = (
-    "epochs",
+# What changes no number: where things are, how fast, and what is done about an error.
+PLACES = (
     "output_dir",
     "resume",
     "debug",
@@ -27,6 +26,7 @@ FREE = (
     "data.workers",
     "model.weights",  # known by what the file holds, as the pictures are
 )
+FREE = ("epochs", *PLACES)  # what may differ from the run that is taken up
 
 
 # What a record must say for its run to be gone on with; checkpoints say it too.
@@ -203,7 +203,7 @@ def require_same_data(directory: Path, before: dict[str, Any], now: dict[str, An
 def differences(before: Any, now: dict[str, Any]) -> list[str]:
     """Return a text for each setting that differs and must not."""
     one, other = (
-        dict(_flat(config)) if isinstance(config, dict) else {} for config in (before, now)
+        dict(flat(config)) if isinstance(config, dict) else {} for config in (before, now)
     )
     return [
         f"{key} is {one.get(key, 'absent')} there and {other.get(key, 'absent')} here"
@@ -250,9 +250,10 @@ def _is_whole(facts: dict[str, Any]) -> bool:
     return all(isinstance(facts.get(name), kind) for name, kind in NEEDED.items())
 
 
-def _flat(config: dict[str, Any], prefix: str = "") -> list[tuple[str, Any]]:
-    flat: list[tuple[str, Any]] = []
+def flat(config: dict[str, Any], prefix: str = "") -> list[tuple[str, Any]]:
+    """Return every setting of a configuration under its full name, such as `data.root`."""
+    found: list[tuple[str, Any]] = []
     for key, value in config.items():
         name = prefix + key
-        flat += _flat(value, f"{name}.") if isinstance(value, dict) else [(name, value)]
-    return flat
+        found += flat(value, f"{name}.") if isinstance(value, dict) else [(name, value)]
+    return found

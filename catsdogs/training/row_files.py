@@ -67,7 +67,7 @@ class RowFiles:
         A damaged file is set aside and named in a warning.
         """
         wanted, absent = list(wanted), set(self.absent())
-        with progress(total=len(wanted), description="checking features", unit="file") as bar:
+        with progress(total=len(wanted), description="checking stored rows", unit="file") as bar:
             for segment in wanted:
                 if segment not in absent and not self._is_sound(segment):
                     aside = set_aside(self._found.pop(segment))

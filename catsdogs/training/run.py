@@ -19,7 +19,12 @@ from catsdogs.data.manifest import Split
 from catsdogs.files import make_directory, set_aside, write_whole
 from catsdogs.records import DamagedRecords, RunRecord
 from catsdogs.training.checkpoint import load_checkpoint, save_tensors
-from catsdogs.training.device import choose_device, keep_freed_memory, set_determinism
+from catsdogs.training.device import (
+    choose_device,
+    keep_float32_whole,
+    keep_freed_memory,
+    set_determinism,
+)
 from catsdogs.training.engine import DivergedError, EpochDone, Evaluation, StepDone, fit
 from catsdogs.training.feature_store import Features
 from catsdogs.training.head import SharedHead
@@ -70,6 +75,7 @@ def train(plan: Plan, directory: Path | None = None) -> Outcome:
     started = time.perf_counter()
     device = choose_device(plan.settings.device)
     set_determinism(plan.settings.deterministic)
+    keep_float32_whole()
     keep_freed_memory()
     with Interruption() as interruption, joined(device) as ranks, contextlib.ExitStack() as held:
         begun = _find_begun(plan, directory, held) if ranks.first else None

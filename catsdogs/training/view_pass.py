@@ -7,6 +7,7 @@ depends on the head or its optimizer: all contenders of a seed share it.
 """
 
 import dataclasses
+import functools
 from collections.abc import Callable, Iterable
 from pathlib import Path
 
@@ -14,23 +15,18 @@ import numpy as np
 import safetensors.torch
 import torch
 from torch import Tensor
-from torch.utils.data import DataLoader
 
 from catsdogs.data.manifest import Manifest
-from catsdogs.data.pixels import PictureFiles, normalise
+from catsdogs.data.pixels import normalise
 from catsdogs.data.views import VIEWS, apply_views, draw_view
 from catsdogs.files import checksum
 from catsdogs.progress import progress
+from catsdogs.settings import Precision
 from catsdogs.training.backbone import Backbone, BackboneWeights, StateDict
 from catsdogs.training.engine import shuffled
-from catsdogs.training.feature_store import (
-    BATCH,
-    StoreType,
-    decoded,
-    describe,
-    row_files,
-    store_key,
-)
+from catsdogs.training.feature_store import StoreType, row_files, store_key
+from catsdogs.training.picture_rows import BATCH, describe
+from catsdogs.training.pixel_store import Pixels
 from catsdogs.training.row_files import ScatteredWriter
 
 STATISTICS = "statistics.safetensors"
@@ -47,10 +43,11 @@ class ViewPass:
         weights: Of the backbone, with the statistics from which the first epoch starts.
         seed: Of the run: decides the views and the order of the pictures.
         batch_size: Of the training steps.
-        dtype: How features are kept; they are computed in float32.
+        dtype: How features are kept.
         device: Where the backbone runs and where batches go.
-        workers: Processes that decode pictures while the backbone computes.
+        workers: Processes that decode pictures, once for all epochs.
         make_backbone: Makes the backbone from a state dict.
+        precision: In what features are computed; BatchNorm's statistics stay float32.
     """
 
     manifest: Manifest
@@ -61,12 +58,19 @@ class ViewPass:
     device: torch.device
     workers: int = 1
     make_backbone: Callable[[StateDict], Backbone] = Backbone
+    precision: Precision = "float32"
+
+    @functools.cached_property
+    def pixels(self) -> Pixels:
+        """What the views are drawn from."""
+        return Pixels(self.manifest, self.workers)
 
     @property
     def key(self) -> dict[str, str]:
         """All that decides the numbers of an epoch, except which epoch it is."""
-        return store_key(self.manifest, self.weights, self.dtype, self.device) | {
-            "backbone": ARITHMETIC,
+        return store_key(
+            self.manifest, self.weights, self.dtype, self.device, self.precision, ARITHMETIC
+        ) | {
             "views": VIEWS,
             "seed": str(self.seed),
             "batch_size": str(self.batch_size),
@@ -82,21 +86,21 @@ class ViewPass:
             before: BatchNorm's statistics at the end of the epoch before; empty for the first.
 
         Raises:
-            UserError: If a picture changed since the manifest.
+            UserError: If the cache cannot be written, or a picture changed since the manifest.
         """
         pictures = self.manifest.used
+        pixels = self.pixels.rows
         count = sum(picture.split == "train" for picture in pictures)
         train = shuffled(count, self.seed, epoch).split(self.batch_size)
         judged = torch.arange(count, len(pictures)).split(BATCH)
-        loader = DataLoader(
-            PictureFiles([self.manifest.root / picture.path for picture in pictures]),
-            batch_sampler=[rows.tolist() for rows in (*train, *judged)],
-            num_workers=self.workers,
-        )
-        decoding = decoded(loader, self.manifest.root)
         # In torch's own layout: channels last takes three quarters of the time on a CPU, but there
         # BatchNorm sums with ten times the error.
         backbone = self.make_backbone(self.weights.state | before).to(self.device)
+        shorter = torch.autocast(
+            self.device.type,
+            dtype=getattr(torch, self.precision),
+            enabled=self.precision != "float32",
+        )
         writer = ScatteredWriter(row_files(folder, self.manifest, self.dtype))
         with (
             progress(total=len(pictures), description=f"pass {epoch}", unit="picture") as bar,
@@ -106,9 +110,11 @@ class ViewPass:
             def send(batches: Iterable[Tensor]) -> None:
                 for rows in batches:
                     views = [draw_view(self.seed, epoch, pictures[row].sha256) for row in rows]
-                    pixels = apply_views(next(decoding).to(self.device), views)
-                    features = backbone(normalise(pixels))
-                    writer.write(rows.numpy(), features.cpu().numpy())
+                    whole = torch.from_numpy(pixels[rows.numpy()])
+                    seen = normalise(apply_views(whole.to(self.device), views))
+                    with shorter:
+                        features = backbone(seen)
+                    writer.write(rows.numpy(), features.float().cpu().numpy())
                     bar.update(len(rows))
 
             with backbone.drifting():

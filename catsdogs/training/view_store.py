@@ -27,9 +27,15 @@ from catsdogs.files import (
     this_process,
     whole_directory,
 )
-from catsdogs.optim.memory import FEATURES_PER_PICTURE, FILE_BYTES_PER_TENSOR, readable
+from catsdogs.optim.memory import (
+    FEATURES_PER_PICTURE,
+    FILE_BYTES_PER_TENSOR,
+    PIXELS_PER_PICTURE,
+    readable,
+)
 from catsdogs.training.backbone import StateDict
-from catsdogs.training.feature_store import Features, alone, row_files, split_rows, store_path
+from catsdogs.training.feature_store import Features, row_files, split_rows
+from catsdogs.training.picture_rows import alone, store_path
 from catsdogs.training.ranks import ALONE, Ranks
 from catsdogs.training.view_pass import STATISTICS, ViewPass
 
@@ -111,6 +117,11 @@ class ViewFeatures:
         return epochs * len(self._pass.manifest.used)
 
     @property
+    def pixels_to_store(self) -> int:
+        """The pictures whose pixels the disk has yet to take: once, if a pass is needed at all."""
+        return self._pass.pixels.missing if self.missing else 0
+
+    @property
     def facts(self) -> dict[str, Any]:
         """What the record says of them."""
         return {
@@ -127,18 +138,20 @@ class ViewFeatures:
         itemsize = np.dtype(self._pass.dtype).itemsize
         size = readable(missing * pictures * FEATURES_PER_PICTURE * itemsize)
         epochs = f"{missing} for {len(self._epochs)} epochs, each over {pictures} random views"
+        decoded = readable(self.pixels_to_store * PIXELS_PER_PICTURE)
+        once = f", and {decoded} once for the decoded pictures" if self.pixels_to_store else ""
         if self._streamed_in is None:
-            return f"{epochs}; {size} on disk"
+            return f"{epochs}; {size} on disk{once}"
         smaller = "" if itemsize == 2 else "; data.store_dtype=float16 takes half"
         return (
             f"{epochs}, and one more if the best epoch is not the last. Their {size} do not fit on "
-            f"the disk, so this run computes them for itself and keeps none{smaller}"
+            f"the disk, so this run computes them for itself and keeps none{once}{smaller}"
         )
 
     def _path(self, epoch: int) -> Path:
         if self._streamed_in is not None:
             return self._streamed_in / f"epoch{epoch}"
-        return store_path(self.key | {"epoch": str(epoch)})
+        return store_path("features", self.key | {"epoch": str(epoch)})
 
     def _ready(self, epoch: int) -> Path:
         """Return the whole store of an epoch, computed now if there is none."""

@@ -132,6 +132,11 @@ def test_the_feature_store_is_counted_on_disk_in_its_own_type() -> None:
     assert Part("feature store", "disk", 2000 * 512 * 8 * 8 * 2) in plan.parts
 
 
+def test_decoded_pictures_are_counted_on_disk_a_byte_for_each_of_their_values() -> None:
+    plan = predict(optim.SGD, parameters(), decoded=2000)
+    assert Part("pixel store", "disk", 2000 * 3 * 256 * 256) in plan.parts
+
+
 def test_a_plan_that_does_not_fit_stops_with_the_table_and_the_settings_that_would() -> None:
     def plan_of(nbytes: int) -> Plan:
         return Plan((Part("parameters", "cpu", 900), Part("table", "cpu", nbytes)))

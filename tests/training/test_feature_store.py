@@ -22,9 +22,16 @@ from torch import Tensor
 from catsdogs.data.manifest import Manifest, make_manifest
 from catsdogs.data.pixels import decode, normalise
 from catsdogs.errors import UserError
-from catsdogs.training import feature_store, row_files
+from catsdogs.training import feature_store, picture_rows, row_files
 from catsdogs.training.backbone import Backbone, BackboneWeights, find_weights
-from catsdogs.training.feature_store import Features, FeatureStore, Pass, open_store, store_key
+from catsdogs.training.feature_store import (
+    Features,
+    FeatureStore,
+    MakeBackbone,
+    Pass,
+    open_store,
+    store_key,
+)
 from catsdogs.training.ranks import Ranks
 from conftest import PER_CLASS
 
@@ -58,7 +65,7 @@ def forbidden(*_: object) -> Pass:
 def open_quick(
     manifest: Manifest,
     weights: BackboneWeights,
-    make: Callable[[BackboneWeights, torch.device], Pass] = quick,
+    make: MakeBackbone = quick,
 ) -> FeatureStore:
     return open_store(manifest, weights, device=CPU, workers=0, make_backbone=make)
 
@@ -104,6 +111,7 @@ def test_the_key_follows_everything_that_decides_the_numbers(
         store_key(manifest, weights, "float16", CPU),
         store_key(manifest, find_weights("random", seed=1), "float32", CPU),
         store_key(manifest, weights, "float32", torch.device("cuda")),
+        store_key(manifest, weights, "float32", CPU, "bfloat16"),
         store_key(
             make_manifest(manifest.root, {"train": 4, "val": 2, "test": 2}), weights, "float32", CPU
         ),
@@ -143,7 +151,7 @@ def cut_short(file: Path) -> None:
 @pytest.fixture
 def by_eights(monkeypatch: pytest.MonkeyPatch) -> None:
     """Compute four pictures at a time, and keep eight in a file."""
-    monkeypatch.setattr(feature_store, "BATCH", 4)
+    monkeypatch.setattr(picture_rows, "BATCH", 4)
     for module in (feature_store, row_files):
         monkeypatch.setattr(module, "SEGMENT", 8)
 
@@ -277,7 +285,7 @@ def test_the_lock_is_free_again_when_the_store_is_open(
         made.append(FileLock(path))
         return made[-1]
 
-    monkeypatch.setattr(feature_store, "FileLock", keep)
+    monkeypatch.setattr(picture_rows, "FileLock", keep)
     open_quick(manifest, weights)
     assert [lock.is_locked for lock in made] == [False]
 

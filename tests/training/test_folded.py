@@ -3,6 +3,9 @@
 import pytest
 import torch
 
+from catsdogs.data.drawn import draw_folder
+from catsdogs.data.pixels import decode, normalise
+from catsdogs.training import folded
 from catsdogs.training.backbone import Backbone, find_weights
 from catsdogs.training.folded import FoldedBackbone
 
@@ -25,6 +28,25 @@ def test_its_features_are_those_of_the_backbone_to_rounding(
     assert features.is_contiguous()
     # Another order of the same sums: as far from the exact result as the plain network is.
     assert (features - exact).norm() < 4 * (plain - exact).norm() < 4e-6 * exact.norm()
+
+
+@pytest.mark.parametrize("blocked", [True, False], ids=["blocked", "channels last"])
+def test_in_bfloat16_the_features_of_pictures_differ_by_less_than_a_hundredth(
+    blocked: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    if blocked and not folded._has_blocked(torch.bfloat16):
+        pytest.skip("this processor's oneDNN has no bfloat16")
+    weights = find_weights("embedded")
+    pixels = normalise(
+        torch.stack([decode(file) for file in draw_folder(2, seed=0).rglob("*.jpg")])
+    )
+    exact = FoldedBackbone(weights, CPU)(pixels)
+    monkeypatch.setattr(folded, "_has_blocked", lambda dtype: blocked)
+    features = FoldedBackbone(weights, CPU, "bfloat16")(pixels)
+    assert features.dtype == torch.float32
+    assert features.is_contiguous()
+    # It was computed in bfloat16, of 8 bits, and not only rounded to it at the end.
+    assert 1e-3 * exact.norm() < (features - exact).norm() < 1e-2 * exact.norm()
 
 
 def test_the_pixels_it_is_given_stay_as_they_are() -> None:

@@ -106,6 +106,18 @@ def test_an_epoch_is_what_a_plain_loop_over_torchvision_in_train_mode_computes(
         assert np.array_equal(stored(features, epoch), expected.numpy())
 
 
+def test_in_bfloat16_an_epoch_differs_by_less_than_a_hundredth_and_statistics_stay_float32(
+    manifest: Manifest,
+) -> None:
+    exact = ViewPass(manifest, find_weights("embedded"), 3, 4, "float32", CPU, 0)
+    shorter = dataclasses.replace(exact, precision="bfloat16")
+    numbers = [stored(ViewFeatures(each, epochs=1), 1) for each in (exact, shorter)]
+    distance = np.linalg.norm(numbers[0] - numbers[1]) / np.linalg.norm(numbers[0])
+    assert 1e-3 < distance < 1e-2
+    moved = ViewFeatures(shorter, epochs=1).statistics(1)
+    assert {tensor.dtype for tensor in moved.values()} == {torch.float32, torch.int64}
+
+
 def test_statistics_drift_from_epoch_to_epoch_and_judging_does_not_move_them(
     passes: ViewPass, small_weights: BackboneWeights
 ) -> None:
