@@ -25,7 +25,7 @@ from same_runs import run_differences
 Run = Callable[..., int]
 OPTIMIZERS = sorted(file.stem for file in (conf_directory() / "optimizer").glob("*.yaml"))
 STEP = ["scheduler=step", "scheduler.step_size=1", "scheduler.gamma=0.5"]
-STRIDE = 5  # 1 tries every moment, in two minutes
+STRIDE = 5  # 1 tries every moment, in half a minute
 LINEAR = ["model.head=linear", "epochs=2"]
 ALSO = {
     "native_adam": STEP,
