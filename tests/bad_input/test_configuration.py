@@ -123,7 +123,7 @@ CASES = [
     ),
     Case(
         "more processes than any machine runs",
-        "data.workers=100000: must be a whole number, 0 or above, 256 at most",
+        "data.workers=100000: must be auto or a whole number, 0 or above, 256 at most",
         ["data.workers=100000"],
     ),
     Case(

@@ -137,13 +137,13 @@ CASES = [
     Case(
         "too many open files",
         "too many files are open; raise the limit (ulimit -n)",
-        make=failing("catsdogs.training.feature_store.DataLoader", refused(errno.EMFILE)),
+        make=failing("catsdogs.training.picture_rows.DataLoader", refused(errno.EMFILE)),
         pictures=True,
     ),
     Case(
         "no more processes",
         "no more processes can be started; use fewer data.workers",
-        make=failing("catsdogs.training.feature_store.DataLoader", refused(errno.EAGAIN)),
+        make=failing("catsdogs.training.picture_rows.DataLoader", refused(errno.EAGAIN)),
         pictures=True,
     ),
     Case(

@@ -434,7 +434,7 @@ CASES = [
         "a picture that vanished after it was checked",
         "data.root=...: a picture that the manifest found readable is no more; run again ([Errno 2] No such file or directory: '.../gone.jpg')",
         make=lambda f, m: m.setattr(
-            "catsdogs.training.feature_store.PictureFiles",
+            "catsdogs.training.picture_rows.PictureFiles",
             lambda files: PictureFiles([*files[:-1], f / "gone.jpg"]),
         ),
         pictures=True,
@@ -444,7 +444,7 @@ CASES = [
         "data.root=...: a picture that the manifest found readable is no more; run again (FileNotFoundError: [Errno 2] No such file or directory: '.../gone.jpg')",
         ["data.workers=1"],
         make=lambda f, m: m.setattr(
-            "catsdogs.training.feature_store.PictureFiles",
+            "catsdogs.training.picture_rows.PictureFiles",
             lambda files: PictureFiles([*files[:-1], f / "gone.jpg"]),
         ),
         pictures=True,

@@ -152,7 +152,7 @@ def cut_short(file: Path) -> None:
 def by_eights(monkeypatch: pytest.MonkeyPatch) -> None:
     """Compute four pictures at a time, and keep eight in a file."""
     monkeypatch.setattr(picture_rows, "BATCH", 4)
-    for module in (feature_store, row_files):
+    for module in (feature_store, picture_rows, row_files):
         monkeypatch.setattr(module, "SEGMENT", 8)
 
 

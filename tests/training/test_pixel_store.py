@@ -44,7 +44,7 @@ def decoded(monkeypatch: pytest.MonkeyPatch) -> Iterator[list[str]]:
 def by_eights(monkeypatch: pytest.MonkeyPatch) -> None:
     """Decode four pictures at a time, and keep eight in a file."""
     monkeypatch.setattr(picture_rows, "BATCH", 4)
-    for module in (pixel_store, row_files):
+    for module in (pixel_store, picture_rows, row_files):
         monkeypatch.setattr(module, "SEGMENT", 8)
 
 
