@@ -15,8 +15,8 @@ PAGE = Path(__file__).parents[1] / "docs" / "tutorial.md"
 
 def commands(text: str) -> list[str]:
     """Return the lines of the blocks without a language."""
-    blocks = re.findall(r"^```\n(.*?)^```$", text, re.MULTILINE | re.DOTALL)
-    return [line for block in blocks for line in block.splitlines()]
+    blocks = re.findall(r"^```(\w*)\n(.*?)^```$", text, re.MULTILINE | re.DOTALL)
+    return [line for language, block in blocks if not language for line in block.splitlines()]
 
 
 @pytest.fixture
