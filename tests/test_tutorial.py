@@ -1,52 +1,68 @@
-"""The tutorial: every command does what the page says, typed as it stands there."""
+"""The tutorial's commands, typed as they stand there, leave the files that it names."""
 
 import importlib
 import re
 import shlex
+import shutil
+import signal
 from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
 from conftest import write_picture
+from deaths import signal_in_step
 
 PAGE = Path(__file__).parents[1] / "docs" / "tutorial.md"
+PER_CLASS = 40 + 10 + 10
 
 
-def commands(text: str) -> list[str]:
-    """Return the lines of the blocks without a language."""
-    blocks = re.findall(r"^```(\w*)\n(.*?)^```$", text, re.MULTILINE | re.DOTALL)
-    return [line for language, block in blocks if not language for line in block.splitlines()]
+def commands(page: str) -> list[tuple[str, list[str]]]:
+    """Return module and arguments of every command of ours, continued lines joined."""
+    blocks = re.findall(r"^```\w*\n(.*?)^```$", page, re.M | re.S)
+    lines = "".join(blocks).replace("\\\n", " ").splitlines()
+    typed = [shlex.split(line) for line in lines if line.startswith("python -m catsdogs.")]
+    return [(words[2], words[3:]) for words in typed]
 
 
-@pytest.fixture
-def reader(tmp_path: Path) -> Path:
-    """Return the folder in which a reader with sixty pictures of each class types."""
-    for seed, kind in enumerate(("cat", "dog")):
-        for number in range(60):
-            write_picture(
-                tmp_path / "my_pictures" / f"{kind}s" / f"{number}.jpg", 60 * seed + number
-            )
-    for number in range(3):
-        write_picture(tmp_path / "new_pictures" / f"{number}.jpg", 1000 + number)
-    return tmp_path
+def the_only_run() -> Path:
+    """Return what the page calls outputs/first/RUN; a second run there would be an error."""
+    (directory,) = Path("outputs/first").iterdir()
+    return directory
+
+
+def with_the_run(written: str) -> str:
+    """Put the run's name for RUN, as the page asks of the reader."""
+    return re.sub("outputs/first/RUN", lambda _: str(the_only_run()), written)
 
 
 @pytest.mark.slow
-def test_every_command_of_the_tutorial_leaves_what_the_page_names(
-    run: Callable[..., int], reader: Path
+def test_every_command_of_the_tutorial_runs_as_written_and_leaves_the_files_it_names(
+    run: Callable[..., int], monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    text = PAGE.read_text()
-    lines = commands(text)
-    modules = [line.split()[2] for line in lines]
-    assert modules == [
-        f"catsdogs.{name}" for name in ("train", "train", "compare", "report", "predict", "export")
+    for seed, name in enumerate(("cats", "dogs")):
+        for number in range(PER_CLASS):
+            write_picture(Path("my_pictures", name, f"{number}.png"), 1000 * seed + number)
+    for number in range(3):
+        write_picture(Path("new_pictures", f"{number}.jpg"), 2000 + number)
+    page = PAGE.read_text()
+    typed = commands(page)
+    assert [module.removeprefix("catsdogs.") for module, _ in typed] == [
+        *("train", "train", "compare", "report", "predict", "export")
     ]
-    first = reader
-    for line in lines:
-        _, _, module, *arguments = shlex.split(line.replace("RUN", first.name))
-        assert run(importlib.import_module(module).main, *arguments) == 0, line
-        (first,) = (reader / "outputs" / "first").glob("custom_adam-seed0-*")
-    for name in re.findall(r"`([\w./-]+\.(?:json|csv|pt|png|html|md|pt2))`", text):
-        places = [reader / name, first / name, reader / "my_report" / name]
-        assert any(place.exists() for place in places), name
+    for module, written in typed:
+        main = importlib.import_module(module).main
+        if "resume=auto" in written:  # as if the first command had been cut off
+            uninterrupted = (the_only_run() / "predictions.csv").read_bytes()
+            shutil.rmtree(the_only_run())
+            with monkeypatch.context() as patch:
+                signal_in_step(patch, 5, signal.SIGINT)
+                assert run(main, *(word for word in written if word != "resume=auto")) == 130
+        arguments = [with_the_run(word) for word in written]
+        assert run(main, *arguments) == 0, (module, capsys.readouterr().err)
+        if "resume=auto" in written:
+            assert (the_only_run() / "predictions.csv").read_bytes() == uninterrupted
+    named = re.findall(r"`((?:outputs/|report/|classifier\.)[^\s`]+\.\w+)`", page)
+    assert len(named) == 13
+    for name in named:
+        assert Path(with_the_run(name)).is_file(), name
