@@ -19,16 +19,16 @@ from hydra import compose
 from hydra.core.hydra_config import HydraConfig
 from omegaconf import DictConfig, OmegaConf
 
-from catsdogs.command import build_from, command, plain
+from catsdogs.cli import build_from, command, plain
 from catsdogs.contract import Factory, Finding, check
-from catsdogs.contract.speed import Timing, time_steps
+from catsdogs.contract.timing import Timing, time_steps
 from catsdogs.errors import UserError
-from catsdogs.files import expanded, make_directory, probe_directory, write_whole
-from catsdogs.optim.memory import Plan, predict
-from catsdogs.progress import reported
-from catsdogs.records import hardware, versions
-from catsdogs.training.engine import wants, what_it_must_know
-from catsdogs.training.head import HEADS
+from catsdogs.io.files import expanded, make_directory, probe_directory, write_whole
+from catsdogs.io.progress import reported
+from catsdogs.optim.state_size import Plan, predict
+from catsdogs.runs.writer import hardware, versions
+from catsdogs.training.heads import HEADS
+from catsdogs.training.loop import wants, what_it_must_know
 
 FAILED = 1
 PICTURES, TRAIN_PICTURES, BATCH_SIZE = 2400, 2000, 32  # of the default run, for the memory table

@@ -15,13 +15,13 @@ from hydra.core.hydra_config import HydraConfig
 from hydra.errors import ConfigCompositionException, MissingConfigException
 from omegaconf import DictConfig, open_dict
 
-from catsdogs.command import command, plain
+from catsdogs.cli import command, plain
+from catsdogs.compute.distributed import STARTED_BY_TORCHRUN
 from catsdogs.errors import UserError
-from catsdogs.files import expanded
+from catsdogs.io.files import expanded
 from catsdogs.train import plan_run
-from catsdogs.training.comparison import compare
 from catsdogs.training.plan import Plan
-from catsdogs.training.ranks import STARTED_BY_TORCHRUN
+from catsdogs.training.run_comparison import compare
 
 FAILED = 1
 KINDS: dict[type, str] = {str: "name", int: "whole number", float: "number"}

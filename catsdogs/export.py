@@ -7,12 +7,12 @@ from pathlib import Path
 
 from omegaconf import DictConfig
 
-from catsdogs.command import command, plain
-from catsdogs.files import probe_directory
+from catsdogs.cli import command, plain
 from catsdogs.inference.check_pictures import check_pictures
-from catsdogs.inference.exporting import PREPARATION, Exported, export
+from catsdogs.inference.export import PREPARATION, Exported, export
 from catsdogs.inference.file_formats import FORMATS, require_onnx
 from catsdogs.inference.trained import read_trained
+from catsdogs.io.files import probe_directory
 from catsdogs.settings import Reader
 
 CHOICES = {"torch": ["torch"], "onnx": ["onnx"], "both": ["torch", "onnx"]}

@@ -8,11 +8,11 @@ from pathlib import Path
 
 from omegaconf import DictConfig
 
-from catsdogs.command import command, plain
-from catsdogs.files import probe_directory
+from catsdogs.cli import command, plain
 from catsdogs.inference.classifier import load
-from catsdogs.inference.picture_list import list_pictures, printable
+from catsdogs.inference.image_paths import list_pictures, printable
 from catsdogs.inference.results import summary, write_results
+from catsdogs.io.files import probe_directory
 from catsdogs.settings import Reader
 
 

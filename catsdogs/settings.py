@@ -7,9 +7,9 @@ from pathlib import Path
 from typing import Any, Literal, cast, get_args
 
 from catsdogs.data.manifest import SPLITS, Split
-from catsdogs.data.source import Downloaded, Source
+from catsdogs.data.sources import Downloaded, Source
 from catsdogs.errors import UserError
-from catsdogs.files import expanded
+from catsdogs.io.files import expanded
 
 StoreType = Literal["float32", "float16"]
 Head = Literal["conv", "linear"]

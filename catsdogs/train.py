@@ -14,10 +14,10 @@ from torch import Tensor
 from torch.optim import Optimizer
 from torch.optim.lr_scheduler import LRScheduler
 
-from catsdogs.command import build_from, command, plain
+from catsdogs.cli import build_from, command, plain
 from catsdogs.errors import UserError
 from catsdogs.settings import Settings
-from catsdogs.training.engine import what_it_must_know
+from catsdogs.training.loop import what_it_must_know
 from catsdogs.training.plan import MakeOptimizer, MakeScheduler, Plan
 from catsdogs.training.run import train
 

@@ -20,10 +20,10 @@ from torch import Tensor
 
 from bench_page import add_options, circumstances, save_page
 from catsdogs import optim
-from catsdogs.contract.speed import Timing, time_steps
-from catsdogs.contract.subject import Factory
+from catsdogs.contract.harness import Factory
+from catsdogs.contract.timing import Timing, time_steps
+from catsdogs.io.progress import progress
 from catsdogs.optim.rule import RuleOptimizer
-from catsdogs.progress import progress
 
 SETS: dict[str, list[tuple[int, ...]]] = {
     "head": [(256, 512, 4, 4), (256,), (1, 256, 5, 5), (1,), (1, 1, 1, 1), (1,)],

@@ -9,9 +9,9 @@ from pathlib import Path
 
 import torch
 
-from catsdogs.files import write_whole
-from catsdogs.optim.memory import readable
-from catsdogs.records import git_state, hardware, versions
+from catsdogs.io.files import write_whole
+from catsdogs.optim.state_size import readable
+from catsdogs.runs.writer import git_state, hardware, versions
 
 
 def add_options(parser: argparse.ArgumentParser) -> None:

@@ -21,9 +21,9 @@ from pathlib import Path
 
 from bench_page import add_options, circumstances, save_page, table
 from catsdogs.data.drawn import draw_folder
-from catsdogs.files import cache_directory, make_directory
-from catsdogs.optim.memory import readable
-from catsdogs.records import recorded_facts
+from catsdogs.io.files import cache_directory, make_directory
+from catsdogs.optim.state_size import readable
+from catsdogs.runs.writer import recorded_facts
 
 EVERY = 0.2  # seconds between two looks at the memory
 EXPLANATION = """\

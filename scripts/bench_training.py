@@ -18,9 +18,9 @@ from pathlib import Path
 import torch
 
 from bench_page import add_options, circumstances, save_page, table
+from catsdogs.compute.device import choose_device, keep_freed_memory
 from catsdogs.errors import UserError
-from catsdogs.files import write_whole
-from catsdogs.training.device import choose_device, keep_freed_memory
+from catsdogs.io.files import write_whole
 from notebook_training import BATCH
 from training_times import (
     COLD,

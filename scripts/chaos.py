@@ -27,9 +27,9 @@ from PIL import Image
 from tqdm import tqdm
 
 from bench_page import circumstances, save_page
-from catsdogs.command import conf_directory
-from catsdogs.progress import progress
-from catsdogs.records import recorded_facts
+from catsdogs.cli import conf_directory
+from catsdogs.io.progress import progress
+from catsdogs.runs.writer import recorded_facts
 from killing import Command, Kill, after_a_while, in_a_write
 from same_runs import run_differences
 

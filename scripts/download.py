@@ -8,9 +8,9 @@ import argparse
 import sys
 from typing import get_args
 
-from catsdogs.data.folder import LABELS
+from catsdogs.data.image_folder import LABELS
 from catsdogs.data.manifest import SPLITS, make_manifest
-from catsdogs.data.source import Downloaded, fetch
+from catsdogs.data.sources import Downloaded, fetch
 from catsdogs.errors import UserError
 
 

@@ -15,11 +15,11 @@ from torch.optim import Optimizer
 from torch.utils.data import DataLoader, Dataset
 from torchvision import transforms
 
+from catsdogs.data.images import MEAN, SIZE, STD
 from catsdogs.data.manifest import Manifest, Picture
-from catsdogs.data.pixels import MEAN, SIZE, STD
+from catsdogs.features.backbone import Backbone, BackboneWeights
 from catsdogs.optim.published import PublishedAdam, PublishedSGD
-from catsdogs.training.backbone import Backbone, BackboneWeights
-from catsdogs.training.head import ConvHead
+from catsdogs.training.heads import ConvHead
 
 BATCH, VAL_BATCH = 32, 16
 LEARNING_RATE = 1e-3

@@ -17,15 +17,15 @@ from torch.nn.functional import binary_cross_entropy_with_logits
 from torch.utils.data import DataLoader
 
 from catsdogs.data.drawn import draw_folder
+from catsdogs.data.images import SIZE, PictureFiles, decode, normalise
 from catsdogs.data.manifest import Split, make_manifest
-from catsdogs.data.pixels import SIZE, PictureFiles, decode, normalise
 from catsdogs.errors import UserError
-from catsdogs.files import cache_directory, make_directory
-from catsdogs.progress import progress
-from catsdogs.records import recorded_facts
-from catsdogs.training.backbone import CHANNELS, SIDE, Backbone, BackboneWeights, find_weights
-from catsdogs.training.folded import FoldedBackbone
-from catsdogs.training.head import ConvHead, seeded_head
+from catsdogs.features.backbone import CHANNELS, SIDE, Backbone, BackboneWeights, find_weights
+from catsdogs.features.folded_backbone import FoldedBackbone
+from catsdogs.io.files import cache_directory, make_directory
+from catsdogs.io.progress import progress
+from catsdogs.runs.writer import recorded_facts
+from catsdogs.training.heads import ConvHead, seeded_head
 from notebook_training import BATCH, LEARNING_RATE, OPTIMIZERS, Batches, NotebookRun, loaders
 
 CONTENDERS = ("native_sgd", "custom_sgd", "native_adam", "custom_adam")

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from catsdogs.training import engine
+from catsdogs.training import loop
 
 
 class Death(BaseException):
@@ -59,7 +59,7 @@ def signal_in_step(
 ) -> None:
     """Let that training step of this process, counted from 1, send it these signals."""
     steps = 0
-    train_step = engine.train_step
+    train_step = loop.train_step
 
     def step(*arguments: Any) -> float:
         nonlocal steps
@@ -69,4 +69,4 @@ def signal_in_step(
                 os.kill(os.getpid(), number)
         return train_step(*arguments)
 
-    monkeypatch.setattr(engine, "train_step", step)
+    monkeypatch.setattr(loop, "train_step", step)

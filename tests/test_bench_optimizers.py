@@ -10,7 +10,7 @@ import torch
 
 import bench_optimizers
 from bench_optimizers import Duel, against, table
-from catsdogs.contract.speed import Timing
+from catsdogs.contract.timing import Timing
 
 
 def test_a_row_has_milliseconds_quartiles_and_both_ratios() -> None:

@@ -18,10 +18,10 @@ from torch import Tensor, nn
 
 import bench_training
 import training_times
+from catsdogs.data.images import decode, normalise
 from catsdogs.data.manifest import make_manifest
-from catsdogs.data.pixels import decode, normalise
+from catsdogs.features.backbone import find_weights
 from catsdogs.optim.published import PublishedAdam
-from catsdogs.training.backbone import find_weights
 from conftest import PER_CLASS
 from notebook_training import NotebookRun, loaders
 from training_times import (

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 from omegaconf import OmegaConf
 
-from catsdogs import command
+from catsdogs import cli
 from catsdogs.shortage import shortage
 
 ROOT = Path(__file__).parents[1]
@@ -42,7 +42,7 @@ def ending(
 
     monkeypatch.setattr("sys.argv", ["catsdogs", *arguments])
     with pytest.raises(SystemExit) as stop:
-        command._run_job(job, OmegaConf.create({}))
+        cli._run_job(job, OmegaConf.create({}))
     return int(stop.value.code or 0)
 
 

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 import catsdogs
-from catsdogs.comparison import read_comparison
+from catsdogs.runs.comparison import read_comparison
 from conftest import SIZES
 
 DOCS = Path(__file__).parents[1] / "docs"

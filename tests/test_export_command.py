@@ -21,11 +21,11 @@ from torch import Tensor
 
 import catsdogs
 from catsdogs import export
-from catsdogs.files import checksum
 from catsdogs.inference.classifier import Classifier
 from catsdogs.inference.file_formats import FORMATS, Format
 from catsdogs.inference.pixel_classifier import PixelClassifier
 from catsdogs.inference.trained import read_trained
+from catsdogs.io.files import checksum
 from conftest import write_picture
 
 sys.path.append(str(Path(__file__).parent / "inference"))
@@ -40,7 +40,7 @@ def small_batches(monkeypatch: pytest.MonkeyPatch) -> None:
     """Keep passes short."""
     monkeypatch.setattr("catsdogs.inference.classifier.BATCH", 2)
     monkeypatch.setattr("catsdogs.inference.check_pictures.DRAWN", 1)
-    monkeypatch.setattr("catsdogs.inference.exporting.CHECK_BATCH", 2)
+    monkeypatch.setattr("catsdogs.inference.export.CHECK_BATCH", 2)
 
 
 class Made(NamedTuple):

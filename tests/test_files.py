@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from catsdogs.errors import UserError
-from catsdogs.files import (
+from catsdogs.io.files import (
     cache_directory,
     make_directory,
     probe_directory,

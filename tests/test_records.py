@@ -7,7 +7,7 @@ import subprocess
 import sys
 from pathlib import Path
 
-from catsdogs.records import RunRecord, hardware, versions
+from catsdogs.runs.writer import RunRecord, hardware, versions
 
 
 def rows(path: Path) -> list[dict[str, str]]:
@@ -57,7 +57,7 @@ def test_versions_and_hardware_name_what_decides_numbers_and_speed() -> None:
 
 
 def test_records_need_no_torch() -> None:
-    code = "import sys, catsdogs.records; sys.exit('torch' in sys.modules)"
+    code = "import sys, catsdogs.runs.writer; sys.exit('torch' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
 
 

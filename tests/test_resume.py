@@ -13,11 +13,11 @@ from typing import Any
 import pytest
 import torch
 
-from catsdogs.command import conf_directory
-from catsdogs.records import recorded_facts
-from catsdogs.training import engine
+from catsdogs.cli import conf_directory
+from catsdogs.features.folded_backbone import FoldedBackbone
+from catsdogs.runs.writer import recorded_facts
+from catsdogs.training import loop
 from catsdogs.training.checkpoint import load_checkpoint
-from catsdogs.training.folded import FoldedBackbone
 from catsdogs.training.resume import claim, is_finished
 from deaths import Death, Mortal, signal_in_step
 from same_runs import run_differences
@@ -158,16 +158,16 @@ def test_a_signal_in_the_last_validation_is_not_forgotten(
 ) -> None:
     arguments = [*small, "model.head=linear", "epochs=1"]
     uninterrupted = whole(*arguments)
-    evaluate, calls = engine.evaluate, 0
+    evaluate, calls = loop.evaluate, 0
 
-    def signalling(*arguments: Any) -> engine.Evaluation:
+    def signalling(*arguments: Any) -> loop.Evaluation:
         nonlocal calls
         calls += 1
         if calls == 3:  # training and validation of the untrained head came first
             os.kill(os.getpid(), signal.SIGTERM)
         return evaluate(*arguments)
 
-    monkeypatch.setattr(engine, "evaluate", signalling)
+    monkeypatch.setattr(loop, "evaluate", signalling)
     assert run_train(*arguments) == 143
     assert run_train(*arguments, "resume=auto") == 0
     assert run_differences(uninterrupted, only_run()) == []
@@ -376,7 +376,7 @@ def test_a_comparison_that_was_cut_off_goes_on_within_the_run(
     assert run_compare(*arguments, "output_dir=outputs/whole") == 0
     shutil.move("outputs/whole", "whole")
     arguments.append("output_dir=outputs/whole")
-    train_step, steps = engine.train_step, 0
+    train_step, steps = loop.train_step, 0
 
     def step(*arguments: Any) -> float:
         nonlocal steps
@@ -387,7 +387,7 @@ def test_a_comparison_that_was_cut_off_goes_on_within_the_run(
             os.kill(os.getpid(), signal.SIGINT)
         return train_step(*arguments)
 
-    monkeypatch.setattr(engine, "train_step", step)
+    monkeypatch.setattr(loop, "train_step", step)
     assert run_compare(*arguments) in ((1, 2) if full else (130,))
     assert run_compare(*arguments) == 0
     runs = sorted(record.parent for record in Path("outputs/whole").glob("*/record.json"))

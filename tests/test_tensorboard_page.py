@@ -17,7 +17,7 @@ from selenium.webdriver.remote.webdriver import WebDriver
 from selenium.webdriver.remote.webelement import WebElement
 from selenium.webdriver.support.wait import WebDriverWait
 
-from catsdogs.training.tracking import TensorBoardTracker
+from catsdogs.training.tensorboard import TensorBoardTracker
 
 pytestmark = pytest.mark.browser
 RUNS = {

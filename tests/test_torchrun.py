@@ -13,8 +13,8 @@ from pathlib import Path
 import pytest
 import torch
 
-from catsdogs.training.head import ConvHead, LinearHead, SharedHead, answer
-from catsdogs.training.ranks import Ranks
+from catsdogs.compute.distributed import Ranks
+from catsdogs.training.heads import ConvHead, LinearHead, SharedHead, answer
 
 TOLERANCE = 1e-6
 

@@ -12,8 +12,8 @@ The contract is the one that PyTorch's own optimizers keep: every first-order op
 no optimizer by name. It does not judge whether an optimizer is a good one.
 """
 
-from catsdogs.contract.checking import check
 from catsdogs.contract.claims import Finding
-from catsdogs.contract.subject import Factory
+from catsdogs.contract.harness import Factory
+from catsdogs.contract.suite import check
 
 __all__ = ["Factory", "Finding", "check"]

@@ -5,7 +5,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Literal
 
-from catsdogs.contract.subject import Subject
+from catsdogs.contract.harness import Subject
 
 Verdict = Literal["pass", "fail", "not applicable"]
 

@@ -17,7 +17,7 @@ from torch.nn import functional
 from torch.optim import Optimizer
 
 from catsdogs.contract.claims import NotApplicable, claim, require
-from catsdogs.contract.subject import (
+from catsdogs.contract.harness import (
     Subject,
     copies,
     furthest,

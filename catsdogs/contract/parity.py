@@ -13,7 +13,7 @@ import torch
 from torch import Tensor
 
 from catsdogs.contract.claims import Broken, NotApplicable, claim
-from catsdogs.contract.subject import Factory, Subject, distance
+from catsdogs.contract.harness import Factory, Subject, distance
 
 STEPS = 30
 # Equal formulas differ by 1e-15 in float64 and 1e-6 in float32 over 50 steps; eps added before

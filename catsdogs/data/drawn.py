@@ -8,10 +8,10 @@ from pathlib import Path
 import PIL
 from filelock import FileLock
 
-from catsdogs.data.folder import LABELS
-from catsdogs.data.species import draw_cat_or_dog
-from catsdogs.files import cache_directory, make_directory, whole_directory
-from catsdogs.progress import progress
+from catsdogs.data.image_folder import LABELS
+from catsdogs.drawing.species import draw_cat_or_dog
+from catsdogs.io.files import cache_directory, make_directory, whole_directory
+from catsdogs.io.progress import progress
 
 EDITION = 1  # raise it when a drawing changes, so that nobody reads the old folder for the new
 JPEG_QUALITY = 92

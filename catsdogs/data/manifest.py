@@ -11,12 +11,12 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Literal
 
-from catsdogs.data.folder import LABELS, find_pictures
-from catsdogs.data.pixels import read_picture
+from catsdogs.data.image_folder import LABELS, find_pictures
+from catsdogs.data.images import read_picture
 from catsdogs.errors import UserError
-from catsdogs.files import cache_directory, expanded, make_directory, write_whole
-from catsdogs.names import is_one_line, one_line
-from catsdogs.progress import progress
+from catsdogs.io.files import cache_directory, expanded, make_directory, write_whole
+from catsdogs.io.progress import progress
+from catsdogs.io.text import is_one_line, one_line
 
 Split = Literal["train", "val", "test"]
 SPLITS: tuple[Split, ...] = ("train", "val", "test")

@@ -9,13 +9,13 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from catsdogs.data.pixels import SIZE
-from catsdogs.data.species import draw_cat_or_dog
+from catsdogs.data.decoding import decoded_batches
+from catsdogs.data.images import SIZE
+from catsdogs.drawing.species import draw_cat_or_dog
 from catsdogs.errors import UserError
-from catsdogs.inference.decoding import decoded_batches
-from catsdogs.inference.picture_list import list_pictures, printable
-from catsdogs.progress import progress
-from catsdogs.reporting.wording import count
+from catsdogs.inference.image_paths import list_pictures, printable
+from catsdogs.io.formatting import count
+from catsdogs.io.progress import progress
 
 DRAWN = 8
 

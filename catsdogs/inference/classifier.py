@@ -8,17 +8,17 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
+from catsdogs.compute.device import choose_device
+from catsdogs.data.decoding import decoded_batches
+from catsdogs.data.images import normalise
 from catsdogs.data.manifest import OK
-from catsdogs.data.pixels import normalise
-from catsdogs.inference.answers import Prediction
-from catsdogs.inference.decoding import decoded_batches
-from catsdogs.inference.picture_list import Source, list_pictures
+from catsdogs.features.folded_backbone import FoldedBackbone
+from catsdogs.features.shard_cache import BATCH
+from catsdogs.inference.image_paths import Source, list_pictures
+from catsdogs.inference.predictions import Prediction
 from catsdogs.inference.trained import Trained, read_trained
-from catsdogs.progress import progress
-from catsdogs.reporting.wording import percent
-from catsdogs.training.device import choose_device
-from catsdogs.training.folded import FoldedBackbone
-from catsdogs.training.picture_rows import BATCH
+from catsdogs.io.formatting import percent
+from catsdogs.io.progress import progress
 
 # Where a picture stands in its batch can move a logit by a rounding, far less than this: one so
 # near 0 is computed again with its picture alone, so that its label depends on no company.

@@ -6,8 +6,8 @@ from pathlib import Path
 import matplotlib
 from PIL import Image, ImageDraw, ImageFont
 
-from catsdogs.inference.answers import Prediction
-from catsdogs.inference.picture_list import printable
+from catsdogs.inference.image_paths import printable
+from catsdogs.inference.predictions import Prediction
 from catsdogs.inference.thumbnails import SIDE
 
 MOST, COLUMNS = 60, 10

@@ -9,7 +9,7 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
-from catsdogs.data.pixels import SIZE
+from catsdogs.data.images import SIZE
 from catsdogs.errors import UserError
 from catsdogs.inference.pixel_classifier import PixelClassifier
 

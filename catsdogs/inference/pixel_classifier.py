@@ -3,10 +3,10 @@
 import torch
 from torch import Tensor, nn
 
-from catsdogs.data.pixels import MEAN, STD
+from catsdogs.data.images import MEAN, STD
+from catsdogs.features.backbone import Backbone
 from catsdogs.inference.trained import Trained
-from catsdogs.training.backbone import Backbone
-from catsdogs.training.head import ConvHead, LinearHead
+from catsdogs.training.heads import ConvHead, LinearHead
 
 
 class PixelClassifier(nn.Module):

@@ -4,12 +4,12 @@ from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
 
-from catsdogs.files import make_directory, whole_file, write_whole
 from catsdogs.inference import contact_sheet as sheet
-from catsdogs.inference.answers import Prediction, to_csv
 from catsdogs.inference.gallery import choose, gallery
+from catsdogs.inference.predictions import Prediction, to_csv
 from catsdogs.inference.thumbnails import ranked, spread, thumbnails
-from catsdogs.reporting.wording import count
+from catsdogs.io.files import make_directory, whole_file, write_whole
+from catsdogs.io.formatting import count
 
 
 def write_results(predictions: Sequence[Prediction], classifier: str, directory: Path) -> None:

@@ -7,9 +7,9 @@ from pathlib import Path
 
 from PIL import Image
 
-from catsdogs.data.pixels import decode
-from catsdogs.inference.answers import Prediction
-from catsdogs.progress import progress
+from catsdogs.data.images import decode
+from catsdogs.inference.predictions import Prediction
+from catsdogs.io.progress import progress
 
 SIDE = 192  # pixels of the longer side
 ORIENTATION, LYING = 0x0112, (5, 6, 7, 8)  # the Exif tag, and its values that swap the sides

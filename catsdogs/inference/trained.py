@@ -4,11 +4,11 @@ import dataclasses
 from pathlib import Path
 from typing import Any
 
-from catsdogs.data.pixels import PIPELINE
+from catsdogs.data.images import PIPELINE
 from catsdogs.errors import UserError
-from catsdogs.training.backbone import BackboneWeights, find_weights
+from catsdogs.features.backbone import BackboneWeights, find_weights
 from catsdogs.training.checkpoint import load_checkpoint
-from catsdogs.training.head import HEADS, ConvHead, LinearHead
+from catsdogs.training.heads import HEADS, ConvHead, LinearHead
 
 
 @dataclasses.dataclass(frozen=True)

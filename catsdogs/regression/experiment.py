@@ -5,7 +5,7 @@ from collections.abc import Mapping
 
 import torch
 
-from catsdogs.progress import progress
+from catsdogs.io.progress import progress
 from catsdogs.regression.data import Problem
 from catsdogs.regression.fit import Fit, MakeOptimizer, fit
 from catsdogs.regression.published import TABLE, Climb, run_listings

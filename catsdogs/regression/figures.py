@@ -10,7 +10,7 @@ import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from catsdogs.files import whole_file
+from catsdogs.io.files import whole_file
 from catsdogs.regression.data import Floats
 from catsdogs.regression.experiment import METHODS, Outcome
 from catsdogs.regression.published import TABLE

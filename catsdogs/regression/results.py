@@ -6,10 +6,10 @@ from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
-from catsdogs.files import write_whole
-from catsdogs.records import strict_json
+from catsdogs.io.files import write_whole
 from catsdogs.regression.experiment import METHODS, Outcome
 from catsdogs.regression.published import EPOCHS, TABLE
+from catsdogs.runs.writer import strict_json
 
 CSV_COLUMNS = (
     "Optimization Method",

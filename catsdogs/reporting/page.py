@@ -12,7 +12,7 @@ from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup, escape
 
 from catsdogs.reporting.document import SIGNS, Document, Figure, Table
-from catsdogs.reporting.figures.canvas import inline_svg
+from catsdogs.reporting.plotting import inline_svg
 
 NOTHING = "", "-", "none"  # a column of numbers may hold these
 PROSE = 28  # characters; a longer cell may be broken into lines

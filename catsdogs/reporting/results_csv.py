@@ -6,12 +6,12 @@ import math
 from dataclasses import asdict
 from typing import Any
 
-from catsdogs.comparison import PlannedRun
-from catsdogs.reporting.answers import calibration
-from catsdogs.reporting.gaps import reason
-from catsdogs.reporting.learning_rates import chosen_runs
-from catsdogs.reporting.outcome import outcome
-from catsdogs.reporting.runs import Run, Runs
+from catsdogs.reporting.run_summary import outcome
+from catsdogs.reporting.sections.calibration import calibration
+from catsdogs.reporting.sections.incomplete_runs import reason
+from catsdogs.reporting.sections.learning_rates import chosen_runs
+from catsdogs.runs.comparison import PlannedRun
+from catsdogs.runs.reader import Run, Runs
 
 # What each column means, in their order.
 COLUMNS = {

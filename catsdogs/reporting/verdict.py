@@ -5,18 +5,18 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
-from catsdogs.reporting import wording
+from catsdogs.io import formatting
 from catsdogs.reporting.document import Table
-from catsdogs.reporting.learning_rates import chosen_runs
-from catsdogs.reporting.pairs import Pair, pairs_of
-from catsdogs.reporting.parity import Parity, parities
-from catsdogs.reporting.runs import Runs
-from catsdogs.reporting.statistics import (
+from catsdogs.reporting.sections.learning_rates import chosen_runs
+from catsdogs.reporting.sections.parity import Parity, parities
+from catsdogs.reporting.significance import (
     CONFIDENCE,
     Comparison,
     SeedAnswers,
     compare_accuracy,
 )
+from catsdogs.runs.contenders import Pair, pairs_of
+from catsdogs.runs.reader import Runs
 
 Kind = Literal[
     "identical bit for bit",
@@ -143,7 +143,7 @@ def _diverged_alone(runs: Runs, pair: Pair) -> list[str]:
         finished = {run.seed for run in runs.finished(other)}
         seeds = [r.seed for r in runs.of(label) if r.status == "diverged" and r.seed in finished]
         if seeds:
-            where = wording.numbered("seed", seeds)
+            where = formatting.numbered("seed", seeds)
             sentences.append(f"{label} diverged in {where}, where {other} finished")
     return sentences
 
@@ -151,7 +151,7 @@ def _diverged_alone(runs: Runs, pair: Pair) -> list[str]:
 def _identity(comparison: Comparison, parities: Sequence[Parity]) -> list[str]:
     same = [parity for parity in parities if parity.identical]
     rates = {parity.learning_rate for parity in same}
-    where = wording.count(len({parity.seed for parity in same}), "seed")
+    where = formatting.count(len({parity.seed for parity in same}), "seed")
     if len(rates) > 1:
         where = f"{len(same)} pairs of runs ({where}, {len(rates)} learning rates)"
     iterations = sum(parity.iterations for parity in same)
@@ -163,8 +163,10 @@ def _identity(comparison: Comparison, parities: Sequence[Parity]) -> list[str]:
     for rate in sorted(rates, key=lambda rate: rate or 0.0):
         alike = [p.seed for p in same if p.learning_rate == rate and p.remark]
         if alike:
-            at = f" at a learning rate of {wording.learning_rate(rate)}" if len(rates) > 1 else ""
-            sentences.append(f"in {wording.numbered('seed', alike)}{at} both diverged, alike")
+            at = (
+                f" at a learning rate of {formatting.learning_rate(rate)}" if len(rates) > 1 else ""
+            )
+            sentences.append(f"in {formatting.numbered('seed', alike)}{at} both diverged, alike")
     return sentences
 
 
@@ -173,7 +175,7 @@ def _accuracy(comparison: Comparison, kind: Kind) -> list[str]:
     seeds, reference = comparison.seeds, comparison.pair.reference
     if not seeds:
         return []
-    where, pictures = wording.count(len(seeds), "seed"), f"{seeds[0].pictures} test pictures"
+    where, pictures = formatting.count(len(seeds), "seed"), f"{seeds[0].pictures} test pictures"
     if kind == "the same answers":
         return [f"in {where}, each of {pictures} gets the same answer from both"]
     if len(seeds) == 1:
@@ -184,7 +186,7 @@ def _accuracy(comparison: Comparison, kind: Kind) -> list[str]:
             f"in each of {where} its accuracy on {pictures} {lies}, though not by the same "
             "answers; without spread there is no interval"
         ]
-    low, high = map(wording.points, comparison.interval)
+    low, high = map(formatting.points, comparison.interval)
     return [
         f"over {where} its mean accuracy on {pictures} {lies} (95 % interval {low} to {high} "
         f"points{_reading(comparison.interval, kind)})"
@@ -225,7 +227,7 @@ def _arithmetic(comparison: Comparison, parities: Sequence[Parity]) -> list[str]
     firsts = [p.first_difference for p in there if p.first_difference is not None]
     if firsts:
         most = max(parity.largest_cost_difference for parity in there)
-        how = f"never by more than {wording.difference(most)}"
+        how = f"never by more than {formatting.difference(most)}"
         if math.isinf(most):
             how = "at last only one of them is a number"
         costs = f"the costs first differ at iteration {min(firsts):,}, and {how}"
@@ -236,7 +238,7 @@ def _arithmetic(comparison: Comparison, parities: Sequence[Parity]) -> list[str]
     if not apart:
         return [costs]
     worst = max(apart, key=lambda parity: parity.largest_weight_difference)
-    weights = wording.difference(worst.largest_weight_difference)
+    weights = formatting.difference(worst.largest_weight_difference)
     return [f"{costs}; the final weights differ by at most {weights} ({worst.tensor})"]
 
 

@@ -11,9 +11,9 @@ from torch.optim import Optimizer
 from torch.optim.lr_scheduler import LRScheduler
 
 from catsdogs.errors import UserError
-from catsdogs.files import whole_file
-from catsdogs.training.head import ConvHead, LinearHead
-from catsdogs.training.torch_file import load_torch_file
+from catsdogs.io.files import whole_file
+from catsdogs.io.torch_file import load_torch_file
+from catsdogs.training.heads import ConvHead, LinearHead
 
 FORMAT = 2
 

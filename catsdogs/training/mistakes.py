@@ -8,7 +8,7 @@ from pathlib import Path
 
 from PIL import Image, ImageDraw, ImageFont, ImageOps
 
-from catsdogs.files import whole_directory
+from catsdogs.io.files import whole_directory
 
 log = logging.getLogger(__name__)
 MOST = 12

@@ -6,10 +6,10 @@ import functools
 import numpy as np
 import PIL
 
+from catsdogs.data.images import PIPELINE, SIZE
 from catsdogs.data.manifest import Manifest
-from catsdogs.data.pixels import PIPELINE, SIZE
-from catsdogs.training.picture_rows import complete, store_path
-from catsdogs.training.row_files import SEGMENT, RowFiles
+from catsdogs.features.shard_cache import complete, store_path
+from catsdogs.features.shards import SEGMENT, RowFiles
 
 
 @dataclasses.dataclass(frozen=True)

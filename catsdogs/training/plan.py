@@ -8,18 +8,18 @@ import torch
 from torch.optim import Optimizer
 from torch.optim.lr_scheduler import LRScheduler
 
+from catsdogs.compute.device import choose_device, require_precision
 from catsdogs.data.manifest import Manifest, make_manifest
-from catsdogs.data.source import find_folder
+from catsdogs.data.sources import find_folder
 from catsdogs.errors import UserError
+from catsdogs.features.backbone import find_weights
+from catsdogs.features.epoch_features import EpochFeatures, choose_features
 from catsdogs.optim.rule import RuleOptimizer
 from catsdogs.settings import DataSettings, Settings
-from catsdogs.training.backbone import find_weights
 from catsdogs.training.checkpoint import Trainer
-from catsdogs.training.device import choose_device, require_precision
-from catsdogs.training.engine import Course, wants
 from catsdogs.training.finite_sum import require_recurring_pictures
-from catsdogs.training.head import ConvHead, LinearHead, seeded_head
-from catsdogs.training.protocol import EpochFeatures, choose_features
+from catsdogs.training.heads import ConvHead, LinearHead, seeded_head
+from catsdogs.training.loop import Course, wants
 
 MakeOptimizer = Callable[..., Optimizer]
 MakeScheduler = Callable[[Optimizer], LRScheduler | None]

@@ -11,10 +11,10 @@ from typing import Any
 from filelock import FileLock, Timeout
 
 from catsdogs.errors import UserError
-from catsdogs.files import set_aside
-from catsdogs.records import recorded_facts
+from catsdogs.io.files import set_aside
+from catsdogs.runs.writer import recorded_facts
 from catsdogs.training.checkpoint import load_checkpoint
-from catsdogs.training.engine import Position
+from catsdogs.training.loop import Position
 
 log = logging.getLogger(__name__)
 # What changes no number: where things are, how fast, and what is done about an error.

@@ -15,25 +15,22 @@ from typing import Any
 
 import torch
 
-from catsdogs.data.manifest import Split
-from catsdogs.files import make_directory, set_aside, write_whole
-from catsdogs.records import DamagedRecords, RunRecord
-from catsdogs.training.checkpoint import load_checkpoint, save_tensors
-from catsdogs.training.device import (
+from catsdogs.compute.device import (
     choose_device,
     keep_float32_whole,
     keep_freed_memory,
     set_determinism,
 )
-from catsdogs.training.engine import DivergedError, EpochDone, Evaluation, StepDone, fit
-from catsdogs.training.feature_store import Features
-from catsdogs.training.head import SharedHead
-from catsdogs.training.interruption import Interrupted, Interruption
-from catsdogs.training.journal import Journal
-from catsdogs.training.judging import Answers, judge, keep_answers
+from catsdogs.compute.distributed import joined
+from catsdogs.data.manifest import Split
+from catsdogs.features.feature_store import Features
+from catsdogs.io.files import make_directory, set_aside, write_whole
+from catsdogs.runs.writer import DamagedRecords, RunRecord
+from catsdogs.training.checkpoint import load_checkpoint, save_tensors
+from catsdogs.training.final_evaluation import Answers, judge, keep_answers
+from catsdogs.training.heads import SharedHead
+from catsdogs.training.loop import DivergedError, EpochDone, Evaluation, StepDone, fit
 from catsdogs.training.plan import Plan
-from catsdogs.training.preparation import Prepared, counts, now, prepare
-from catsdogs.training.ranks import joined
 from catsdogs.training.resume import (
     AtWorkError,
     Journey,
@@ -45,7 +42,10 @@ from catsdogs.training.resume import (
     set_damaged_record_aside,
     take_up,
 )
-from catsdogs.training.tracking import Status, TensorBoardTracker, hyperparameters
+from catsdogs.training.run_logger import Journal
+from catsdogs.training.setup import Prepared, counts, now, prepare
+from catsdogs.training.signals import Interrupted, Interruption
+from catsdogs.training.tensorboard import Status, TensorBoardTracker, hyperparameters
 
 log = logging.getLogger(__name__)
 

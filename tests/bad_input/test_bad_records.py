@@ -12,7 +12,7 @@ from markdown_it import MarkdownIt
 from synthetic import run_name, write_comparison, write_run
 
 from catsdogs import report
-from catsdogs.names import is_one_line
+from catsdogs.io.text import is_one_line
 from pages import Elements
 
 RUNS = ["runs=runs"]

@@ -119,38 +119,38 @@ CASES = [
     Case(
         "no space for the features",
         ".../cache/features/...: no space is left on its disk; make room, or choose another folder",
-        make=failing("catsdogs.training.row_files._write", refused(errno.ENOSPC)),
+        make=failing("catsdogs.features.shards._write", refused(errno.ENOSPC)),
         pictures=True,
     ),
     Case(
         "a quota that is used up",
         ".../cache/features/...: your quota on its disk is used up; make room, or choose another folder",
-        make=failing("catsdogs.training.row_files._write", refused(errno.EDQUOT)),
+        make=failing("catsdogs.features.shards._write", refused(errno.EDQUOT)),
         pictures=True,
     ),
     Case(
         "a disk that fails",
         ".../cache/features/...: its disk reports an error; choose another folder",
-        make=failing("catsdogs.training.row_files._write", refused(errno.EIO)),
+        make=failing("catsdogs.features.shards._write", refused(errno.EIO)),
         pictures=True,
     ),
     Case(
         "too many open files",
         "too many files are open; raise the limit (ulimit -n)",
-        make=failing("catsdogs.training.picture_rows.DataLoader", refused(errno.EMFILE)),
+        make=failing("catsdogs.features.shard_cache.DataLoader", refused(errno.EMFILE)),
         pictures=True,
     ),
     Case(
         "no more processes",
         "no more processes can be started; use fewer data.workers",
-        make=failing("catsdogs.training.picture_rows.DataLoader", refused(errno.EAGAIN)),
+        make=failing("catsdogs.features.shard_cache.DataLoader", refused(errno.EAGAIN)),
         pictures=True,
     ),
     Case(
         "a decoding process that was killed",
         "data.workers: a process that decodes pictures was killed; use data.workers=0",
         make=failing(
-            "catsdogs.data.pixels.decode",
+            "catsdogs.data.images.decode",
             lambda: RuntimeError("DataLoader worker (pid 7) is killed by signal: Killed."),
         ),
         pictures=True,
@@ -178,7 +178,7 @@ CASES = [
         "a GPU without memory",
         "out of memory; use a smaller batch_size or val_batch_size, or another device",
         make=failing(
-            "catsdogs.training.folded.FoldedBackbone.__call__",
+            "catsdogs.features.folded_backbone.FoldedBackbone.__call__",
             lambda: torch.OutOfMemoryError("CUDA out of memory. Tried to\nallocate"),
         ),
         pictures=True,
@@ -186,14 +186,14 @@ CASES = [
     Case(
         "no memory for an array",
         "out of memory; use a smaller batch_size or val_batch_size, or another device",
-        make=failing("catsdogs.training.feature_store.normalise", MemoryError),
+        make=failing("catsdogs.features.feature_store.normalise", MemoryError),
         pictures=True,
     ),
     Case(
         "no memory for a tensor",
         "out of memory; use a smaller batch_size or val_batch_size, or another device",
         make=failing(
-            "catsdogs.training.feature_store.normalise",
+            "catsdogs.features.feature_store.normalise",
             lambda: RuntimeError(
                 "[enforce fail at alloc_cpu.cpp:121] DefaultCPUAllocator: can't allocate memory: you tried to allocate 8 bytes."
             ),

@@ -20,20 +20,20 @@ from safetensors.torch import save
 from synthetic import write_comparison
 from test_pictures import animated, noise, saved, turned
 
-from catsdogs.comparison import FILE, read_comparison
 from catsdogs.data import manifest as manifest_module
+from catsdogs.data.images import decode
 from catsdogs.data.manifest import OK, make_manifest
-from catsdogs.data.pixels import decode
 from catsdogs.errors import UserError
-from catsdogs.names import is_one_line, one_line
-from catsdogs.reporting.checks import check_table
-from catsdogs.reporting.contents import contents
+from catsdogs.io.text import is_one_line, one_line
+from catsdogs.io.torch_file import load_torch_file
 from catsdogs.reporting.markdown import markdown
+from catsdogs.reporting.report import contents
 from catsdogs.reporting.results_csv import results_csv
-from catsdogs.reporting.runs import read_runs
+from catsdogs.reporting.sections.contract import check_table
 from catsdogs.reporting.verdict import verdicts
+from catsdogs.runs.comparison import FILE, read_comparison
+from catsdogs.runs.reader import read_runs
 from catsdogs.training.checkpoint import load_checkpoint
-from catsdogs.training.torch_file import load_torch_file
 from conftest import write_picture
 
 TIMES = int(os.environ.get("CATSDOGS_FUZZ", "0"))

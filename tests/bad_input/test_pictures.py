@@ -15,17 +15,17 @@ from catalogue import Case, Make, PictureCase, judge
 from PIL import Image
 
 from catsdogs import report, train
+from catsdogs.data.images import MAX_PIXELS, PictureFiles, decode, read_picture
 from catsdogs.data.manifest import Split, make_manifest
-from catsdogs.data.pixels import MAX_PIXELS, PictureFiles, decode, read_picture
-from catsdogs.names import is_one_line
-from catsdogs.reporting.runs import read_run
+from catsdogs.io.text import is_one_line
+from catsdogs.runs.reader import read_run
 from conftest import write_picture
 
 NO_PICTURE = "no picture of JPEG, PNG, WebP, GIF or BMP"
 GREY = "grey of 16 bits or more, of which 8 would be used: save it with 8"
 TOO_LARGE = "more than the 89,478,485 pixels that are decoded"
 BAD_NAME = "its name is not one line of UTF-8: rename it"
-# The filters that catsdogs.data.pixels sets are not those under which pytest runs.
+# The filters that catsdogs.data.images sets are not those under which pytest runs.
 pytestmark = pytest.mark.filterwarnings("ignore::UserWarning:PIL")
 ONE: dict[Split, int] = {"train": 1, "val": 1, "test": 1}
 
@@ -301,7 +301,7 @@ def test_the_largest_picture_that_is_decoded_is_used(
     folder: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     assert MAX_PIXELS == Image.MAX_IMAGE_PIXELS
-    for bound in ("PIL.Image.MAX_IMAGE_PIXELS", "catsdogs.data.pixels.MAX_PIXELS"):
+    for bound in ("PIL.Image.MAX_IMAGE_PIXELS", "catsdogs.data.images.MAX_PIXELS"):
         monkeypatch.setattr(bound, 300)
     for rows in (100, 101):
         Image.new("RGB", (3, rows)).save(folder / "cats" / f"{rows}.png")
@@ -313,7 +313,7 @@ def test_what_pillow_warns_of_is_not_said_beside_the_one_line(tmp_path: Path) ->
     (tmp_path / "palette.png").write_bytes(saved(noise("P"), "PNG", transparency=bytes(5)))
     (tmp_path / "large.png").write_bytes(png(10_000, 10_000, 9))
     code = """
-from catsdogs.data.pixels import MAX_PIXELS, PictureFiles, decode, read_picture
+from catsdogs.data.images import MAX_PIXELS, PictureFiles, decode, read_picture
 decode("palette.png")
 try:
     decode("large.png")
@@ -434,7 +434,7 @@ CASES = [
         "a picture that vanished after it was checked",
         "data.root=...: a picture that the manifest found readable is no more; run again ([Errno 2] No such file or directory: '.../gone.jpg')",
         make=lambda f, m: m.setattr(
-            "catsdogs.training.picture_rows.PictureFiles",
+            "catsdogs.features.shard_cache.PictureFiles",
             lambda files: PictureFiles([*files[:-1], f / "gone.jpg"]),
         ),
         pictures=True,
@@ -444,7 +444,7 @@ CASES = [
         "data.root=...: a picture that the manifest found readable is no more; run again (FileNotFoundError: [Errno 2] No such file or directory: '.../gone.jpg')",
         ["data.workers=1"],
         make=lambda f, m: m.setattr(
-            "catsdogs.training.picture_rows.PictureFiles",
+            "catsdogs.features.shard_cache.PictureFiles",
             lambda files: PictureFiles([*files[:-1], f / "gone.jpg"]),
         ),
         pictures=True,

@@ -10,7 +10,7 @@ import torch
 
 from catsdogs import optim
 from catsdogs.contract import Finding, check
-from catsdogs.contract.checking import CLAIMS
+from catsdogs.contract.suite import CLAIMS
 
 
 def findings_by_name(*args: Any, **kwargs: Any) -> dict[str, Finding]:

@@ -4,7 +4,7 @@ import pytest
 from mutants import MUTANTS
 
 from catsdogs.contract import check
-from catsdogs.contract.checking import CLAIMS
+from catsdogs.contract.suite import CLAIMS
 
 
 @pytest.mark.parametrize("name", MUTANTS)

@@ -5,8 +5,8 @@ from functools import partial
 import torch
 
 from catsdogs import optim
-from catsdogs.contract.speed import Timing, time_steps
-from catsdogs.contract.subject import Factory
+from catsdogs.contract.harness import Factory
+from catsdogs.contract.timing import Timing, time_steps
 
 
 def test_every_optimizer_is_timed_as_often_as_asked() -> None:

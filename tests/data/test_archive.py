@@ -13,8 +13,8 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from archives import ZEROS, Write, changed, names, overlapping, tarred, zipped
-from catsdogs.data import archive as archive_module
-from catsdogs.data.archive import ArchiveError, unpack
+from catsdogs.data.download import archive as archive_module
+from catsdogs.data.download.archive import ArchiveError, unpack
 from catsdogs.errors import UserError
 
 GOOD = ("train/cat.0.jpg", b"a cat"), ("train/dog.0.jpg", b"a dog" * 1000)

@@ -9,9 +9,9 @@ import pytest
 from numpy.typing import NDArray
 from PIL import Image
 
-from catsdogs.data.parts import EARS, NOSES
-from catsdogs.data.species import draw_cat_or_dog
-from catsdogs.data.zoo import (
+from catsdogs.drawing.anatomy import EARS, NOSES
+from catsdogs.drawing.species import draw_cat_or_dog
+from catsdogs.pretraining.zoo import (
     BIG_MUZZLE,
     CAT_EARS,
     DOG_EARS,

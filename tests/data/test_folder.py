@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from catsdogs.data.folder import find_pictures
+from catsdogs.data.image_folder import find_pictures
 from catsdogs.errors import UserError
 
 

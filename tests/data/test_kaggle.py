@@ -15,9 +15,9 @@ from typing import Any
 
 import pytest
 
-from catsdogs.data import kaggle as kaggle_module
-from catsdogs.data.folder import find_pictures
-from catsdogs.data.kaggle import fetch_kaggle
+from catsdogs.data.download import kaggle as kaggle_module
+from catsdogs.data.download.kaggle import fetch_kaggle
+from catsdogs.data.image_folder import find_pictures
 from catsdogs.data.kaggle_account import find_credential
 from catsdogs.errors import UserError
 from conftest import SIZES
@@ -86,7 +86,7 @@ def test_no_credential_is_said_with_the_ways_out_before_the_client_is_imported(
     home: Path, tmp_path: Path
 ) -> None:
     script = (
-        "import sys; from catsdogs.data.kaggle import fetch_kaggle\n"
+        "import sys; from catsdogs.data.download.kaggle import fetch_kaggle\n"
         "try: fetch_kaggle()\n"
         "except Exception as error: print(type(error).__name__, error)\n"
         "print([name for name in ('kaggle', 'kagglesdk', 'requests') if name in sys.modules])"

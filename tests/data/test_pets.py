@@ -11,10 +11,10 @@ import pytest
 from PIL import Image
 from torchvision.datasets import OxfordIIITPet
 
-from catsdogs.data import pets as pets_module
-from catsdogs.data.folder import LABELS, find_pictures
+from catsdogs.data.download import pets as pets_module
+from catsdogs.data.download.pets import fetch_pets
+from catsdogs.data.image_folder import LABELS, find_pictures
 from catsdogs.data.manifest import make_manifest
-from catsdogs.data.pets import fetch_pets
 from catsdogs.errors import UserError
 from conftest import write_picture
 from loopback import FileServer, serving

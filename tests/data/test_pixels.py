@@ -7,7 +7,7 @@ import torch
 from PIL import Image
 from torchvision.transforms import v2
 
-from catsdogs.data.pixels import MEAN, STD, decode, normalise
+from catsdogs.data.images import MEAN, STD, decode, normalise
 from conftest import write_picture
 
 

@@ -10,8 +10,8 @@ import torch
 from torchvision.transforms import InterpolationMode, RandomAffine
 from torchvision.transforms.functional import affine
 
-from catsdogs.data.pixels import SIZE
-from catsdogs.data.views import View, apply_views, draw_view
+from catsdogs.data.augmentation import View, apply_views, draw_view
+from catsdogs.data.images import SIZE
 
 MONOGRAPH = RandomAffine(degrees=(-90, 90), translate=(0, 0.15), scale=(0.9, 1.1))
 

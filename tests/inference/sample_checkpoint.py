@@ -5,11 +5,11 @@ from typing import Any
 
 import torch
 
-from catsdogs.data.pixels import PIPELINE
-from catsdogs.records import versions
-from catsdogs.training.backbone import StateDict, find_weights
+from catsdogs.data.images import PIPELINE
+from catsdogs.features.backbone import StateDict, find_weights
+from catsdogs.runs.writer import versions
 from catsdogs.training.checkpoint import Trainer, save_checkpoint
-from catsdogs.training.head import seeded_head
+from catsdogs.training.heads import seeded_head
 
 
 def write_checkpoint(

@@ -12,7 +12,7 @@ from PIL import Image
 from sample_checkpoint import write_checkpoint
 
 import catsdogs
-from catsdogs.data.pixels import decode
+from catsdogs.data.images import decode
 from catsdogs.errors import UserError
 from catsdogs.inference.classifier import Classifier
 from conftest import write_picture

@@ -15,8 +15,8 @@ from selenium.webdriver.chromium.webdriver import ChromiumDriver
 from selenium.webdriver.remote.webdriver import WebDriver
 
 from catsdogs.data.manifest import OK
-from catsdogs.inference.answers import Prediction
 from catsdogs.inference.gallery import MOST, MOST_UNREADABLE, choose, gallery
+from catsdogs.inference.predictions import Prediction
 from catsdogs.inference.thumbnails import ranked
 from pages import CONTRASTS, DESK, PHONE, Elements, show
 

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from catsdogs.errors import UserError
-from catsdogs.inference.picture_list import list_pictures, printable
+from catsdogs.inference.image_paths import list_pictures, printable
 
 
 @pytest.fixture

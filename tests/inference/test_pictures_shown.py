@@ -8,8 +8,8 @@ import pytest
 from PIL import Image
 from PIL.Image import Exif
 
-from catsdogs.inference.answers import Prediction
 from catsdogs.inference.contact_sheet import CAPTION, GAP, HEADING, MOST, contact_sheet
+from catsdogs.inference.predictions import Prediction
 from catsdogs.inference.results import summary, write_results
 from catsdogs.inference.thumbnails import SIDE, ranked, spread, thumbnails
 from conftest import write_picture

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from catsdogs.inference.answers import Prediction, to_csv
+from catsdogs.inference.predictions import Prediction, to_csv
 
 
 def test_label_probability_and_confidence_follow_the_sign_of_the_logit() -> None:

@@ -8,12 +8,12 @@ import pytest
 import torch
 from sample_checkpoint import write_checkpoint
 
-from catsdogs.data.pixels import normalise
+from catsdogs.data.images import normalise
 from catsdogs.errors import UserError
+from catsdogs.features.backbone import Backbone, find_weights
 from catsdogs.inference.classifier import load
 from catsdogs.inference.trained import read_trained
-from catsdogs.training.backbone import Backbone, find_weights
-from catsdogs.training.head import ConvHead, seeded_head
+from catsdogs.training.heads import ConvHead, seeded_head
 
 
 @pytest.fixture(scope="module")

@@ -12,7 +12,8 @@ from torch import Tensor
 from torch.optim import Optimizer
 
 from catsdogs import optim
-from catsdogs.optim.memory import (
+from catsdogs.optim.saga import block_sizes
+from catsdogs.optim.state_size import (
     DoesNotFit,
     Part,
     Plan,
@@ -22,7 +23,6 @@ from catsdogs.optim.memory import (
     readable,
     require_fit,
 )
-from catsdogs.optim.saga import block_sizes
 
 SHAPES = [(6, 5, 3, 3), (6,), (1, 6, 2, 2), (1,)]
 OPTIMIZERS: dict[str, Callable[..., Optimizer]] = {

@@ -15,7 +15,7 @@ from catsdogs.reporting.document import (
     Section,
     Table,
 )
-from catsdogs.reporting.figures.canvas import panel, styled
+from catsdogs.reporting.plotting import panel, styled
 
 EVIL = '<script>alert("x")</script> & a|b *c* [d](e) `f`\nsecond line'
 

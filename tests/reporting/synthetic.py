@@ -8,8 +8,8 @@ import numpy as np
 from numpy.typing import NDArray
 from safetensors.numpy import save_file
 
-from catsdogs.comparison import Comparison, PlannedRun
-from catsdogs.records import RunRecord
+from catsdogs.runs.comparison import Comparison, PlannedRun
+from catsdogs.runs.writer import RunRecord
 
 COSTS = (0.75, 0.5, 0.25, 0.125)  # two epochs of two iterations
 VAL_ACCURACIES = (0.5, 0.9, 0.95)

@@ -9,14 +9,14 @@ from sklearn.calibration import calibration_curve
 from sklearn.metrics import brier_score_loss, confusion_matrix
 from synthetic import mistaken, write_comparison
 
-from catsdogs.reporting.answers import (
+from catsdogs.reporting.sections.calibration import (
     calibration,
     calibration_table,
     confusion,
     confusion_table,
     pooled,
 )
-from catsdogs.reporting.runs import Predictions, read_runs
+from catsdogs.runs.reader import Predictions, read_runs
 
 
 def predictions(labels: list[int], logits: list[float]) -> Predictions:

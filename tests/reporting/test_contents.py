@@ -9,8 +9,6 @@ from PIL import Image
 from synthetic import write_comparison
 
 from catsdogs.errors import UserError
-from catsdogs.reporting.checks import check_table
-from catsdogs.reporting.contents import contents
 from catsdogs.reporting.document import (
     Document,
     Figure,
@@ -20,8 +18,10 @@ from catsdogs.reporting.document import (
     Paragraph,
     Section,
 )
-from catsdogs.reporting.runs import read_runs
+from catsdogs.reporting.report import contents
+from catsdogs.reporting.sections.contract import check_table
 from catsdogs.reporting.verdict import verdicts
+from catsdogs.runs.reader import read_runs
 
 PAIR = "native_adam", "custom_adam"
 

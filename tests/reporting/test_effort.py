@@ -6,7 +6,7 @@ from typing import Any
 
 from synthetic import write_comparison
 
-from catsdogs.reporting.effort import (
+from catsdogs.reporting.sections.time_and_memory import (
     memory_table,
     reached,
     step_time_table,
@@ -14,7 +14,7 @@ from catsdogs.reporting.effort import (
     target_accuracy,
     training_time_table,
 )
-from catsdogs.reporting.runs import Runs, read_runs
+from catsdogs.runs.reader import Runs, read_runs
 
 
 def timed(folder: Path, **seconds: tuple[float, ...]) -> Runs:

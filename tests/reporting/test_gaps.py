@@ -5,8 +5,8 @@ from pathlib import Path
 from synthetic import write_comparison, write_run
 
 from catsdogs.reporting.document import Paragraph, Table
-from catsdogs.reporting.gaps import gaps
-from catsdogs.reporting.runs import read_runs
+from catsdogs.reporting.sections.incomplete_runs import gaps
+from catsdogs.runs.reader import read_runs
 
 COMMAND = "python -m catsdogs.compare contenders=[native_adam,custom_adam]"
 

@@ -8,14 +8,14 @@ import numpy as np
 import pytest
 from synthetic import mistaken, write_comparison, write_run
 
-from catsdogs.reporting.learning_rates import (
+from catsdogs.reporting.sections.learning_rates import (
     Choice,
     choose_learning_rates,
     chosen_runs,
     edge_warning,
     learning_rate_table,
 )
-from catsdogs.reporting.runs import Runs, read_runs
+from catsdogs.runs.reader import Runs, read_runs
 
 Tries = Sequence[tuple[float, float, float]]  # learning rate, best accuracy, its cost
 

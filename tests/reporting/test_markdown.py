@@ -8,8 +8,8 @@ from markdown_it import MarkdownIt
 from sample import sample_document
 
 from catsdogs.reporting.document import Document
-from catsdogs.reporting.folder import write_report
 from catsdogs.reporting.markdown import markdown
+from catsdogs.reporting.render import write_report
 
 
 @pytest.fixture

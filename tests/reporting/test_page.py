@@ -8,8 +8,8 @@ import pytest
 from sample import sample_document
 
 from catsdogs.reporting.document import Document, Figure, Panels
-from catsdogs.reporting.figures.canvas import svg
 from catsdogs.reporting.page import page
+from catsdogs.reporting.plotting import svg
 from pages import Elements
 
 

@@ -2,7 +2,7 @@
 
 import pytest
 
-from catsdogs.reporting.pairs import Pair, pairs_of, side_by_side
+from catsdogs.runs.contenders import Pair, pairs_of, side_by_side
 
 
 @pytest.mark.parametrize("order", [1, -1])

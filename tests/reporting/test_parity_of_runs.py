@@ -9,9 +9,9 @@ import numpy as np
 import pytest
 from synthetic import COSTS, LOGITS, run_name, write_comparison, write_run
 
-from catsdogs.reporting.pairs import Pair
-from catsdogs.reporting.parity import Parity, cost_differences, parities, parity_table
-from catsdogs.reporting.runs import read_run, read_runs
+from catsdogs.reporting.sections.parity import Parity, cost_differences, parities, parity_table
+from catsdogs.runs.contenders import Pair
+from catsdogs.runs.reader import read_run, read_runs
 
 PAIR = Pair("native_adam", "custom_adam", twins=True)
 

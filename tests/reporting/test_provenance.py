@@ -8,13 +8,13 @@ import pytest
 from synthetic import run_name, usual_facts, write_comparison, write_run
 
 from catsdogs.reporting.document import Paragraph, Table
-from catsdogs.reporting.provenance import (
+from catsdogs.reporting.sections.provenance import (
     commands_table,
     disagreement,
     provenance_table,
     settings_table,
 )
-from catsdogs.reporting.runs import read_runs
+from catsdogs.runs.reader import read_runs
 
 
 def usual(**changed: Any) -> dict[str, Any]:

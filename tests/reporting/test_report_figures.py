@@ -10,13 +10,13 @@ from synthetic import write_comparison
 
 from catsdogs.reporting.document import Figure, Panels
 from catsdogs.reporting.figures.calibration import reliability
-from catsdogs.reporting.figures.canvas import inline_svg, png, svg
-from catsdogs.reporting.figures.curves import training_cost, validation_accuracy, validation_cost
 from catsdogs.reporting.figures.effort import memory, step_time, way_to_target
 from catsdogs.reporting.figures.learning_rates import sensitivity
 from catsdogs.reporting.figures.parity import cost_difference
-from catsdogs.reporting.looks import HUES, look, panels
-from catsdogs.reporting.runs import Runs, read_runs
+from catsdogs.reporting.plotting import inline_svg, png, svg
+from catsdogs.reporting.sections.curves import training_cost, validation_accuracy, validation_cost
+from catsdogs.reporting.style import HUES, look, panels
+from catsdogs.runs.reader import Runs, read_runs
 
 FAMILY = (
     *(f"{role}_{method}" for method in HUES for role in ("native", "custom") if method != "saga"),

@@ -9,7 +9,7 @@ from sample import sample_document
 
 from catsdogs.errors import UserError
 from catsdogs.reporting.document import Document
-from catsdogs.reporting.folder import write_report
+from catsdogs.reporting.render import write_report
 
 
 @pytest.fixture

@@ -12,10 +12,10 @@ from selenium.webdriver.support.wait import WebDriverWait
 from synthetic import write_comparison
 from test_contents import keep_mistakes
 
-from catsdogs.reporting.contents import contents
-from catsdogs.reporting.folder import write_report
-from catsdogs.reporting.runs import read_runs
+from catsdogs.reporting.render import write_report
+from catsdogs.reporting.report import contents
 from catsdogs.reporting.verdict import verdicts
+from catsdogs.runs.reader import read_runs
 from pages import CONTRASTS, DESK, PHONE, show
 
 pytestmark = pytest.mark.browser

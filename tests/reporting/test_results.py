@@ -6,9 +6,9 @@ from pathlib import Path
 import pytest
 from synthetic import mistaken, write_comparison, write_run
 
-from catsdogs.reporting.outcome import outcome
-from catsdogs.reporting.results import published_table, results_table, seeds_table
-from catsdogs.reporting.runs import read_run, read_runs
+from catsdogs.reporting.run_summary import outcome
+from catsdogs.reporting.sections.results import published_table, results_table, seeds_table
+from catsdogs.runs.reader import read_run, read_runs
 
 
 def test_the_best_epoch_is_the_first_with_the_highest_accuracy_not_the_lowest_cost(

@@ -6,9 +6,9 @@ from pathlib import Path
 
 from synthetic import mistaken, write_comparison, write_run
 
-from catsdogs.reporting.outcome import outcome
 from catsdogs.reporting.results_csv import COLUMNS, results_csv
-from catsdogs.reporting.runs import Runs, read_runs
+from catsdogs.reporting.run_summary import outcome
+from catsdogs.runs.reader import Runs, read_runs
 
 
 def rows(runs: Runs) -> list[dict[str, str]]:

@@ -7,7 +7,7 @@ import pytest
 from synthetic import COSTS, LOGITS, mistaken, run_name, write_comparison, write_run
 
 from catsdogs.errors import UserError
-from catsdogs.reporting.runs import Runs, read_run, read_runs
+from catsdogs.runs.reader import Runs, read_run, read_runs
 
 
 def labels(runs: Runs) -> list[tuple[str, int]]:

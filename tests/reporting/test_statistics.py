@@ -11,15 +11,15 @@ from numpy.typing import NDArray
 from scipy.stats import t
 from synthetic import mistaken, run_name, write_comparison
 
-from catsdogs.reporting.pairs import Pair
-from catsdogs.reporting.runs import Runs, read_runs
-from catsdogs.reporting.statistics import (
+from catsdogs.reporting.significance import (
     MARGIN,
     Comparison,
     accuracy_table,
     answers_table,
     compare_accuracy,
 )
+from catsdogs.runs.contenders import Pair
+from catsdogs.runs.reader import Runs, read_runs
 
 with warnings.catch_warnings():
     warnings.simplefilter("ignore")  # of its own imports

@@ -9,8 +9,8 @@ import numpy as np
 import pytest
 from synthetic import COSTS, mistaken, write_comparison, write_run
 
-from catsdogs.reporting.runs import read_runs
 from catsdogs.reporting.verdict import Verdict, verdict_table, verdicts
+from catsdogs.runs.reader import read_runs
 
 OTHER_COSTS = (0.75, 0.5, 0.26, 0.125)
 

@@ -11,7 +11,7 @@ from torchvision.models import ResNet18_Weights, resnet18
 
 import catsdogs
 from catsdogs.errors import UserError
-from catsdogs.training.backbone import Backbone, find_weights
+from catsdogs.features.backbone import Backbone, find_weights
 
 
 def test_a_picture_becomes_512_maps_of_8_by_8_equal_to_torchvision_layers() -> None:

@@ -9,7 +9,7 @@ from torch.optim.lr_scheduler import StepLR
 from catsdogs.errors import UserError
 from catsdogs.optim import Adam
 from catsdogs.training.checkpoint import Trainer, load_checkpoint, save_checkpoint
-from catsdogs.training.head import LinearHead, seeded_head
+from catsdogs.training.heads import LinearHead, seeded_head
 
 
 def new_trainer() -> Trainer:

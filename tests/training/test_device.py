@@ -8,13 +8,13 @@ import textwrap
 import pytest
 import torch
 
+from catsdogs.compute.device import count_decoders, require_precision
 from catsdogs.errors import UserError
-from catsdogs.training.device import count_decoders, require_precision
 
 SCRIPT = """
     import ctypes
     import torch
-    from catsdogs.training.device import keep_freed_memory
+    from catsdogs.compute.device import keep_freed_memory
 
     class Memory(ctypes.Structure):
         names = "arena ordblks smblks hblks hblkhd usmblks fsmblks uordblks fordblks keepcost"

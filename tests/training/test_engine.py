@@ -11,7 +11,8 @@ from torch import Tensor, nn
 from torch.nn.functional import binary_cross_entropy_with_logits
 
 from catsdogs.data.manifest import Split
-from catsdogs.training.engine import (
+from catsdogs.features.feature_store import Features
+from catsdogs.training.loop import (
     Course,
     DivergedError,
     EpochDone,
@@ -23,7 +24,6 @@ from catsdogs.training.engine import (
     shuffled,
     what_it_must_know,
 )
-from catsdogs.training.feature_store import Features
 
 
 class Linear(nn.Module):

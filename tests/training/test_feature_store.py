@@ -19,12 +19,13 @@ import torch
 from filelock import FileLock
 from torch import Tensor
 
+from catsdogs.compute.distributed import Ranks
+from catsdogs.data.images import decode, normalise
 from catsdogs.data.manifest import Manifest, make_manifest
-from catsdogs.data.pixels import decode, normalise
 from catsdogs.errors import UserError
-from catsdogs.training import feature_store, picture_rows, row_files
-from catsdogs.training.backbone import Backbone, BackboneWeights, find_weights
-from catsdogs.training.feature_store import (
+from catsdogs.features import feature_store, shard_cache, shards
+from catsdogs.features.backbone import Backbone, BackboneWeights, find_weights
+from catsdogs.features.feature_store import (
     Features,
     FeatureStore,
     MakeBackbone,
@@ -32,7 +33,6 @@ from catsdogs.training.feature_store import (
     open_store,
     store_key,
 )
-from catsdogs.training.ranks import Ranks
 from conftest import PER_CLASS
 
 CPU = torch.device("cpu")
@@ -151,8 +151,8 @@ def cut_short(file: Path) -> None:
 @pytest.fixture
 def by_eights(monkeypatch: pytest.MonkeyPatch) -> None:
     """Compute four pictures at a time, and keep eight in a file."""
-    monkeypatch.setattr(picture_rows, "BATCH", 4)
-    for module in (feature_store, picture_rows, row_files):
+    monkeypatch.setattr(shard_cache, "BATCH", 4)
+    for module in (feature_store, shard_cache, shards):
         monkeypatch.setattr(module, "SEGMENT", 8)
 
 
@@ -285,7 +285,7 @@ def test_the_lock_is_free_again_when_the_store_is_open(
         made.append(FileLock(path))
         return made[-1]
 
-    monkeypatch.setattr(picture_rows, "FileLock", keep)
+    monkeypatch.setattr(shard_cache, "FileLock", keep)
     open_quick(manifest, weights)
     assert [lock.is_locked for lock in made] == [False]
 
@@ -295,8 +295,8 @@ def test_two_processes_that_want_the_same_store_build_it_once(pictures: Path, ca
         from pathlib import Path
         import torch
         from catsdogs.data.manifest import make_manifest
-        from catsdogs.training.backbone import find_weights
-        from catsdogs.training.feature_store import open_store
+        from catsdogs.features.backbone import find_weights
+        from catsdogs.features.feature_store import open_store
         manifest = make_manifest(Path({str(pictures)!r}), {PER_CLASS!r})
         store = open_store(manifest, find_weights("random"), device=torch.device("cpu"), workers=0)
         print("built" if store.built else "found")

@@ -8,7 +8,7 @@ from torch import Tensor, nn
 from torchvision.ops import StochasticDepth
 
 from catsdogs.training.finite_sum import require_finite_sum
-from catsdogs.training.head import HEADS
+from catsdogs.training.heads import HEADS
 
 Make = Callable[[], nn.Module]
 PICTURE = (4, 9, 9)

@@ -4,10 +4,10 @@ import pytest
 import torch
 
 from catsdogs.data.drawn import draw_folder
-from catsdogs.data.pixels import decode, normalise
-from catsdogs.training import folded
-from catsdogs.training.backbone import Backbone, find_weights
-from catsdogs.training.folded import FoldedBackbone
+from catsdogs.data.images import decode, normalise
+from catsdogs.features import folded_backbone
+from catsdogs.features.backbone import Backbone, find_weights
+from catsdogs.features.folded_backbone import FoldedBackbone
 
 CPU = torch.device("cpu")
 
@@ -34,14 +34,14 @@ def test_its_features_are_those_of_the_backbone_to_rounding(
 def test_in_bfloat16_the_features_of_pictures_differ_by_less_than_a_hundredth(
     blocked: bool, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    if blocked and not folded._has_blocked(torch.bfloat16):
+    if blocked and not folded_backbone._has_blocked(torch.bfloat16):
         pytest.skip("this processor's oneDNN has no bfloat16")
     weights = find_weights("embedded")
     pixels = normalise(
         torch.stack([decode(file) for file in draw_folder(2, seed=0).rglob("*.jpg")])
     )
     exact = FoldedBackbone(weights, CPU)(pixels)
-    monkeypatch.setattr(folded, "_has_blocked", lambda dtype: blocked)
+    monkeypatch.setattr(folded_backbone, "_has_blocked", lambda dtype: blocked)
     features = FoldedBackbone(weights, CPU, "bfloat16")(pixels)
     assert features.dtype == torch.float32
     assert features.is_contiguous()

@@ -4,7 +4,7 @@ import pytest
 import torch
 from torch import Tensor
 
-from catsdogs.training.head import ConvHead, LinearHead, seeded_head
+from catsdogs.training.heads import ConvHead, LinearHead, seeded_head
 
 
 def conv_head(seed: int) -> ConvHead:

@@ -16,15 +16,15 @@ import pytest
 import torch
 from torch import Tensor
 
+from catsdogs.compute.device import keep_float32_whole
+from catsdogs.data.augmentation import apply_views, draw_view
 from catsdogs.data.drawn import draw_folder
 from catsdogs.data.manifest import SPLITS, Manifest, Split, make_manifest
-from catsdogs.data.views import apply_views, draw_view
+from catsdogs.features.backbone import BackboneWeights, find_weights
+from catsdogs.features.drifting_features import ViewFeatures
+from catsdogs.features.drifting_pass import ViewPass
+from catsdogs.features.feature_store import DeviceRows, Features, open_store
 from catsdogs.settings import Precision
-from catsdogs.training.backbone import BackboneWeights, find_weights
-from catsdogs.training.device import keep_float32_whole
-from catsdogs.training.feature_store import DeviceRows, Features, open_store
-from catsdogs.training.view_pass import ViewPass
-from catsdogs.training.view_store import ViewFeatures
 
 CPU, GPU = torch.device("cpu"), torch.device("cuda")
 TOLERANCES: dict[Precision, float] = {"float32": 1e-5, "bfloat16": 1e-2, "float16": 2e-3}

@@ -10,13 +10,14 @@ import pytest
 from test_view_store import forbidden, passes, small_weights, stored
 from torch import Tensor
 
-from catsdogs.data import pixels
+from catsdogs.data import images
+from catsdogs.data.images import decode
 from catsdogs.data.manifest import Manifest, make_manifest
-from catsdogs.data.pixels import decode
-from catsdogs.training import picture_rows, pixel_store, row_files
+from catsdogs.features import shard_cache, shards
+from catsdogs.features.drifting_features import ViewFeatures
+from catsdogs.features.drifting_pass import ViewPass
+from catsdogs.training import pixel_store
 from catsdogs.training.pixel_store import Pixels
-from catsdogs.training.view_pass import ViewPass
-from catsdogs.training.view_store import ViewFeatures
 from conftest import PER_CLASS
 
 __all__ = ["passes", "small_weights"]  # fixtures
@@ -36,15 +37,15 @@ def decoded(monkeypatch: pytest.MonkeyPatch) -> Iterator[list[str]]:
         names.append(file.name)
         return decode(file)
 
-    monkeypatch.setattr(pixels, "decode", decode_and_note)
+    monkeypatch.setattr(images, "decode", decode_and_note)
     yield names
 
 
 @pytest.fixture
 def by_eights(monkeypatch: pytest.MonkeyPatch) -> None:
     """Decode four pictures at a time, and keep eight in a file."""
-    monkeypatch.setattr(picture_rows, "BATCH", 4)
-    for module in (pixel_store, picture_rows, row_files):
+    monkeypatch.setattr(shard_cache, "BATCH", 4)
+    for module in (pixel_store, shard_cache, shards):
         monkeypatch.setattr(module, "SEGMENT", 8)
 
 
@@ -100,7 +101,7 @@ def test_decoding_that_was_cut_off_goes_on_after_the_files_that_are_there(
 
     decoded.clear()
     with monkeypatch.context() as patched:
-        patched.setattr(pixels, "decode", cut)
+        patched.setattr(images, "decode", cut)
         with pytest.raises(KeyboardInterrupt):
             _ = Pixels(manifest, 0).rows
     decoded.clear()

@@ -14,16 +14,16 @@ from safetensors.torch import load_file
 from torch import Tensor
 from torchvision.models import resnet18
 
-from catsdogs.data.zoo import draw_creature
-from catsdogs.data.zoo_set import draw_zoo
-from catsdogs.training import pretrain as module
-from catsdogs.training.backbone import Backbone, find_weights
-from catsdogs.training.pretrain import (
+from catsdogs.features.backbone import Backbone, find_weights
+from catsdogs.pretraining import pretrain as module
+from catsdogs.pretraining.pretrain import (
     Pretraining,
     pretrain,
     progressive_resolutions,
 )
-from catsdogs.training.pretrained import Pretrained, enlarge_features, write_weights
+from catsdogs.pretraining.weights_file import Pretrained, enlarge_features, write_weights
+from catsdogs.pretraining.zoo import draw_creature
+from catsdogs.pretraining.zoo_set import draw_zoo
 
 CPU = torch.device("cpu")
 PLAN = Pretraining(

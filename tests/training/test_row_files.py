@@ -5,15 +5,15 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from catsdogs.training import row_files
-from catsdogs.training.row_files import RowFiles, ScatteredWriter
+from catsdogs.features import shards
+from catsdogs.features.shards import RowFiles, ScatteredWriter
 
 VALUES = np.random.default_rng(0).normal(size=(10, 2, 3)).astype(np.float32)
 
 
 @pytest.fixture(autouse=True)
 def four_in_a_file(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(row_files, "SEGMENT", 4)
+    monkeypatch.setattr(shards, "SEGMENT", 4)
 
 
 def new_files(folder: Path) -> RowFiles:

@@ -11,15 +11,15 @@ import torch
 from torch import Tensor, nn
 from torchvision.models import resnet18
 
-from catsdogs.data import views
+from catsdogs.data import augmentation
+from catsdogs.data.augmentation import apply_views, draw_view
+from catsdogs.data.images import decode, normalise
 from catsdogs.data.manifest import SPLITS, Manifest, make_manifest
-from catsdogs.data.pixels import decode, normalise
-from catsdogs.data.views import apply_views, draw_view
-from catsdogs.training import view_pass
-from catsdogs.training.backbone import Backbone, BackboneWeights, StateDict, find_weights
-from catsdogs.training.engine import shuffled
-from catsdogs.training.view_pass import ViewPass
-from catsdogs.training.view_store import ViewFeatures
+from catsdogs.features import drifting_pass
+from catsdogs.features.backbone import Backbone, BackboneWeights, StateDict, find_weights
+from catsdogs.features.drifting_features import ViewFeatures
+from catsdogs.features.drifting_pass import ViewPass
+from catsdogs.training.loop import shuffled
 from conftest import PER_CLASS
 
 CPU = torch.device("cpu")
@@ -183,7 +183,7 @@ def test_the_key_follows_how_views_are_drawn(
     passes: ViewPass, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     key = passes.key
-    monkeypatch.setattr(view_pass, "VIEWS", f"{views.VIEWS}, drawn otherwise")
+    monkeypatch.setattr(drifting_pass, "VIEWS", f"{augmentation.VIEWS}, drawn otherwise")
     assert passes.key != key
 
 

@@ -3,12 +3,12 @@
 import numpy as np
 from matplotlib.axes import Axes
 
-from catsdogs.reporting.answers import calibration, pooled
+from catsdogs.io.formatting import percent
 from catsdogs.reporting.document import Panels
-from catsdogs.reporting.figures.canvas import method_panels, styled
-from catsdogs.reporting.looks import GREY, look, role_and_method
-from catsdogs.reporting.runs import Runs
-from catsdogs.reporting.wording import percent
+from catsdogs.reporting.plotting import method_panels, styled
+from catsdogs.reporting.sections.calibration import calibration, pooled
+from catsdogs.reporting.style import GREY, look, role_and_method
+from catsdogs.runs.reader import Runs
 
 MARKERS = {"custom": "x", "published": "+"}  # seen upon the disc of a twin
 

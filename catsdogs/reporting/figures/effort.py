@@ -6,13 +6,13 @@ import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure as Drawing
 
+from catsdogs.io.formatting import percent, seconds, size
 from catsdogs.reporting.document import Figure, Panels
-from catsdogs.reporting.effort import StepTime, step_times, target_accuracy
-from catsdogs.reporting.figures.canvas import SIZE, literal, method_panels, panel, styled
-from catsdogs.reporting.figures.curves import DONE, drawable, stacked
-from catsdogs.reporting.looks import GREY, look
-from catsdogs.reporting.runs import Run, Runs
-from catsdogs.reporting.wording import percent, seconds, size
+from catsdogs.reporting.plotting import SIZE, literal, method_panels, panel, styled
+from catsdogs.reporting.sections.curves import DONE, drawable, stacked
+from catsdogs.reporting.sections.time_and_memory import StepTime, step_times, target_accuracy
+from catsdogs.reporting.style import GREY, look
+from catsdogs.runs.reader import Run, Runs
 
 MEGA = 1e6
 TASK = ("parameters", "gradients")  # what every optimizer holds

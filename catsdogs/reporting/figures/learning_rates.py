@@ -5,10 +5,10 @@ import math
 from matplotlib.axes import Axes
 
 from catsdogs.reporting.document import Panels
-from catsdogs.reporting.figures.canvas import method_panels, styled
-from catsdogs.reporting.learning_rates import Choice, choose_learning_rates
-from catsdogs.reporting.looks import look
-from catsdogs.reporting.runs import Runs
+from catsdogs.reporting.plotting import method_panels, styled
+from catsdogs.reporting.sections.learning_rates import Choice, choose_learning_rates
+from catsdogs.reporting.style import look
+from catsdogs.runs.reader import Runs
 
 
 @styled

@@ -3,13 +3,13 @@
 import numpy as np
 from matplotlib.axes import Axes
 
+from catsdogs.io.formatting import count
 from catsdogs.reporting.document import Panels
-from catsdogs.reporting.figures.canvas import method_panels, styled
-from catsdogs.reporting.looks import look, role_and_method
-from catsdogs.reporting.pairs import Pair, pairs_of
-from catsdogs.reporting.parity import cost_differences
-from catsdogs.reporting.runs import Floats, Runs
-from catsdogs.reporting.wording import count
+from catsdogs.reporting.plotting import method_panels, styled
+from catsdogs.reporting.sections.parity import cost_differences
+from catsdogs.reporting.style import look, role_and_method
+from catsdogs.runs.contenders import Pair, pairs_of
+from catsdogs.runs.reader import Floats, Runs
 
 
 @styled
