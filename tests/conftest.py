@@ -4,20 +4,15 @@ import shutil
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
-import numpy as np
 import pytest
 import torch
-from PIL import Image
 from selenium import webdriver
 from selenium.webdriver.chrome.options import Options as ChromeOptions
 from selenium.webdriver.chrome.service import Service as ChromeService
 from selenium.webdriver.remote.webdriver import WebDriver
 
 from catsdogs import check, compare, diamonds, export, predict, train
-from catsdogs.data.manifest import Split
-
-PER_CLASS: dict[Split, int] = {"train": 5, "val": 2, "test": 2}
-SIZES = [f"data.{split}_per_class={count}" for split, count in PER_CLASS.items()]
+from tests.support.pictures import SIZES, write_picture
 
 
 @pytest.fixture(autouse=True)
@@ -57,13 +52,6 @@ def torch_as_it_was() -> Iterator[None]:
 def no_waiting_for_the_disk(monkeypatch: pytest.MonkeyPatch) -> None:
     """What a test writes need not outlive a power cut; syncing is most of its time."""
     monkeypatch.setattr("os.fsync", lambda descriptor: None)
-
-
-def write_picture(path: Path, seed: int = 0) -> None:
-    """Write a small picture of noise."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    noise = np.random.default_rng(seed).integers(0, 256, (12, 16, 3), dtype=np.uint8)
-    Image.fromarray(noise).save(path)
 
 
 @pytest.fixture(scope="session")

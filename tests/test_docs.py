@@ -10,7 +10,7 @@ import pytest
 
 import catsdogs
 from catsdogs.runs.comparison import read_comparison
-from conftest import SIZES
+from tests.support.pictures import SIZES
 
 DOCS = Path(__file__).parents[1] / "docs"
 

@@ -26,10 +26,8 @@ from catsdogs.inference.file_formats import FORMATS, Format
 from catsdogs.inference.pixel_classifier import PixelClassifier
 from catsdogs.inference.trained import read_trained
 from catsdogs.io.files import checksum
-from conftest import write_picture
-
-sys.path.append(str(Path(__file__).parent / "inference"))
-from sample_checkpoint import write_checkpoint
+from tests.support.pictures import write_picture
+from tests.support.sample_checkpoint import write_checkpoint
 
 Run = Callable[..., int]
 ORIENTATION, ROTATED = 0x0112, 6

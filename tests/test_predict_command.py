@@ -3,7 +3,6 @@
 import csv
 import os
 import re
-import sys
 from collections.abc import Callable
 from pathlib import Path
 
@@ -12,10 +11,8 @@ import torch
 from PIL import Image
 
 import catsdogs
-from conftest import write_picture
-
-sys.path.append(str(Path(__file__).parent / "inference"))
-from sample_checkpoint import write_checkpoint
+from tests.support.pictures import write_picture
+from tests.support.sample_checkpoint import write_checkpoint
 
 Run = Callable[..., int]
 

@@ -19,8 +19,8 @@ from catsdogs.runs.writer import recorded_facts
 from catsdogs.training import loop
 from catsdogs.training.checkpoint import load_checkpoint
 from catsdogs.training.resume import claim, is_finished
-from deaths import Death, Mortal, signal_in_step
-from same_runs import run_differences
+from scripts.chaos.same_runs import run_differences
+from tests.support.deaths import Death, Mortal, signal_in_step
 
 Run = Callable[..., int]
 OPTIMIZERS = sorted(file.stem for file in (conf_directory() / "optimizer").glob("*.yaml"))

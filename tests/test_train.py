@@ -15,7 +15,7 @@ import torch
 from safetensors.numpy import load_file
 
 from catsdogs.training.checkpoint import load_checkpoint
-from event_files import hparams_table, read_events
+from tests.support.event_files import hparams_table, read_events
 
 Run = Callable[..., int]
 

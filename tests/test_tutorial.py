@@ -10,8 +10,8 @@ from pathlib import Path
 
 import pytest
 
-from conftest import write_picture
-from deaths import signal_in_step
+from tests.support.deaths import signal_in_step
+from tests.support.pictures import write_picture
 
 PAGE = Path(__file__).parents[1] / "docs" / "tutorial.md"
 PER_CLASS = 40 + 10 + 10

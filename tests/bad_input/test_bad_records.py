@@ -7,13 +7,13 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from catalogue import Case, Make, contents, judge
 from markdown_it import MarkdownIt
-from synthetic import run_name, write_comparison, write_run
 
 from catsdogs import report
 from catsdogs.io.text import is_one_line
-from pages import Elements
+from tests.support.catalogue import Case, Make, contents, judge
+from tests.support.pages import Elements
+from tests.support.synthetic_runs import run_name, write_comparison, write_run
 
 RUNS = ["runs=runs"]
 NAN = float("nan")

@@ -1,11 +1,13 @@
 """The catalogue is as large as it claims, and the page lists exactly what is tried."""
 
-import catalogue
-import test_bad_records
-import test_checkpoints_and_weights
-import test_configuration
-import test_environment
-import test_pictures
+from tests.bad_input import (
+    test_bad_records,
+    test_checkpoints_and_weights,
+    test_configuration,
+    test_environment,
+    test_pictures,
+)
+from tests.support import catalogue
 
 PARTS = {
     "Folders of pictures": test_pictures.CASES,
@@ -26,7 +28,7 @@ def test_every_case_is_one_of_its_own() -> None:
 
 
 def test_the_page_lists_what_is_tried() -> None:
-    """`python tests/bad_input/write_page.py` writes it anew."""
+    """`python -m tests.support.write_bad_input_page` writes it anew."""
     page = catalogue.PAGE.read_text()
     tables = catalogue.page(test_pictures.PICTURES, PARTS)
     assert page.endswith(tables)

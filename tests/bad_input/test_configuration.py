@@ -4,7 +4,8 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from catalogue import Case, judge
+
+from tests.support.catalogue import Case, judge
 
 
 def no_optimizer(*_: object, **__: object) -> int:

@@ -9,9 +9,9 @@ from typing import Any
 
 import pytest
 import torch
-from catalogue import Case, Make, judge
 
 from catsdogs import train
+from tests.support.catalogue import Case, Make, judge
 
 
 def failing(name: str, error: Callable[[], Exception]) -> Make:

@@ -17,8 +17,6 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from PIL import Image
 from safetensors.torch import save
-from synthetic import write_comparison
-from test_pictures import animated, noise, saved, turned
 
 from catsdogs.data import manifest as manifest_module
 from catsdogs.data.images import decode
@@ -34,7 +32,9 @@ from catsdogs.reporting.verdict import verdicts
 from catsdogs.runs.comparison import FILE, read_comparison
 from catsdogs.runs.reader import read_runs
 from catsdogs.training.checkpoint import load_checkpoint
-from conftest import write_picture
+from tests.bad_input.test_pictures import animated, noise, saved, turned
+from tests.support.pictures import write_picture
+from tests.support.synthetic_runs import write_comparison
 
 TIMES = int(os.environ.get("CATSDOGS_FUZZ", "0"))
 pytestmark = pytest.mark.filterwarnings("ignore::UserWarning:PIL")

@@ -11,7 +11,6 @@ from pathlib import Path
 
 import pytest
 import torch
-from catalogue import Case, Make, PictureCase, judge
 from PIL import Image
 
 from catsdogs import report, train
@@ -19,7 +18,8 @@ from catsdogs.data.images import MAX_PIXELS, PictureFiles, decode, read_picture
 from catsdogs.data.manifest import Split, make_manifest
 from catsdogs.io.text import is_one_line
 from catsdogs.runs.reader import read_run
-from conftest import write_picture
+from tests.support.catalogue import Case, Make, PictureCase, judge
+from tests.support.pictures import write_picture
 
 NO_PICTURE = "no picture of JPEG, PNG, WebP, GIF or BMP"
 GREY = "grey of 16 bits or more, of which 8 would be used: save it with 8"

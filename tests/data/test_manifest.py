@@ -9,7 +9,7 @@ from PIL import Image
 from catsdogs.data import manifest as manifest_module
 from catsdogs.data.manifest import Manifest, Picture, Split, make_manifest, split_per_class
 from catsdogs.errors import UserError
-from conftest import PER_CLASS, write_picture
+from tests.support.pictures import PER_CLASS, write_picture
 
 
 def paths(manifest: Manifest, split: str) -> list[str]:

@@ -9,13 +9,13 @@ import numpy as np
 import pytest
 import torch
 from PIL import Image
-from sample_checkpoint import write_checkpoint
 
 import catsdogs
 from catsdogs.data.images import decode
 from catsdogs.errors import UserError
 from catsdogs.inference.classifier import Classifier
-from conftest import write_picture
+from tests.support.pictures import write_picture
+from tests.support.sample_checkpoint import write_checkpoint
 
 BATCH = 4
 

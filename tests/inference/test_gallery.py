@@ -18,7 +18,7 @@ from catsdogs.data.manifest import OK
 from catsdogs.inference.gallery import MOST, MOST_UNREADABLE, choose, gallery
 from catsdogs.inference.predictions import Prediction
 from catsdogs.inference.thumbnails import ranked
-from pages import CONTRASTS, DESK, PHONE, Elements, show
+from tests.support.pages import CONTRASTS, DESK, PHONE, Elements, show
 
 EVIL = '<img src=x onerror="alert(1)">&\'.jpg'
 

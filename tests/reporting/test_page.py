@@ -5,12 +5,12 @@ from collections import Counter
 from pathlib import Path
 
 import pytest
-from sample import sample_document
 
 from catsdogs.reporting.document import Document, Figure, Panels
 from catsdogs.reporting.page import page
 from catsdogs.reporting.plotting import svg
-from pages import Elements
+from tests.support.pages import Elements
+from tests.support.sample_document import sample_document
 
 
 def written(document: Document) -> str:

@@ -7,10 +7,10 @@ from typing import Any
 
 import numpy as np
 import pytest
-from synthetic import COSTS, mistaken, write_comparison, write_run
 
 from catsdogs.reporting.verdict import Verdict, verdict_table, verdicts
 from catsdogs.runs.reader import read_runs
+from tests.support.synthetic_runs import COSTS, mistaken, write_comparison, write_run
 
 OTHER_COSTS = (0.75, 0.5, 0.26, 0.125)
 

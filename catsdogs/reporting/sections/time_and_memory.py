@@ -77,7 +77,7 @@ def step_time_table(runs: Runs) -> Table | None:
             (
                 time.label,
                 formatting.seconds(time.quartiles[1]),
-                f"{formatting.seconds(time.quartiles[0])} to {formatting.seconds(time.quartiles[2])}",
+                " to ".join(formatting.seconds(time.quartiles[index]) for index in (0, 2)),
                 time.reference or formatting.NOTHING,
                 formatting.ratio(time.ratio),
                 str(time.repeats),
