@@ -25,10 +25,10 @@ from catsdogs.contract.timing import Timing, time_steps
 from catsdogs.errors import UserError
 from catsdogs.io.files import expanded, make_directory, probe_directory, write_whole
 from catsdogs.io.progress import reported
-from catsdogs.optim.state_size import Plan, predict
-from catsdogs.runs.writer import hardware, versions
+from catsdogs.runs.environment import hardware, versions
 from catsdogs.training.heads import HEADS
 from catsdogs.training.loop import wants, what_it_must_know
+from catsdogs.training.memory import Plan, predict
 
 FAILED = 1
 PICTURES, TRAIN_PICTURES, BATCH_SIZE = 2400, 2000, 32  # of the default run, for the memory table

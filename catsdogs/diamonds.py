@@ -18,7 +18,7 @@ from catsdogs.regression.experiment import KINDS, METHODS, Contender, compare
 from catsdogs.regression.figures import write_figures
 from catsdogs.regression.fit import MakeOptimizer
 from catsdogs.regression.results import climbs_table, table, write_records
-from catsdogs.runs.writer import hardware, versions
+from catsdogs.runs.environment import hardware, versions
 from catsdogs.settings import Reader
 
 

@@ -23,7 +23,7 @@ ALLOWED = {
     "reporting": {"errors", "io", "runs"},
     "data": {"drawing", "errors", "io"},
     "settings": {"data", "errors", "io"},
-    "features": {"compute", "data", "errors", "io", "optim", "settings", "training"},
+    "features": {"compute", "data", "errors", "io", "settings", "training"},
     "training": {
         "compute",
         "contract",

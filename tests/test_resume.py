@@ -18,6 +18,7 @@ from catsdogs.features.folded_backbone import FoldedBackbone
 from catsdogs.runs.writer import recorded_facts
 from catsdogs.training import loop
 from catsdogs.training.checkpoint import load_checkpoint
+from catsdogs.training.events import Evaluation
 from catsdogs.training.resume import claim, is_finished
 from scripts.chaos.same_runs import run_differences
 from tests.support.deaths import Death, Mortal, signal_in_step
@@ -160,7 +161,7 @@ def test_a_signal_in_the_last_validation_is_not_forgotten(
     uninterrupted = whole(*arguments)
     evaluate, calls = loop.evaluate, 0
 
-    def signalling(*arguments: Any) -> loop.Evaluation:
+    def signalling(*arguments: Any) -> Evaluation:
         nonlocal calls
         calls += 1
         if calls == 3:  # training and validation of the untrained head came first

@@ -21,8 +21,8 @@ from catsdogs.compute.distributed import ALONE, Ranks
 from catsdogs.data.manifest import Split
 from catsdogs.features.backbone import StateDict
 from catsdogs.features.drifting_pass import STATISTICS, ViewPass
-from catsdogs.features.feature_store import Features, row_files, split_rows
-from catsdogs.features.shard_cache import alone, store_path
+from catsdogs.features.feature_store import FEATURES_PER_PICTURE, Features, row_files, split_rows
+from catsdogs.features.shard_cache import PIXELS_PER_PICTURE, alone, store_path
 from catsdogs.io.files import (
     cache_directory,
     checksum,
@@ -32,12 +32,8 @@ from catsdogs.io.files import (
     this_process,
     whole_directory,
 )
-from catsdogs.optim.state_size import (
-    FEATURES_PER_PICTURE,
-    FILE_BYTES_PER_TENSOR,
-    PIXELS_PER_PICTURE,
-    readable,
-)
+from catsdogs.io.formatting import readable
+from catsdogs.io.torch_file import FILE_BYTES_PER_TENSOR
 
 log = logging.getLogger(__name__)
 STREAM = "stream-"

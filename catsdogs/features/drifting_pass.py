@@ -19,6 +19,7 @@ from torch import Tensor
 from catsdogs.data.augmentation import VIEWS, apply_views, draw_view
 from catsdogs.data.images import normalise
 from catsdogs.data.manifest import Manifest
+from catsdogs.data.order import shuffled
 from catsdogs.features.backbone import Backbone, BackboneWeights, StateDict
 from catsdogs.features.feature_store import StoreType, row_files, store_key
 from catsdogs.features.shard_cache import BATCH, describe
@@ -26,7 +27,6 @@ from catsdogs.features.shards import ScatteredWriter
 from catsdogs.io.files import checksum
 from catsdogs.io.progress import progress
 from catsdogs.settings import Precision
-from catsdogs.training.loop import shuffled
 from catsdogs.training.pixel_store import Pixels
 
 STATISTICS = "statistics.safetensors"

@@ -13,6 +13,7 @@ from catsdogs.features.backbone import BackboneWeights, StateDict
 from catsdogs.features.drifting_features import ViewFeatures
 from catsdogs.features.drifting_pass import ViewPass
 from catsdogs.features.feature_store import (
+    FEATURES_PER_PICTURE,
     Features,
     FeatureStore,
     open_store,
@@ -20,7 +21,7 @@ from catsdogs.features.feature_store import (
     store_key,
 )
 from catsdogs.features.shard_cache import store_path
-from catsdogs.optim.state_size import FEATURES_PER_PICTURE, readable
+from catsdogs.io.formatting import readable
 from catsdogs.settings import DataSettings, Precision, Settings
 
 

@@ -32,6 +32,9 @@ MakeBackbone = Callable[[BackboneWeights, torch.device, Precision], Pass]
 ROW = (CHANNELS, SIDE, SIDE)
 
 
+FEATURES_PER_PICTURE = 512 * 8 * 8
+
+
 @dataclasses.dataclass(frozen=True)
 class Features:
     """The rows of one split.

@@ -31,6 +31,9 @@ BATCH = 32  # pictures at a time; files of rows hold whole batches
 Values = Callable[[Tensor], npt.NDArray[Any]]
 
 
+PIXELS_PER_PICTURE = 3 * 256 * 256  # a byte each
+
+
 def store_path(kind: str, key: dict[str, str]) -> Path:
     """Return where the store of a key stands, or would stand, among those of its kind."""
     name = hashlib.sha256(json.dumps(key, sort_keys=True).encode()).hexdigest()[:16]

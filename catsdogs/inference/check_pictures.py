@@ -13,9 +13,10 @@ from catsdogs.data.decoding import decoded_batches
 from catsdogs.data.images import SIZE
 from catsdogs.drawing.species import draw_cat_or_dog
 from catsdogs.errors import UserError
-from catsdogs.inference.image_paths import list_pictures, printable
+from catsdogs.inference.image_paths import list_pictures
 from catsdogs.io.formatting import count
 from catsdogs.io.progress import progress
+from catsdogs.io.text import printable
 
 DRAWN = 8
 

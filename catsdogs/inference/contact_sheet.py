@@ -6,9 +6,9 @@ from pathlib import Path
 import matplotlib
 from PIL import Image, ImageDraw, ImageFont
 
-from catsdogs.inference.image_paths import printable
 from catsdogs.inference.predictions import Prediction
 from catsdogs.inference.thumbnails import SIDE
+from catsdogs.io.text import printable
 
 MOST, COLUMNS = 60, 10
 GAP, CAPTION, HEADING = 16, 52, 72  # pixels

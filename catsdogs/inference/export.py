@@ -21,7 +21,8 @@ from catsdogs.inference.pixel_classifier import PixelClassifier
 from catsdogs.inference.trained import Trained
 from catsdogs.io.files import checksum, make_directory, whole_file, write_whole
 from catsdogs.io.progress import progress
-from catsdogs.runs.writer import strict_json, versions
+from catsdogs.runs.environment import versions
+from catsdogs.runs.writer import strict_json
 
 # Of the largest logit: what two orders of the same sums may differ by, with room; a wrong weight,
 # normalisation or statistic differs by far more.

@@ -12,10 +12,10 @@ from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup
 from PIL import Image
 
-from catsdogs.inference.image_paths import printable
 from catsdogs.inference.predictions import Prediction
 from catsdogs.inference.thumbnails import spread
 from catsdogs.io.formatting import count
+from catsdogs.io.text import printable
 
 MOST = 1000  # pictures on the page; a thumbnail takes some 8 kB of it
 MOST_UNREADABLE = 200

@@ -2,12 +2,12 @@
 
 import os
 import re
-import unicodedata
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 
 from catsdogs.data.image_folder import EXTENSIONS
 from catsdogs.errors import UserError
+from catsdogs.io.text import printable
 
 Source = str | os.PathLike[str]
 MAGIC = re.compile(r"[*?[]")
@@ -24,21 +24,6 @@ def list_pictures(sources: Iterable[Source]) -> list[Path]:
         UserError: For a source that leads to no file.
     """
     return [file for source in sources for file in _files(os.fspath(source))]
-
-
-def printable(path: Source) -> str:
-    r"""Return a path as text that any file, page or terminal can hold, on one line.
-
-    Bytes that are not UTF-8 and control characters become escapes, as `\xff` and `\n`.
-    """
-    text = os.fsencode(path).decode("utf-8", "backslashreplace")
-    return "".join(
-        char.encode("unicode_escape").decode() if _breaks_lines(char) else char for char in text
-    )
-
-
-def _breaks_lines(char: str) -> bool:
-    return unicodedata.category(char) in ("Cc", "Zl", "Zp")
 
 
 def _files(source: str) -> list[Path]:

@@ -9,8 +9,8 @@ from pathlib import Path
 from typing import Literal
 
 from catsdogs.data.manifest import OK
-from catsdogs.inference.image_paths import printable
 from catsdogs.io.formatting import percent
+from catsdogs.io.text import printable
 
 COLUMNS = ("path", "label", "probability", "logit", "status")
 

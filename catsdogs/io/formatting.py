@@ -114,3 +114,13 @@ def _mean(values: Sequence[float], write: Callable[[float], str], unit: str = ""
 
 def _or_nothing(value: float, write: Callable[[float], str]) -> str:
     return NOTHING if math.isnan(value) else write(value)
+
+
+def readable(nbytes: int) -> str:
+    """Return a number of bytes with a decimal unit, such as 16.8 MB."""
+    number = float(nbytes)
+    for unit in ("B", "KB", "MB", "GB"):
+        if number < 1000:
+            return f"{nbytes} B" if unit == "B" else f"{number:.1f} {unit}"
+        number /= 1000
+    return f"{number:.1f} TB"

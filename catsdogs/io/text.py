@@ -1,5 +1,6 @@
 """Names and other people's texts as one line, for tables, messages and terminals."""
 
+import os
 import unicodedata
 
 # Control characters, the line ends of Unicode, and what Python puts for bytes that are no UTF-8.
@@ -19,3 +20,18 @@ def one_line(text: str) -> str:
         else character
         for character in text
     )
+
+
+def printable(path: str | os.PathLike[str]) -> str:
+    r"""Return a path as text that any file, page or terminal can hold, on one line.
+
+    Bytes that are not UTF-8 and control characters become escapes, as `\xff` and `\n`.
+    """
+    text = os.fsencode(path).decode("utf-8", "backslashreplace")
+    return "".join(
+        char.encode("unicode_escape").decode() if _breaks_lines(char) else char for char in text
+    )
+
+
+def _breaks_lines(char: str) -> bool:
+    return unicodedata.category(char) in ("Cc", "Zl", "Zp")

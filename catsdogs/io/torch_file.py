@@ -15,6 +15,10 @@ from catsdogs.errors import UserError
 NOT_PLAIN = "it holds more than tensors and plain values, or is not of torch.save at all"
 
 
+# The archive that torch.save writes has a header and padding for each tensor, and an index.
+FILE_BYTES_PER_TENSOR, FILE_BYTES_ONCE = 512, 8192
+
+
 def load_torch_file(path: Path, complaint: str) -> Any:
     """Load what `torch.save` wrote, or a .safetensors file: tensors and plain values, on the CPU.
 

@@ -9,7 +9,8 @@ from catsdogs.compute.distributed import Ranks
 from catsdogs.data.manifest import Split
 from catsdogs.features.feature_store import Features
 from catsdogs.runs.writer import RunRecord
-from catsdogs.training.loop import Evaluation, evaluate
+from catsdogs.training.events import Evaluation
+from catsdogs.training.loop import evaluate
 from catsdogs.training.mistakes import keep_thumbnails, worst_mistakes
 from catsdogs.training.tensorboard import TensorBoardTracker
 

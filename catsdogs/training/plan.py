@@ -17,9 +17,10 @@ from catsdogs.features.epoch_features import EpochFeatures, choose_features
 from catsdogs.optim.rule import RuleOptimizer
 from catsdogs.settings import DataSettings, Settings
 from catsdogs.training.checkpoint import Trainer
+from catsdogs.training.events import Course
 from catsdogs.training.finite_sum import require_recurring_pictures
 from catsdogs.training.heads import ConvHead, LinearHead, seeded_head
-from catsdogs.training.loop import Course, wants
+from catsdogs.training.loop import wants
 
 MakeOptimizer = Callable[..., Optimizer]
 MakeScheduler = Callable[[Optimizer], LRScheduler | None]

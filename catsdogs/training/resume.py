@@ -14,7 +14,7 @@ from catsdogs.errors import UserError
 from catsdogs.io.files import set_aside
 from catsdogs.runs.writer import recorded_facts
 from catsdogs.training.checkpoint import load_checkpoint
-from catsdogs.training.loop import Position
+from catsdogs.training.events import Position
 
 log = logging.getLogger(__name__)
 # What changes no number: where things are, how fast, and what is done about an error.

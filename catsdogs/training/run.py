@@ -27,9 +27,10 @@ from catsdogs.features.feature_store import Features
 from catsdogs.io.files import make_directory, set_aside, write_whole
 from catsdogs.runs.writer import DamagedRecords, RunRecord
 from catsdogs.training.checkpoint import load_checkpoint, save_tensors
+from catsdogs.training.events import DivergedError, EpochDone, Evaluation, StepDone
 from catsdogs.training.final_evaluation import Answers, judge, keep_answers
 from catsdogs.training.heads import SharedHead
-from catsdogs.training.loop import DivergedError, EpochDone, Evaluation, StepDone, fit
+from catsdogs.training.loop import fit
 from catsdogs.training.plan import Plan
 from catsdogs.training.resume import (
     AtWorkError,

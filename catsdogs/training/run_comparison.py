@@ -22,7 +22,8 @@ from catsdogs.features.epoch_features import EpochFeatures
 from catsdogs.io.files import make_directory
 from catsdogs.io.progress import progress, reported
 from catsdogs.runs.comparison import FILE, Comparison, PlannedRun, read_comparison
-from catsdogs.runs.writer import RunRecord, recorded_facts, versions, write_facts
+from catsdogs.runs.environment import versions
+from catsdogs.runs.writer import RunRecord, recorded_facts, write_facts
 from catsdogs.settings import Settings
 from catsdogs.training.heads import HEADS
 from catsdogs.training.plan import Plan, build, find_features

@@ -11,7 +11,7 @@ from tqdm import tqdm
 from catsdogs.io.progress import progress
 from catsdogs.runs.writer import RunRecord
 from catsdogs.training.checkpoint import Trainer, save_checkpoint
-from catsdogs.training.loop import DivergedError, EpochDone, Position, StepDone
+from catsdogs.training.events import DivergedError, EpochDone, Position, StepDone
 from catsdogs.training.resume import Journey
 from catsdogs.training.signals import Interrupted, Interruption
 from catsdogs.training.tensorboard import Status, TensorBoardTracker

@@ -17,7 +17,8 @@ from catsdogs.errors import UserError
 from catsdogs.features.backbone import BackboneWeights, find_weights
 from catsdogs.features.epoch_features import EpochFeatures, choose_features
 from catsdogs.io.files import probe_directory
-from catsdogs.runs.writer import git_state, hardware, strict_json, versions
+from catsdogs.runs.environment import git_state, hardware, versions
+from catsdogs.runs.writer import strict_json
 from catsdogs.training.checkpoint import Trainer
 from catsdogs.training.loop import wants
 from catsdogs.training.memory import plan_memory

@@ -13,7 +13,7 @@ from torch import Tensor
 from torch.utils.tensorboard import SummaryWriter
 
 from catsdogs.io.files import sync
-from catsdogs.training.loop import Evaluation
+from catsdogs.training.events import Evaluation
 from catsdogs.training.mistakes import Mistake, class_name, contact_sheet
 
 Status = Literal["finished", "diverged"]

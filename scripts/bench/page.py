@@ -10,8 +10,8 @@ from pathlib import Path
 import torch
 
 from catsdogs.io.files import write_whole
-from catsdogs.optim.state_size import readable
-from catsdogs.runs.writer import git_state, hardware, versions
+from catsdogs.io.formatting import readable
+from catsdogs.runs.environment import git_state, hardware, versions
 
 
 def add_options(parser: argparse.ArgumentParser) -> None:

@@ -21,7 +21,7 @@ from pathlib import Path
 
 from catsdogs.data.drawn import draw_folder
 from catsdogs.io.files import cache_directory, make_directory
-from catsdogs.optim.state_size import readable
+from catsdogs.io.formatting import readable
 from catsdogs.runs.writer import recorded_facts
 from scripts.bench.page import add_options, circumstances, save_page, table
 

@@ -15,11 +15,11 @@ from catsdogs.data import augmentation
 from catsdogs.data.augmentation import apply_views, draw_view
 from catsdogs.data.images import decode, normalise
 from catsdogs.data.manifest import SPLITS, Manifest, make_manifest
+from catsdogs.data.order import shuffled
 from catsdogs.features import drifting_pass
 from catsdogs.features.backbone import Backbone, BackboneWeights, StateDict, find_weights
 from catsdogs.features.drifting_features import ViewFeatures
 from catsdogs.features.drifting_pass import ViewPass
-from catsdogs.training.loop import shuffled
 from tests.support.pictures import PER_CLASS
 
 CPU = torch.device("cpu")

@@ -6,7 +6,8 @@ from pathlib import Path
 import pytest
 
 from catsdogs.errors import UserError
-from catsdogs.inference.image_paths import list_pictures, printable
+from catsdogs.inference.image_paths import list_pictures
+from catsdogs.io.text import printable
 
 
 @pytest.fixture

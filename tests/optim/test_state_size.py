@@ -12,17 +12,10 @@ from torch import Tensor
 from torch.optim import Optimizer
 
 from catsdogs import optim
+from catsdogs.io.formatting import readable
 from catsdogs.optim.saga import block_sizes
-from catsdogs.optim.state_size import (
-    DoesNotFit,
-    Part,
-    Plan,
-    free_memory,
-    held_tensors,
-    predict,
-    readable,
-    require_fit,
-)
+from catsdogs.optim.state_size import held_tensors
+from catsdogs.training.memory import DoesNotFit, Part, Plan, free_memory, predict, require_fit
 
 SHAPES = [(6, 5, 3, 3), (6,), (1, 6, 2, 2), (1,)]
 OPTIMIZERS: dict[str, Callable[..., Optimizer]] = {

@@ -7,7 +7,8 @@ import subprocess
 import sys
 from pathlib import Path
 
-from catsdogs.runs.writer import RunRecord, hardware, versions
+from catsdogs.runs.environment import hardware, versions
+from catsdogs.runs.writer import RunRecord
 
 
 def rows(path: Path) -> list[dict[str, str]]:

@@ -7,7 +7,7 @@ import torch
 
 from catsdogs.data.images import PIPELINE
 from catsdogs.features.backbone import StateDict, find_weights
-from catsdogs.runs.writer import versions
+from catsdogs.runs.environment import versions
 from catsdogs.training.checkpoint import Trainer, save_checkpoint
 from catsdogs.training.heads import seeded_head
 

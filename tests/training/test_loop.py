@@ -11,19 +11,10 @@ from torch import Tensor, nn
 from torch.nn.functional import binary_cross_entropy_with_logits
 
 from catsdogs.data.manifest import Split
+from catsdogs.data.order import shuffled
 from catsdogs.features.feature_store import Features
-from catsdogs.training.loop import (
-    Course,
-    DivergedError,
-    EpochDone,
-    FeaturesOf,
-    StepDone,
-    batches,
-    evaluate,
-    fit,
-    shuffled,
-    what_it_must_know,
-)
+from catsdogs.training.events import Course, DivergedError, EpochDone, StepDone
+from catsdogs.training.loop import FeaturesOf, batches, evaluate, fit, what_it_must_know
 
 
 class Linear(nn.Module):
