@@ -20,8 +20,8 @@ from catsdogs.compute.distributed import STARTED_BY_TORCHRUN
 from catsdogs.errors import UserError
 from catsdogs.io.files import expanded
 from catsdogs.train import plan_run
-from catsdogs.training.plan import Plan
 from catsdogs.training.run_comparison import compare
+from catsdogs.training.setup import Plan
 
 FAILED = 1
 KINDS: dict[type, str] = {str: "name", int: "whole number", float: "number"}

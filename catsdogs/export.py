@@ -8,10 +8,15 @@ from pathlib import Path
 from omegaconf import DictConfig
 
 from catsdogs.cli import command, plain
-from catsdogs.inference.check_pictures import check_pictures
-from catsdogs.inference.export import PREPARATION, Exported, export
-from catsdogs.inference.file_formats import FORMATS, require_onnx
-from catsdogs.inference.trained import read_trained
+from catsdogs.inference.classifier import read_trained
+from catsdogs.inference.export import (
+    FORMATS,
+    PREPARATION,
+    Exported,
+    check_pictures,
+    export,
+    require_onnx,
+)
 from catsdogs.io.files import probe_directory
 from catsdogs.settings import Reader
 

@@ -10,8 +10,8 @@ from omegaconf import DictConfig
 
 from catsdogs.cli import command, plain
 from catsdogs.inference.classifier import load
+from catsdogs.inference.gallery import summary, write_results
 from catsdogs.inference.image_paths import list_pictures
-from catsdogs.inference.results import summary, write_results
 from catsdogs.io.files import probe_directory
 from catsdogs.io.text import printable
 from catsdogs.settings import Reader

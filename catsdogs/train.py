@@ -18,8 +18,8 @@ from catsdogs.cli import build_from, command, plain
 from catsdogs.errors import UserError
 from catsdogs.settings import Settings
 from catsdogs.training.loop import what_it_must_know
-from catsdogs.training.plan import MakeOptimizer, MakeScheduler, Plan
 from catsdogs.training.run import train
+from catsdogs.training.setup import MakeOptimizer, MakeScheduler, Plan
 
 DIVERGED = 3
 

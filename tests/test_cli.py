@@ -9,7 +9,7 @@ import pytest
 from omegaconf import OmegaConf
 
 from catsdogs import cli
-from catsdogs.shortage import shortage
+from catsdogs.cli import shortage
 
 ROOT = Path(__file__).parents[1]
 

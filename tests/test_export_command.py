@@ -21,10 +21,8 @@ from torch import Tensor
 
 import catsdogs
 from catsdogs import export
-from catsdogs.inference.classifier import Classifier
-from catsdogs.inference.file_formats import FORMATS, Format
-from catsdogs.inference.pixel_classifier import PixelClassifier
-from catsdogs.inference.trained import read_trained
+from catsdogs.inference.classifier import Classifier, PixelClassifier, read_trained
+from catsdogs.inference.export import FORMATS, Format
 from catsdogs.io.files import checksum
 from tests.support.pictures import write_picture
 from tests.support.sample_checkpoint import write_checkpoint
@@ -37,7 +35,7 @@ ORIENTATION, ROTATED = 0x0112, 6
 def small_batches(monkeypatch: pytest.MonkeyPatch) -> None:
     """Keep passes short."""
     monkeypatch.setattr("catsdogs.inference.classifier.BATCH", 2)
-    monkeypatch.setattr("catsdogs.inference.check_pictures.DRAWN", 1)
+    monkeypatch.setattr("catsdogs.inference.export.DRAWN", 1)
     monkeypatch.setattr("catsdogs.inference.export.CHECK_BATCH", 2)
 
 
@@ -205,9 +203,7 @@ def test_onnx_without_its_packages_is_refused_with_the_way_to_get_them(
     monkeypatch: pytest.MonkeyPatch,
     capfd: pytest.CaptureFixture[str],
 ) -> None:
-    monkeypatch.setattr(
-        "catsdogs.inference.file_formats.ONNX_PACKAGES", ("onnx", "absent_a", "absent_b")
-    )
+    monkeypatch.setattr("catsdogs.inference.export.ONNX_PACKAGES", ("onnx", "absent_a", "absent_b"))
     checkpoint = write_checkpoint(tmp_path / "best.pt")
     assert run_export(f"checkpoint={checkpoint}", "format=both") == 2
     assert capfd.readouterr().err == (

@@ -16,14 +16,13 @@ ALLOWED = {
     "contract": set(),
     "weights": set(),
     "drawing": set(),
-    "shortage": set(),
     "io": {"errors"},
     "compute": {"errors"},
     "runs": {"errors", "io"},
     "reporting": {"errors", "io", "runs"},
     "data": {"drawing", "errors", "io"},
     "settings": {"data", "errors", "io"},
-    "features": {"compute", "data", "errors", "io", "settings", "training"},
+    "features": {"compute", "data", "errors", "io", "settings"},
     "training": {
         "compute",
         "contract",
@@ -38,7 +37,7 @@ ALLOWED = {
     "inference": {"compute", "data", "drawing", "errors", "features", "io", "runs", "training"},
     "regression": {"errors", "io", "runs"},
     "pretraining": {"compute", "data", "drawing", "errors", "io"},
-    "cli": {"errors", "io", "shortage"},
+    "cli": {"errors", "io"},
     "train": {"cli", "errors", "settings", "training"},
     "report": {"cli", "errors", "io", "reporting", "runs"},
     "compare": {"cli", "compute", "errors", "io", "train", "training"},
@@ -49,7 +48,7 @@ ALLOWED = {
 }
 # The only parts that see Hydra.
 COMMANDS = {"cli", "check", "compare", "diamonds", "export", "predict", "report", "train"}
-TORCH_FREE = {"errors", "drawing", "io", "runs", "shortage", "cli", "reporting", "report"}
+TORCH_FREE = {"errors", "drawing", "io", "runs", "cli", "reporting", "report"}
 READS_TENSORS = PACKAGE / "io" / "torch_file.py"
 
 

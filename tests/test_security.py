@@ -14,7 +14,7 @@ SOURCES = [file for part in ("catsdogs", "scripts") for file in (ROOT / part).rg
 # A claim of the contract pickles an optimizer and reads back the bytes that it has just made.
 PICKLES = {"catsdogs/contract/state_dict.py"}
 # The pages' own style sheets and script, and drawings, in which matplotlib escapes the text.
-MARKUP = {"catsdogs/inference/gallery.py", "catsdogs/reporting/page.py"}
+MARKUP = {"catsdogs/inference/gallery.py", "catsdogs/reporting/render.py"}
 UNSAFE_CALLS = {
     "eval",
     "exec",

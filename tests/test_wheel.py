@@ -59,7 +59,7 @@ def test_the_console_script_and_the_module_start_with_the_wheel_own_conf(
     assert "A lead" in run(installed / "python", "-c", empty_page, cwd=tmp_path)
     write = (
         "from catsdogs.reporting.document import Document\n"
-        "from catsdogs.reporting.page import page\n"
+        "from catsdogs.reporting.render import page\n"
         "print(page(Document('A title', '', ()), {}))"
     )
     assert "<h1>A title</h1>" in run(installed / "python", "-c", write, cwd=tmp_path)

@@ -22,12 +22,11 @@ from catsdogs.data.manifest import Manifest
 from catsdogs.data.order import shuffled
 from catsdogs.features.backbone import Backbone, BackboneWeights, StateDict
 from catsdogs.features.feature_store import StoreType, row_files, store_key
-from catsdogs.features.shard_cache import BATCH, describe
+from catsdogs.features.shard_cache import BATCH, Pixels, describe
 from catsdogs.features.shards import ScatteredWriter
 from catsdogs.io.files import checksum
 from catsdogs.io.progress import progress
 from catsdogs.settings import Precision
-from catsdogs.training.pixel_store import Pixels
 
 STATISTICS = "statistics.safetensors"
 # Names the arithmetic; a store is keyed by it.

@@ -7,20 +7,27 @@ example of five lines.
 
 import contextlib
 import dataclasses
-from collections.abc import Sequence
+import importlib.util
+import io
+import os
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import torch
 from torch import Tensor
 
+from catsdogs.data.decoding import decoded_batches
 from catsdogs.data.images import SIZE
-from catsdogs.inference.classifier import Classifier
-from catsdogs.inference.file_formats import FORMATS
-from catsdogs.inference.pixel_classifier import PixelClassifier
-from catsdogs.inference.trained import Trained
+from catsdogs.drawing.species import draw_cat_or_dog
+from catsdogs.errors import UserError
+from catsdogs.inference.classifier import Classifier, PixelClassifier, Trained
+from catsdogs.inference.image_paths import list_pictures
 from catsdogs.io.files import checksum, make_directory, whole_file, write_whole
+from catsdogs.io.formatting import count
 from catsdogs.io.progress import progress
+from catsdogs.io.text import printable
 from catsdogs.runs.environment import versions
 from catsdogs.runs.writer import strict_json
 
@@ -35,6 +42,28 @@ PREPARATION = (
     "values 0 to 255. The normalisation is part of the file."
 )
 MEANING = "above 0 says cat, else dog; 1 / (1 + exp(-logit)) is the probability of a cat"
+
+
+METADATA = "catsdogs.json"  # under this name the facts stand in the file itself
+ONNX_PACKAGES = ("onnx", "onnxscript", "onnxruntime")
+OPEN = (
+    "from PIL import Image, ImageOps\n"
+    'image = ImageOps.exif_transpose(Image.open({picture!r})).convert("RGB")'
+    f".resize(({SIZE}, {SIZE}), Image.Resampling.BICUBIC)\n"
+)
+TORCH_EXAMPLE = f"""\
+import numpy, torch
+{OPEN}pixels = torch.from_numpy(numpy.array(image)).permute(2, 0, 1)[None]
+print(torch.export.load({{path!r}}).module()(pixels).item(), "above 0 says cat")
+"""
+ONNX_EXAMPLE = f"""\
+import numpy, onnxruntime
+{OPEN}pixels = {{{{"pixels": numpy.array(image).transpose(2, 0, 1)[None]}}}}
+print(onnxruntime.InferenceSession({{path!r}}).run(None, pixels)[0].item(), "above 0 says cat")
+"""
+
+
+DRAWN = 8
 
 
 @dataclasses.dataclass(frozen=True)
@@ -123,3 +152,127 @@ def _facts(trained: Trained) -> dict[str, Any]:
         "classifier": classifier,
         "versions": versions("onnx", "onnxscript", "onnxruntime"),
     }
+
+
+@dataclasses.dataclass(frozen=True)
+class Format:
+    """One kind of file.
+
+    Attributes:
+        suffix: Of its name.
+        write: Writes a classifier with its facts, a JSON text, to a path of any suffix.
+        answer: Reads a file and returns its logits for batches of pixels, in order.
+        template: Five lines of Python that ask the file at `path` about the file `picture`.
+    """
+
+    suffix: str
+    write: Callable[[PixelClassifier, Path, str], None]
+    answer: Callable[[Path, Sequence[Tensor]], Tensor]
+    template: str
+
+    def example(self, path: Path, picture: Path) -> str:
+        """Return five lines of Python that need neither this project nor its checkpoint."""
+        return self.template.format(path=str(path), picture=str(picture))
+
+
+def require_onnx() -> None:
+    """Make sure of what ONNX needs.
+
+    Raises:
+        UserError: If a package is missing.
+    """
+    missing = [name for name in ONNX_PACKAGES if importlib.util.find_spec(name) is None]
+    if missing:
+        raise UserError(
+            f"format=onnx: {' and '.join(missing)} not installed; "
+            "pip install 'catsdogs[onnx]', or use format=torch"
+        )
+
+
+def _write_torch(module: PixelClassifier, path: Path, facts: str) -> None:
+    program = torch.export.export(module, _example(), dynamic_shapes=_any_number())
+    content = io.BytesIO()  # a path would have to end in .pt2
+    torch.export.save(program, content, extra_files={METADATA: facts})
+    path.write_bytes(content.getbuffer())
+
+
+def _ask_torch(path: Path, batches: Sequence[Tensor]) -> Tensor:
+    with path.open("rb") as file:
+        program = torch.export.load(file).module()
+    with torch.no_grad():
+        return torch.cat([program(pixels) for pixels in batches])
+
+
+def _write_onnx(module: PixelClassifier, path: Path, facts: str) -> None:
+    program = torch.onnx.export(
+        module,
+        _example(),
+        dynamo=True,
+        dynamic_shapes=_any_number(),
+        input_names=["pixels"],
+        output_names=["logits"],
+        verbose=False,
+    )
+    assert program is not None
+    program.model.metadata_props[METADATA] = facts
+    program.save(path, external_data=False)
+
+
+def _ask_onnx(path: Path, batches: Sequence[Tensor]) -> Tensor:
+    import onnxruntime
+
+    session = onnxruntime.InferenceSession(path, providers=["CPUExecutionProvider"])
+    answers = [session.run(["logits"], {"pixels": pixels.numpy()})[0] for pixels in batches]
+    return torch.cat([torch.from_numpy(logits) for logits in answers])
+
+
+def _example() -> tuple[Tensor]:
+    return (torch.zeros(2, 3, SIZE, SIZE, dtype=torch.uint8),)
+
+
+def _any_number() -> dict[str, dict[int, torch.export.Dim]]:
+    return {"pixels": {0: torch.export.Dim("n", min=1)}}
+
+
+FORMATS = {
+    "torch": Format(".pt2", _write_torch, _ask_torch, TORCH_EXAMPLE),
+    "onnx": Format(".onnx", _write_onnx, _ask_onnx, ONNX_EXAMPLE),
+}
+
+
+@dataclasses.dataclass(frozen=True)
+class CheckPictures:
+    """What to check with.
+
+    Attributes:
+        pixels: uint8 (n, 3, 256, 256).
+        described: What the pictures are.
+        first: A file to show the use with; it need not be there.
+    """
+
+    pixels: Tensor
+    described: str
+    first: Path
+
+
+def check_pictures(sources: Sequence[str] | None) -> CheckPictures:
+    """Read the pictures named, those that can be read; without any, draw a few.
+
+    Raises:
+        UserError: If none can be read.
+    """
+    if sources is None:
+        drawn = [draw_cat_or_dog(index % 2, index // 2, size=SIZE) for index in range(DRAWN)]
+        pixels = torch.from_numpy(np.stack([np.array(image) for image in drawn]))
+        pixels = pixels.permute(0, 3, 1, 2).contiguous()
+        return CheckPictures(pixels, count(DRAWN, "drawn picture"), Path("picture.jpg"))
+    files = list(dict.fromkeys(list_pictures(sources)))
+    batches = decoded_batches(files, 1, os.cpu_count() or 1)
+    bar = progress(batches, total=len(files), description="decoding", unit="picture")
+    read = {file: one for file, (one,) in zip(files, bar, strict=True) if isinstance(one, Tensor)}
+    if not read:
+        raise UserError(f"pictures={printable(','.join(sources))}: none of them can be read")
+    described = count(len(read), "picture")
+    if len(read) < len(files):
+        described += f" ({len(files) - len(read)} more could not be read)"
+    return CheckPictures(torch.stack(list(read.values())), described, next(iter(read)))

@@ -32,8 +32,8 @@ from torchvision.models import resnet18
 
 import catsdogs
 from catsdogs.compute.device import describe_device
-from catsdogs.data.drawn import EDITION
 from catsdogs.data.images import normalise
+from catsdogs.data.sources import EDITION
 from catsdogs.io.files import make_directory, whole_file
 from catsdogs.io.progress import progress
 from catsdogs.io.torch_file import load_torch_file

@@ -16,7 +16,7 @@ import torch
 from filelock import FileLock
 from torch import Tensor
 
-from catsdogs.data.drawn import EDITION
+from catsdogs.data.sources import EDITION
 from catsdogs.io.files import whole_directory
 from catsdogs.io.progress import progress
 from catsdogs.pretraining.zoo import draw_creature

@@ -11,8 +11,8 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from catsdogs.io.files import whole_file
-from catsdogs.regression.data import Floats
 from catsdogs.regression.experiment import METHODS, Outcome
+from catsdogs.regression.fit import Floats
 from catsdogs.regression.published import TABLE
 
 STYLE: dict[Any, Any] = {

@@ -2,11 +2,7 @@
 
 from catsdogs.io.formatting import count
 from catsdogs.reporting.document import Block, Document, Finding, Paragraph, Section, Table
-from catsdogs.reporting.figures.calibration import reliability
-from catsdogs.reporting.figures.effort import memory, step_time, way_to_target
-from catsdogs.reporting.figures.learning_rates import sensitivity
-from catsdogs.reporting.figures.parity import cost_difference
-from catsdogs.reporting.sections.calibration import calibration_table, confusion_table
+from catsdogs.reporting.sections.calibration import calibration_table, confusion_table, reliability
 from catsdogs.reporting.sections.curves import (
     drawable,
     training_cost,
@@ -18,9 +14,10 @@ from catsdogs.reporting.sections.learning_rates import (
     chosen_runs,
     edge_warning,
     learning_rate_table,
+    sensitivity,
 )
 from catsdogs.reporting.sections.mistakes import gallery
-from catsdogs.reporting.sections.parity import parity_table
+from catsdogs.reporting.sections.parity import cost_difference, parity_table
 from catsdogs.reporting.sections.provenance import (
     commands_table,
     disagreement,
@@ -29,9 +26,12 @@ from catsdogs.reporting.sections.provenance import (
 )
 from catsdogs.reporting.sections.results import published_table, results_table, seeds_table
 from catsdogs.reporting.sections.time_and_memory import (
+    memory,
     memory_table,
+    step_time,
     step_time_table,
     training_time_table,
+    way_to_target,
 )
 from catsdogs.reporting.significance import accuracy_table, answers_table
 from catsdogs.reporting.verdict import HEADS, Kind, Verdict

@@ -1,21 +1,30 @@
 """What the best checkpoint answers to pictures that chose nothing: the run's result."""
 
-from collections.abc import Mapping
+import dataclasses
+import logging
+import math
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 
+from PIL import Image, ImageOps
 from torch import nn
 
 from catsdogs.compute.distributed import Ranks
 from catsdogs.data.manifest import Split
 from catsdogs.features.feature_store import Features
+from catsdogs.io.files import whole_directory
+from catsdogs.runs.mistakes import FOLDER, SIDE, Mistake
 from catsdogs.runs.writer import RunRecord
 from catsdogs.training.events import Evaluation
 from catsdogs.training.loop import evaluate
-from catsdogs.training.mistakes import keep_thumbnails, worst_mistakes
 from catsdogs.training.tensorboard import TensorBoardTracker
 
 JUDGED: tuple[Split, ...] = ("val", "test")
 Answers = Mapping[Split, Evaluation]
+
+
+log = logging.getLogger(__name__)
+MOST = 12
 
 
 def judge(
@@ -62,3 +71,45 @@ def keep_answers(
         for mistake in mistakes
     )
     tracker.add_mistakes(mistakes)
+
+
+def worst_mistakes(answers: Iterable[tuple[str, int, float]]) -> list[Mistake]:
+    """Return at most `MOST` wrong answers, the largest logit first, equal ones by path.
+
+    Args:
+        answers: Path, label and logit of every picture. A logit that is no number says dog, as in
+            the accuracy, and says it with no confidence.
+    """
+    wrong = [answer for answer in answers if (answer[2] > 0) != (answer[1] == 1)]
+    wrong.sort(key=lambda answer: (0.0 if math.isnan(answer[2]) else -abs(answer[2]), answer[0]))
+    return [Mistake(rank, *answer) for rank, answer in enumerate(wrong[:MOST], start=1)]
+
+
+def keep_thumbnails(mistakes: list[Mistake], root: Path, directory: Path) -> list[Mistake]:
+    """Write `mistakes/RANK.jpg` into a run directory and return the mistakes with their files.
+
+    A picture that can no longer be read costs its thumbnail and a warning, not the run.
+    """
+    kept = []
+    with whole_directory(directory / FOLDER) as folder:
+        for mistake in mistakes:
+            name = f"{mistake.rank}.jpg"
+            try:
+                _thumbnail(root / mistake.path).save(folder / name, quality=85, optimize=True)
+            # Pillow's decoders raise many types for a file that was damaged since the manifest.
+            except Exception as error:  # noqa: BLE001
+                log.warning("no thumbnail of %s: %s", mistake.path, error)
+                (folder / name).unlink(missing_ok=True)
+                kept.append(mistake)
+            else:
+                kept.append(dataclasses.replace(mistake, file=f"{FOLDER}/{name}"))
+    return kept
+
+
+def _thumbnail(file: Path) -> Image.Image:
+    """Return a picture upright, at most `SIDE` on its longer side, and nothing but its pixels."""
+    with Image.open(file) as image:
+        upright = ImageOps.exif_transpose(image).convert("RGB")
+    upright.thumbnail((SIDE, SIDE))
+    upright.info.clear()  # a comment would be saved along
+    return upright

@@ -31,7 +31,6 @@ from catsdogs.training.events import DivergedError, EpochDone, Evaluation, StepD
 from catsdogs.training.final_evaluation import Answers, judge, keep_answers
 from catsdogs.training.heads import SharedHead
 from catsdogs.training.loop import fit
-from catsdogs.training.plan import Plan
 from catsdogs.training.resume import (
     AtWorkError,
     Journey,
@@ -44,7 +43,7 @@ from catsdogs.training.resume import (
     take_up,
 )
 from catsdogs.training.run_logger import Journal
-from catsdogs.training.setup import Prepared, counts, now, prepare
+from catsdogs.training.setup import Plan, Prepared, counts, now, prepare
 from catsdogs.training.signals import Interrupted, Interruption
 from catsdogs.training.tensorboard import Status, TensorBoardTracker, hyperparameters
 

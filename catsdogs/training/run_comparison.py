@@ -26,9 +26,9 @@ from catsdogs.runs.environment import versions
 from catsdogs.runs.writer import RunRecord, recorded_facts, write_facts
 from catsdogs.settings import Settings
 from catsdogs.training.heads import HEADS
-from catsdogs.training.plan import Plan, build, find_features
 from catsdogs.training.resume import PLACES, AtWorkError, flat, is_finished, known_facts
 from catsdogs.training.run import train
+from catsdogs.training.setup import Plan, build, find_features
 
 
 def compare(

@@ -13,8 +13,8 @@ from torch import Tensor
 from torch.utils.tensorboard import SummaryWriter
 
 from catsdogs.io.files import sync
+from catsdogs.runs.mistakes import Mistake, class_name, contact_sheet
 from catsdogs.training.events import Evaluation
-from catsdogs.training.mistakes import Mistake, class_name, contact_sheet
 
 Status = Literal["finished", "diverged"]
 EVENT_FILES = "events.out.tfevents.*"

@@ -19,7 +19,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from catsdogs.data.drawn import draw_folder
+from catsdogs.data.sources import draw_folder
 from catsdogs.io.files import cache_directory, make_directory
 from catsdogs.io.formatting import readable
 from catsdogs.runs.writer import recorded_facts

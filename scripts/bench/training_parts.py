@@ -16,9 +16,9 @@ from torch import Tensor
 from torch.nn.functional import binary_cross_entropy_with_logits
 from torch.utils.data import DataLoader
 
-from catsdogs.data.drawn import draw_folder
 from catsdogs.data.images import SIZE, PictureFiles, decode, normalise
 from catsdogs.data.manifest import Split, make_manifest
+from catsdogs.data.sources import draw_folder
 from catsdogs.errors import UserError
 from catsdogs.features.backbone import CHANNELS, SIDE, Backbone, BackboneWeights, find_weights
 from catsdogs.features.folded_backbone import FoldedBackbone

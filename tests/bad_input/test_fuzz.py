@@ -24,7 +24,7 @@ from catsdogs.data.manifest import OK, make_manifest
 from catsdogs.errors import UserError
 from catsdogs.io.text import is_one_line, one_line
 from catsdogs.io.torch_file import load_torch_file
-from catsdogs.reporting.markdown import markdown
+from catsdogs.reporting.render import markdown
 from catsdogs.reporting.report import contents
 from catsdogs.reporting.results_csv import results_csv
 from catsdogs.reporting.sections.contract import check_table

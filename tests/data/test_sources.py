@@ -4,8 +4,8 @@ from pathlib import Path
 
 from PIL import Image
 
-from catsdogs.data.drawn import draw_folder
 from catsdogs.data.image_folder import find_pictures
+from catsdogs.data.sources import draw_folder
 
 
 def test_a_drawn_folder_has_the_competition_layout_and_both_classes() -> None:

@@ -3,8 +3,8 @@
 import pytest
 import torch
 
-from catsdogs.data.drawn import draw_folder
 from catsdogs.data.images import decode, normalise
+from catsdogs.data.sources import draw_folder
 from catsdogs.features import folded_backbone
 from catsdogs.features.backbone import Backbone, find_weights
 from catsdogs.features.folded_backbone import FoldedBackbone

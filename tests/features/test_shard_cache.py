@@ -15,8 +15,7 @@ from catsdogs.data.manifest import Manifest, make_manifest
 from catsdogs.features import shard_cache, shards
 from catsdogs.features.drifting_features import ViewFeatures
 from catsdogs.features.drifting_pass import ViewPass
-from catsdogs.training import pixel_store
-from catsdogs.training.pixel_store import Pixels
+from catsdogs.features.shard_cache import Pixels
 from tests.features.test_drifting_features import forbidden, passes, small_weights, stored
 from tests.support.pictures import PER_CLASS
 
@@ -45,7 +44,7 @@ def decoded(monkeypatch: pytest.MonkeyPatch) -> Iterator[list[str]]:
 def by_eights(monkeypatch: pytest.MonkeyPatch) -> None:
     """Decode four pictures at a time, and keep eight in a file."""
     monkeypatch.setattr(shard_cache, "BATCH", 4)
-    for module in (pixel_store, shard_cache, shards):
+    for module in (shard_cache, shard_cache, shards):
         monkeypatch.setattr(module, "SEGMENT", 8)
 
 
@@ -136,7 +135,7 @@ def test_the_key_follows_what_decides_the_pixels_and_not_where_the_pictures_are(
     others = [Pixels(fewer, 0).key]
     for name, value in (("PIPELINE", "another"), ("SEGMENT", 8)):
         with monkeypatch.context() as patched:
-            patched.setattr(pixel_store, name, value)
+            patched.setattr(shard_cache, name, value)
             others.append(Pixels(manifest, 0).key)
     monkeypatch.setattr("PIL.__version__", "0.1")
     others.append(Pixels(manifest, 0).key)

@@ -10,8 +10,7 @@ import torch
 from catsdogs.data.images import normalise
 from catsdogs.errors import UserError
 from catsdogs.features.backbone import Backbone, find_weights
-from catsdogs.inference.classifier import load
-from catsdogs.inference.trained import read_trained
+from catsdogs.inference.classifier import load, read_trained
 from catsdogs.training.heads import ConvHead, seeded_head
 from tests.support.sample_checkpoint import write_checkpoint
 

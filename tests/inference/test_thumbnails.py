@@ -8,10 +8,19 @@ import pytest
 from PIL import Image
 from PIL.Image import Exif
 
-from catsdogs.inference.contact_sheet import CAPTION, GAP, HEADING, MOST, contact_sheet
+from catsdogs.inference.gallery import summary, write_results
 from catsdogs.inference.predictions import Prediction
-from catsdogs.inference.results import summary, write_results
-from catsdogs.inference.thumbnails import SIDE, ranked, spread, thumbnails
+from catsdogs.inference.thumbnails import (
+    CAPTION,
+    GAP,
+    HEADING,
+    MOST_ON_SHEET,
+    SIDE,
+    contact_sheet,
+    ranked,
+    spread,
+    thumbnails,
+)
 from tests.support.pictures import write_picture
 
 ORIENTATION = 0x0112
@@ -90,12 +99,12 @@ def test_many_pictures_are_shown_from_the_surest_cat_to_the_surest_dog(
         told.update(logits=[one.logit for one, _ in shown], heading=heading)
         return Image.new("RGB", (1, 1))
 
-    monkeypatch.setattr("catsdogs.inference.contact_sheet.contact_sheet", record)
+    monkeypatch.setattr("catsdogs.inference.gallery.contact_sheet", record)
     answers = [Prediction(tmp_path / "a.png", logit) for logit in logits]
     write_results(answers, "x", tmp_path / "out")
     found = told["logits"]
     assert isinstance(found, list)
-    assert (len(found), found[0], found[-1]) == (MOST, 79.0, -70.0)
+    assert (len(found), found[0], found[-1]) == (MOST_ON_SHEET, 79.0, -70.0)
     assert found == sorted(found, reverse=True)
     assert told["heading"] == (
         "150 pictures: 79 cats, 71 dogs; here 60, at even steps from the surest cat to the "

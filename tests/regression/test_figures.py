@@ -2,10 +2,9 @@
 
 from pathlib import Path
 
-from catsdogs.regression.data import Line, load_diamonds, prepare
 from catsdogs.regression.experiment import KINDS, METHODS, Outcome
 from catsdogs.regression.figures import write_figures
-from catsdogs.regression.fit import Fit
+from catsdogs.regression.fit import Fit, Line, load_diamonds, prepare
 from catsdogs.regression.published import Climb
 
 

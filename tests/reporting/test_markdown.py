@@ -7,8 +7,7 @@ import pytest
 from markdown_it import MarkdownIt
 
 from catsdogs.reporting.document import Document
-from catsdogs.reporting.markdown import markdown
-from catsdogs.reporting.render import write_report
+from catsdogs.reporting.render import markdown, write_report
 from tests.support.sample_document import sample_document
 
 

@@ -7,8 +7,8 @@ from pathlib import Path
 import pytest
 
 from catsdogs.reporting.document import Document, Figure, Panels
-from catsdogs.reporting.page import page
 from catsdogs.reporting.plotting import svg
+from catsdogs.reporting.render import page
 from tests.support.pages import Elements
 from tests.support.sample_document import sample_document
 

@@ -8,7 +8,8 @@ import pytest
 from PIL import Image
 from PIL.Image import Exif
 
-from catsdogs.training.mistakes import MOST, Mistake, contact_sheet, keep_thumbnails, worst_mistakes
+from catsdogs.runs.mistakes import Mistake, contact_sheet
+from catsdogs.training.final_evaluation import MOST, keep_thumbnails, worst_mistakes
 from tests.support.pictures import write_picture
 
 ORIENTATION, ROTATED = 0x0112, 6

@@ -18,8 +18,8 @@ from torch import Tensor
 
 from catsdogs.compute.device import keep_float32_whole
 from catsdogs.data.augmentation import apply_views, draw_view
-from catsdogs.data.drawn import draw_folder
 from catsdogs.data.manifest import SPLITS, Manifest, Split, make_manifest
+from catsdogs.data.sources import draw_folder
 from catsdogs.features.backbone import BackboneWeights, find_weights
 from catsdogs.features.drifting_features import ViewFeatures
 from catsdogs.features.drifting_pass import ViewPass

@@ -11,8 +11,8 @@ from sklearn.metrics import confusion_matrix, precision_score, recall_score
 from tensorboard.plugins.custom_scalar.layout_pb2 import Layout
 from tensorboard.util import tensor_util
 
+from catsdogs.runs.mistakes import Mistake
 from catsdogs.training.events import Evaluation
-from catsdogs.training.mistakes import Mistake
 from catsdogs.training.tensorboard import Status, TensorBoardTracker, hyperparameters
 from tests.support.event_files import hparams_table, read_events
 

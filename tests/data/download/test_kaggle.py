@@ -17,8 +17,8 @@ import pytest
 
 from catsdogs.data.download import kaggle as kaggle_module
 from catsdogs.data.download.kaggle import fetch_kaggle
+from catsdogs.data.download.kaggle_client import find_credential
 from catsdogs.data.image_folder import find_pictures
-from catsdogs.data.kaggle_account import find_credential
 from catsdogs.errors import UserError
 from tests.support.loopback import KaggleService, serving
 from tests.support.pictures import SIZES

@@ -8,12 +8,12 @@ import numpy as np
 import pytest
 
 from catsdogs.reporting.document import Figure, Panels
-from catsdogs.reporting.figures.calibration import reliability
-from catsdogs.reporting.figures.effort import memory, step_time, way_to_target
-from catsdogs.reporting.figures.learning_rates import sensitivity
-from catsdogs.reporting.figures.parity import cost_difference
 from catsdogs.reporting.plotting import inline_svg, png, svg
+from catsdogs.reporting.sections.calibration import reliability
 from catsdogs.reporting.sections.curves import training_cost, validation_accuracy, validation_cost
+from catsdogs.reporting.sections.learning_rates import sensitivity
+from catsdogs.reporting.sections.parity import cost_difference
+from catsdogs.reporting.sections.time_and_memory import memory, step_time, way_to_target
 from catsdogs.reporting.style import HUES, look, panels
 from catsdogs.runs.reader import Runs, read_runs
 from tests.support.synthetic_runs import write_comparison
