@@ -23,12 +23,12 @@ from catsdogs.cli import build_from, command, plain
 from catsdogs.contract import Factory, Finding, check
 from catsdogs.contract.timing import Timing, time_steps
 from catsdogs.errors import UserError
-from catsdogs.io.files import expanded, make_directory, probe_directory, write_whole
+from catsdogs.io.files import atomic_write_text, expanded, make_directory, probe_directory
 from catsdogs.io.progress import reported
 from catsdogs.runs.environment import hardware, versions
 from catsdogs.training.heads import HEADS
 from catsdogs.training.loop import wants, what_it_must_know
-from catsdogs.training.memory import Plan, predict
+from catsdogs.training.memory import MemoryEstimate, estimate_memory
 
 FAILED = 1
 PICTURES, TRAIN_PICTURES, BATCH_SIZE = 2400, 2000, 32  # of the default run, for the memory table
@@ -54,7 +54,7 @@ def run(config: DictConfig) -> int:
     contenders = {name: factory} | ({str(reference): its_reference} if its_reference else {})
     timings = time_steps(contenders, shapes, builds=3)
     # The default run has a larger table than the contract's few samples need.
-    memory = predict(
+    memory = estimate_memory(
         _complete(build, TRAIN_PICTURES, BATCH_SIZE), head.parameters(), pictures=PICTURES
     )
     tables = {
@@ -156,7 +156,7 @@ def _write(
     values: dict[str, Any],
     findings: list[Finding],
     timings: dict[str, Timing],
-    memory: Plan,
+    memory: MemoryEstimate,
     tables: dict[str, str],
 ) -> None:
     facts = {
@@ -169,7 +169,7 @@ def _write(
         "seconds_per_step": {who: list(timing.seconds) for who, timing in timings.items()},
         "memory": [dataclasses.asdict(part) for part in memory.parts],
     }
-    write_whole(directory / "check.json", json.dumps(facts, indent=2) + "\n")
+    atomic_write_text(directory / "check.json", json.dumps(facts, indent=2) + "\n")
     rows = [
         f"| {finding.verdict} | {_cell(finding.claim)} | {_cell(finding.evidence)} |"
         for finding in findings
@@ -181,7 +181,7 @@ def _write(
         *(f"\n## {title}\n\n```\n{table}\n```" for title, table in tables.items()),
         "",
     ]
-    write_whole(directory / "check.md", "\n".join(page))
+    atomic_write_text(directory / "check.md", "\n".join(page))
 
 
 def _cell(text: str) -> str:

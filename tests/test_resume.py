@@ -19,7 +19,7 @@ from catsdogs.runs.writer import recorded_facts
 from catsdogs.training import loop
 from catsdogs.training.checkpoint import load_checkpoint
 from catsdogs.training.events import Evaluation
-from catsdogs.training.resume import claim, is_finished
+from catsdogs.training.resume import is_finished, lock_run
 from scripts.chaos.same_runs import run_differences
 from tests.support.deaths import Death, Mortal, signal_in_step
 
@@ -319,7 +319,7 @@ def test_a_run_that_another_process_is_at_is_passed_over_or_refused(
     capsys: pytest.CaptureFixture[str],
 ) -> None:
     directory = cut_off(*small, *LINEAR, step=2)
-    with claim(directory):
+    with lock_run(directory):
         assert run_train(*small, *LINEAR, f"resume={directory}") == 2
         assert "another process is at this run" in capsys.readouterr().err
         assert run_train(*small, *LINEAR, "resume=auto") == 0

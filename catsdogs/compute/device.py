@@ -67,7 +67,7 @@ def count_decoders(choice: int | Literal["auto"], beside: torch.device | None) -
     return max(1, min(share, MOST_DECODERS))
 
 
-def keep_float32_whole() -> None:
+def disable_tf32() -> None:
     """Let float32 be float32 on a GPU too, where cuDNN would round what it multiplies to TF32."""
     torch.backends.cudnn.allow_tf32 = False
 
@@ -89,7 +89,7 @@ def set_determinism(on: bool) -> None:
     torch.backends.cudnn.benchmark = not on
 
 
-def keep_freed_memory() -> None:
+def tune_malloc() -> None:
     """Let this process use freed memory again instead of giving it back to the system each time.
 
     glibc asks the system for every large block anew, which fills it with zeros page by page: with

@@ -16,7 +16,7 @@ STARTED_BY_TORCHRUN = "TORCHELASTIC_RUN_ID"  # a variable that it sets
 
 
 @dataclasses.dataclass(frozen=True)
-class Ranks:
+class ProcessGroup:
     """One process among those of a run; alone, every exchange is with itself and costs nothing.
 
     What each of them calls, all must call, in the same order.
@@ -30,7 +30,7 @@ class Ranks:
     size: int = 1
 
     @property
-    def first(self) -> bool:
+    def is_main(self) -> bool:
         """Whether this is the process that writes and reports."""
         return self.rank == 0
 
@@ -38,27 +38,27 @@ class Ranks:
         """Tell whether work that is dealt out by number falls to this process."""
         return number % self.size == self.rank
 
-    def add(self, tensor: Tensor) -> Tensor:
+    def all_reduce(self, tensor: Tensor) -> Tensor:
         """Add up a tensor over all processes, in place, and return it: the same bits in each."""
         if self.size > 1:
             dist.all_reduce(tensor)
         return tensor
 
-    def add_number(self, number: float) -> float:
+    def all_reduce_number(self, number: float) -> float:
         """Add up a number over all processes."""
         if self.size == 1:
             return number
-        return self.add(torch.tensor(number, dtype=torch.float64)).item()
+        return self.all_reduce(torch.tensor(number, dtype=torch.float64)).item()
 
-    def send(self, value: Any) -> Any:
+    def broadcast(self, value: Any) -> Any:
         """Return what the first process gives, in every process; plain values and tensors."""
         if self.size == 1:
             return value
-        box = [value if self.first else None]
+        box = [value if self.is_main else None]
         dist.broadcast_object_list(box, src=0)
         return box[0]
 
-    def agree(self, value: str, what: str) -> None:
+    def check_equal(self, value: str, what: str) -> None:
         """Require the same of every process.
 
         Raises:
@@ -81,11 +81,11 @@ class Ranks:
             dist.barrier()
 
 
-ALONE = Ranks()
+ALONE = ProcessGroup()
 
 
 @contextlib.contextmanager
-def joined(device: torch.device) -> Iterator[Ranks]:
+def join_process_group(device: torch.device) -> Iterator[ProcessGroup]:
     """Join the processes that torchrun started with this one; alone where it did not.
 
     Every process but the first is silent on stdout meanwhile.
@@ -100,11 +100,11 @@ def joined(device: torch.device) -> Iterator[Ranks]:
         torch.cuda.set_device(device)
     dist.init_process_group("cpu:gloo,cuda:nccl" if device.type == "cuda" else "gloo")
     try:
-        ranks = Ranks(dist.get_rank(), dist.get_world_size())
+        process_group = ProcessGroup(dist.get_rank(), dist.get_world_size())
         with contextlib.ExitStack() as silence:
-            if not ranks.first:
+            if not process_group.is_main:
                 nothing = silence.enter_context(open(os.devnull, "w"))  # noqa: PTH123
                 silence.enter_context(contextlib.redirect_stdout(nothing))
-            yield ranks
+            yield process_group
     finally:
         dist.destroy_process_group()

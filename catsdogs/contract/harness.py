@@ -22,7 +22,7 @@ LINEAR_MODEL: tuple[tuple[int, ...], ...] = ((1, 5), (1,))
 TOLERANCE = 1e-12
 
 
-class Subject:
+class OptimizerHarness:
     """An optimizer class with its hyperparameters, and the shapes of parameter that it accepts.
 
     Raises:

@@ -8,7 +8,7 @@ from torch import Tensor
 from torch.optim import Optimizer
 
 from catsdogs.contract.claims import (
-    Broken,
+    ClaimFailed,
     NotApplicable,
     claim,
     describe,
@@ -17,7 +17,7 @@ from catsdogs.contract.claims import (
 )
 from catsdogs.contract.harness import (
     TOLERANCE,
-    Subject,
+    OptimizerHarness,
     copies,
     distance,
     furthest,
@@ -28,20 +28,20 @@ from catsdogs.contract.harness import (
 
 
 @claim("The gradients are left as they are, with weight decay and maximize as well.")
-def leaves_gradients_alone(subject: Subject) -> str:
+def leaves_gradients_alone(harness: OptimizerHarness) -> str:
     tried = []
     settings: dict[str, Any] = {"defaults": None, "weight_decay": 0.125, "maximize": True}
     for name, value in settings.items():
         overrides = {} if value is None else {name: value}
-        if not overrides.keys() <= subject.defaults.keys():
+        if not overrides.keys() <= harness.defaults.keys():
             continue
-        weights, optimizer = subject.trained(1, **overrides)
+        weights, optimizer = harness.trained(1, **overrides)
         for number in (1, 2):
-            subject.run(optimizer, weights, [number])
+            harness.run(optimizer, weights, [number])
             for place, weight in enumerate(weights):
                 due = gradient(weight, number, place)
                 if weight.grad is None:
-                    raise Broken(f"the gradient of tensor {place} is gone")
+                    raise ClaimFailed(f"the gradient of tensor {place} is gone")
                 gap = distance(weight.grad, due)
                 require(gap == 0, f"tensor {place} off by {gap:.1e} with {name}")
         tried.append(name)
@@ -49,12 +49,12 @@ def leaves_gradients_alone(subject: Subject) -> str:
 
 
 @claim("State does not share memory with the gradients, which the next backward overwrites.")
-def keeps_no_gradient(subject: Subject) -> str:
-    weights, overwritten = subject.weights(), subject.weights()
-    optimizer, other = subject.build(weights), subject.build(overwritten)
+def keeps_no_gradient(harness: OptimizerHarness) -> str:
+    weights, overwritten = harness.weights(), harness.weights()
+    optimizer, other = harness.build(weights), harness.build(overwritten)
     for number in range(6):
-        subject.run(optimizer, weights, [number % 3])
-        subject.run(other, overwritten, [number % 3])
+        harness.run(optimizer, weights, [number % 3])
+        harness.run(other, overwritten, [number % 3])
         for weight in overwritten:
             if weight.grad is not None:
                 weight.grad.fill_(1e3)
@@ -64,12 +64,12 @@ def keeps_no_gradient(subject: Subject) -> str:
 
 
 @claim("The closure runs once, with gradients on, before they are read; its value comes back.")
-def runs_the_closure_once_with_gradients_on(subject: Subject) -> str:
-    if subject.wants == "samples":
+def runs_the_closure_once_with_gradients_on(harness: OptimizerHarness) -> str:
+    if harness.wants == "samples":
         raise NotApplicable("it is told slopes of one evaluation, which a closure would repeat")
-    plain, _ = subject.trained(1)
-    weights = subject.weights()
-    optimizer = subject.build(weights)
+    plain, _ = harness.trained(1)
+    weights = harness.weights()
+    optimizer = harness.build(weights)
     value = torch.tensor(3.0)
     grad_modes = []
 
@@ -90,8 +90,8 @@ def runs_the_closure_once_with_gradients_on(subject: Subject) -> str:
 
 
 @claim("A step without a closure returns None.")
-def returns_none_without_a_closure(subject: Subject) -> str:
-    weights, optimizer = subject.trained(1)
+def returns_none_without_a_closure(harness: OptimizerHarness) -> str:
+    weights, optimizer = harness.trained(1)
     for place, weight in enumerate(weights):
         weight.grad = gradient(weight, 1, place)
     returned = step(optimizer, 1)
@@ -100,8 +100,8 @@ def returns_none_without_a_closure(subject: Subject) -> str:
 
 
 @claim("Weights stay leaves without a graph, whether the caller has gradients on or off.")
-def steps_outside_the_graph(subject: Subject) -> str:
-    weights, optimizer = subject.trained(2)
+def steps_outside_the_graph(harness: OptimizerHarness) -> str:
+    weights, optimizer = harness.trained(2)
     for weight in weights:
         require(weight.is_leaf and weight.requires_grad, "a weight is no trainable leaf any more")
     for state in optimizer.state.values():
@@ -114,35 +114,35 @@ def steps_outside_the_graph(subject: Subject) -> str:
 
 
 @claim("Weights move in place, so that views and averages of them follow.")
-def moves_weights_in_place(subject: Subject) -> str:
-    weights = subject.weights()
+def moves_weights_in_place(harness: OptimizerHarness) -> str:
+    weights = harness.weights()
     views = [weight.detach().view(-1) for weight in weights]
-    optimizer = subject.build(weights)
-    subject.run(optimizer, weights, range(3))
+    optimizer = harness.build(weights)
+    harness.run(optimizer, weights, range(3))
     gap = furthest([view.view(w.shape) for view, w in zip(views, weights, strict=True)], weights)
     require(gap == 0, f"a view taken before is {gap:.1e} behind")
     return "views taken before follow"
 
 
 @claim("Autograd sees the move: backward through a graph built before it is refused.")
-def shows_its_move_to_autograd(subject: Subject) -> str:
-    weights = subject.weights()
+def shows_its_move_to_autograd(harness: OptimizerHarness) -> str:
+    weights = harness.weights()
     versions = [weight._version for weight in weights]
-    subject.run(subject.build(weights), weights, [0])
+    harness.run(harness.build(weights), weights, [0])
     silent = [i for i, (v, w) in enumerate(zip(versions, weights, strict=True)) if w._version == v]
     require(not silent, f"tensors {silent} moved without a new version, as .data does")
     return "every version counter grew"
 
 
 @claim("A strided, expanded or transposed parameter or gradient steps like a contiguous one.")
-def takes_any_memory_layout(subject: Subject) -> str:
-    for place, plain in enumerate(subject.trained(3)[0]):
+def takes_any_memory_layout(harness: OptimizerHarness) -> str:
+    for place, plain in enumerate(harness.trained(3)[0]):
         if plain.dim() != 2:
             continue
-        start = subject.weights()[place].detach()
+        start = harness.weights()[place].detach()
         weight = start.t().contiguous().t().requires_grad_()
         strides = weight.stride()
-        optimizer = subject.build([weight])
+        optimizer = harness.build([weight])
         for number in range(3):
             due = gradient(weight, number, place)
             weight.grad = due if number % 2 else due.t().contiguous().t()
@@ -155,35 +155,35 @@ def takes_any_memory_layout(subject: Subject) -> str:
 
 
 @claim("Weights of float64, float32 and bfloat16 keep their type, in one optimizer if they can.")
-def keeps_the_type_of_weights(subject: Subject) -> str:
+def keeps_the_type_of_weights(harness: OptimizerHarness) -> str:
     types = (torch.float64, torch.float32, torch.bfloat16)
-    models = [subject.weights(dtype=dtype) for dtype in types]
-    if subject.wants == "samples":
+    models = [harness.weights(dtype=dtype) for dtype in types]
+    if harness.wants == "samples":
         for model in models:
-            subject.run(subject.build(model), model, range(3))
+            harness.run(harness.build(model), model, range(3))
     else:
         weights = [model[0] for model in models]
-        subject.run(subject.build(weights), weights, range(3), places=[0, 0, 0])
+        harness.run(harness.build(weights), weights, range(3), places=[0, 0, 0])
     for (weight, *_), dtype in zip(models, types, strict=True):
         require(weight.dtype == dtype, f"{dtype} became {weight.dtype}")
         # bfloat16 has 8 bits of precision and its steps may round to nothing.
         gap = distance(weight, models[0][0])
         require(gap < 0.1, f"{dtype} is {gap:.1e} from float64 after 3 steps")
-    return "one optimizer each" if subject.wants == "samples" else "mixed in one optimizer"
+    return "one optimizer each" if harness.wants == "samples" else "mixed in one optimizer"
 
 
 @claim("Sparse gradients step like dense ones or are refused before anything moves.")
-def steps_or_refuses_sparse_gradients(subject: Subject) -> str:
-    require_separable(subject)
-    overrides = {"weight_decay": 0.0} if "weight_decay" in subject.defaults else {}
-    weight, dense = (subject.weights([(4, 3)])[0] for _ in range(2))
+def steps_or_refuses_sparse_gradients(harness: OptimizerHarness) -> str:
+    require_separable(harness)
+    overrides = {"weight_decay": 0.0} if "weight_decay" in harness.defaults else {}
+    weight, dense = (harness.weights([(4, 3)])[0] for _ in range(2))
     before = weight.detach().clone()
     rows = torch.zeros(4, 3, dtype=torch.float64)
     rows[1] = 1.0
     dense.grad, weight.grad = rows, rows.to_sparse()
-    step(subject.build([dense], **overrides), 0)
+    step(harness.build([dense], **overrides), 0)
     try:
-        step(subject.build([weight], **overrides), 0)
+        step(harness.build([weight], **overrides), 0)
     except (RuntimeError, NotImplementedError, ValueError, TypeError) as error:
         require(distance(weight, before) == 0, f"moved, then refused: {describe(error)}")
         return f"refused: {describe(error)}"
@@ -193,13 +193,13 @@ def steps_or_refuses_sparse_gradients(subject: Subject) -> str:
 
 
 @claim("Complex parameters step like their real and imaginary parts or are refused.")
-def steps_or_refuses_complex_parameters(subject: Subject) -> str:
-    require_separable(subject)
-    real = subject.weights([(4, 3, 2)] if (5,) in subject.shapes else [(4, 6)])[0]
+def steps_or_refuses_complex_parameters(harness: OptimizerHarness) -> str:
+    require_separable(harness)
+    real = harness.weights([(4, 3, 2)] if (5,) in harness.shapes else [(4, 6)])[0]
     weight = torch.view_as_complex(real.detach().clone().view(4, 3, 2)).requires_grad_()
     before = weight.detach().clone()
     try:
-        optimizer, parts = subject.build([weight]), subject.build([real])
+        optimizer, parts = harness.build([weight]), harness.build([real])
         for number in range(3):
             real.grad = gradient(real, number, 0)
             weight.grad = torch.view_as_complex(real.grad.clone().view(4, 3, 2))
@@ -214,10 +214,10 @@ def steps_or_refuses_complex_parameters(subject: Subject) -> str:
 
 
 @claim("GradScaler steps it with unscaled gradients and skips it when one overflowed.")
-def works_under_a_gradient_scaler(subject: Subject) -> str:
-    plain, _ = subject.trained(2, dtype=torch.float32)
-    weights = subject.weights(dtype=torch.float32)
-    optimizer = subject.build(weights)
+def works_under_a_gradient_scaler(harness: OptimizerHarness) -> str:
+    plain, _ = harness.trained(2, dtype=torch.float32)
+    weights = harness.weights(dtype=torch.float32)
+    optimizer = harness.build(weights)
     scaler = torch.amp.GradScaler("cpu", init_scale=1024.0, growth_interval=1000)
     scaler.scale(torch.zeros(()))  # the scaler creates its scale at the first use
     for number in range(2):
@@ -239,40 +239,40 @@ def works_under_a_gradient_scaler(subject: Subject) -> str:
 
 
 @claim("Hooks before and after a step run once each, with the optimizer.")
-def runs_step_hooks(subject: Subject) -> str:
-    weights, optimizer = subject.trained(1)
+def runs_step_hooks(harness: OptimizerHarness) -> str:
+    weights, optimizer = harness.trained(1)
     seen: list[tuple[str, Optimizer]] = []
     optimizer.register_step_pre_hook(lambda o, *_: seen.append(("before", o)))
     optimizer.register_step_post_hook(lambda o, *_: seen.append(("after", o)))
-    subject.run(optimizer, weights, [1])
+    harness.run(optimizer, weights, [1])
     require(seen == [("before", optimizer), ("after", optimizer)], f"ran {[s[0] for s in seen]}")
     return "before, after"
 
 
 @claim("zero_grad clears gradients, to None or to zero as asked, and nothing else.")
-def clears_gradients(subject: Subject) -> str:
-    plain, _ = subject.trained(3)
-    weights, optimizer = subject.trained(2)
+def clears_gradients(harness: OptimizerHarness) -> str:
+    plain, _ = harness.trained(3)
+    weights, optimizer = harness.trained(2)
     optimizer.zero_grad(set_to_none=False)
     zero = all(w.grad is not None and not bool(w.grad.any()) for w in weights)
     require(zero, "set_to_none=False left a gradient that is not zero")
     optimizer.zero_grad()
     require(all(weight.grad is None for weight in weights), "a gradient is not None")
-    subject.run(optimizer, weights, [2])
+    harness.run(optimizer, weights, [2])
     gap = furthest(weights, plain)
     require(gap == 0, f"the step after it is off by {gap:.1e}")
     return "zero, None"
 
 
 @claim("Two equal runs give the same bits, whatever uninitialised memory holds.")
-def gives_the_same_bits_twice(subject: Subject) -> str:
-    first, _ = subject.trained(4)
+def gives_the_same_bits_twice(harness: OptimizerHarness) -> str:
+    first, _ = harness.trained(4)
     was = torch.are_deterministic_algorithms_enabled()
     warn_only = torch.is_deterministic_algorithms_warn_only_enabled()
     # In this mode torch.empty is filled with nan.
     torch.use_deterministic_algorithms(True, warn_only=True)
     try:
-        second, _ = subject.trained(4)
+        second, _ = harness.trained(4)
     finally:
         torch.use_deterministic_algorithms(was, warn_only=warn_only)
     gap = furthest(second, first)
@@ -281,14 +281,14 @@ def gives_the_same_bits_twice(subject: Subject) -> str:
 
 
 @claim("A step leaves the hyperparameters in the groups as they are.")
-def leaves_hyperparameters_alone(subject: Subject) -> str:
-    weights = subject.weights()
-    optimizer = subject.build(weights)
+def leaves_hyperparameters_alone(harness: OptimizerHarness) -> str:
+    weights = harness.weights()
+    optimizer = harness.build(weights)
     before = [
-        {k: copy.copy(v) for k, v in g.items() if k in subject.defaults}
+        {k: copy.copy(v) for k, v in g.items() if k in harness.defaults}
         for g in optimizer.param_groups
     ]
-    subject.run(optimizer, weights, range(3))
+    harness.run(optimizer, weights, range(3))
     for old, new in zip(before, optimizer.param_groups, strict=True):
         changed = [name for name, value in old.items() if new.get(name) != value]
         require(not changed, f"{changed} changed within 3 steps")

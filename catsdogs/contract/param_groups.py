@@ -13,7 +13,7 @@ from catsdogs.contract.claims import (
     require,
     require_separable,
 )
-from catsdogs.contract.harness import SHAPES, TOLERANCE, Subject, copies, furthest
+from catsdogs.contract.harness import SHAPES, TOLERANCE, OptimizerHarness, copies, furthest
 
 # Hyperparameters that torch's own optimizers read from the group at every step. Others, such as an
 # initial value of the state, may rightly be read once.
@@ -21,8 +21,8 @@ READ_EACH_STEP = ("lr", "weight_decay", "momentum", "dampening", "betas", "eps",
 
 
 @claim("A bare tensor, an empty list, something that is no tensor and a non-leaf are refused.")
-def refuses_what_is_no_parameter_list(subject: Subject) -> str:
-    weight = subject.weights()[0]
+def refuses_what_is_no_parameter_list(harness: OptimizerHarness) -> str:
+    weight = harness.weights()[0]
     wrong: dict[str, tuple[Any, type[Exception]]] = {
         "a bare tensor": (weight, TypeError),
         "an empty list": ([], ValueError),
@@ -30,19 +30,19 @@ def refuses_what_is_no_parameter_list(subject: Subject) -> str:
         "a non-leaf": ([weight * 2], ValueError),
     }
     for name, (params, expected) in wrong.items():
-        _expect(expected, lambda params=params: subject.build(params), name)  # type: ignore[misc]
+        _expect(expected, lambda params=params: harness.build(params), name)  # type: ignore[misc]
     return "TypeError, ValueError, TypeError, ValueError"
 
 
 @claim("One parameter in two groups is refused, twice in one group warns or is refused.")
-def refuses_a_parameter_in_two_groups(subject: Subject) -> str:
-    weights = subject.weights()
+def refuses_a_parameter_in_two_groups(harness: OptimizerHarness) -> str:
+    weights = harness.weights()
     groups = [{"params": weights}, {"params": weights}]
-    _expect(ValueError, lambda: subject.build(groups), "the same parameter in two groups")
+    _expect(ValueError, lambda: harness.build(groups), "the same parameter in two groups")
     with warnings.catch_warnings(record=True) as caught:
         warnings.simplefilter("always")
         try:
-            subject.build([*weights, *weights])
+            harness.build([*weights, *weights])
         except ValueError:
             return "ValueError, and ValueError"
     require(len(caught) > 0, "the same parameter twice in one group: no warning")
@@ -50,11 +50,11 @@ def refuses_a_parameter_in_two_groups(subject: Subject) -> str:
 
 
 @claim("Named parameters are accepted and step like unnamed ones.")
-def takes_named_parameters(subject: Subject) -> str:
-    plain, _ = subject.trained(3)
-    weights = subject.weights()
-    named = subject.build([(f"w{index}", weight) for index, weight in enumerate(weights)])
-    subject.run(named, weights, range(3))
+def takes_named_parameters(harness: OptimizerHarness) -> str:
+    plain, _ = harness.trained(3)
+    weights = harness.weights()
+    named = harness.build([(f"w{index}", weight) for index, weight in enumerate(weights)])
+    harness.run(named, weights, range(3))
     names = named.param_groups[0].get("param_names")
     require(names is not None, "the group holds no param_names")
     require(furthest(weights, plain) == 0, f"weights differ by {furthest(weights, plain):.1e}")
@@ -62,47 +62,47 @@ def takes_named_parameters(subject: Subject) -> str:
 
 
 @claim("Parameters of every shape are accepted or refused with a reason when it is built.")
-def takes_every_shape(subject: Subject) -> str:
+def takes_every_shape(harness: OptimizerHarness) -> str:
     for shape in (*SHAPES, (2, 3, 2, 2), (0, 2)):
         weight = torch.zeros(shape, dtype=torch.float64, requires_grad=True)
         try:
-            optimizer = subject.build([weight])
+            optimizer = harness.build([weight])
         except ValueError:
             continue
         try:
-            subject.run(optimizer, [weight], range(3))
+            harness.run(optimizer, [weight], range(3))
         except ArithmeticError as error:
             require(weight.numel() == 0, f"shape {shape}: {describe(error)}")
             return f"0 to 4 dimensions; none to move: {describe(error)}, as torch's Adafactor does"
         require(bool(weight.isfinite().all()), f"shape {shape} became {weight.tolist()}")
-    if subject.refused:
-        shape, reason = next(iter(subject.refused.items()))
+    if harness.refused:
+        shape, reason = next(iter(harness.refused.items()))
         return f"refuses shape {shape}: {reason}"
     return "0 to 4 dimensions, one element, none"
 
 
 @claim("A learning rate below 0 is refused with ValueError.")
-def refuses_a_negative_learning_rate(subject: Subject) -> str:
-    if "lr" not in subject.defaults:
+def refuses_a_negative_learning_rate(harness: OptimizerHarness) -> str:
+    if "lr" not in harness.defaults:
         raise NotApplicable("it has no lr")
-    _expect(ValueError, lambda: subject.build(subject.weights(), lr=-1.0), "lr=-1")
+    _expect(ValueError, lambda: harness.build(harness.weights(), lr=-1.0), "lr=-1")
     try:
-        subject.build(subject.weights(), lr=float("nan"))
+        harness.build(harness.weights(), lr=float("nan"))
     except ValueError:
         return "ValueError, for nan as well"
     return "ValueError; lr=nan is let through, as torch's SGD does"
 
 
 @claim("A weight decay, an eps or a decay rate outside its range is refused with ValueError.")
-def refuses_other_bad_hyperparameters(subject: Subject) -> str:
+def refuses_other_bad_hyperparameters(harness: OptimizerHarness) -> str:
     wrong = {"weight_decay": -1.0, "momentum": -1.0, "alpha": -1.0, "rho": 2.0, "eps": -1.0}
-    tried = {name: value for name, value in wrong.items() if _is_float(subject.defaults.get(name))}
-    if "betas" in subject.defaults:
+    tried = {name: value for name, value in wrong.items() if _is_float(harness.defaults.get(name))}
+    if "betas" in harness.defaults:
         tried["betas"] = (1.5, 0.999)  # type: ignore[assignment]
     let_through = []
     for name, value in tried.items():
         try:
-            subject.build(subject.weights(), **{name: value})
+            harness.build(harness.weights(), **{name: value})
         except ValueError:
             continue
         let_through.append(name)
@@ -116,26 +116,26 @@ def refuses_other_bad_hyperparameters(subject: Subject) -> str:
 
 
 @claim("A list of betas, as configuration files give it, steps like a tuple.")
-def takes_betas_as_a_list(subject: Subject) -> str:
-    if "betas" not in subject.defaults:
+def takes_betas_as_a_list(harness: OptimizerHarness) -> str:
+    if "betas" not in harness.defaults:
         raise NotApplicable("it has no betas")
-    plain, _ = subject.trained(3)
-    listed, _ = subject.trained(3, betas=list(subject.defaults["betas"]))
+    plain, _ = harness.trained(3)
+    listed, _ = harness.trained(3, betas=list(harness.defaults["betas"]))
     require(furthest(listed, plain) == 0, f"weights differ by {furthest(listed, plain):.1e}")
     return "same weights after 3 steps"
 
 
 @claim("A hyperparameter given to one group acts on that group alone, as if built with it.")
-def honours_the_settings_of_each_group(subject: Subject) -> str:
+def honours_the_settings_of_each_group(harness: OptimizerHarness) -> str:
     tried = []
-    for name, value in changed_settings(subject):
-        plain, _ = subject.trained(4)
-        altered, _ = subject.trained(4, **{name: value})
-        weights = subject.weights()
+    for name, value in changed_settings(harness):
+        plain, _ = harness.trained(4)
+        altered, _ = harness.trained(4, **{name: value})
+        weights = harness.weights()
         half = len(weights) // 2 or 1
         groups = [{"params": weights[:half]}, {"params": weights[half:] or [], name: value}]
-        optimizer = subject.build([group for group in groups if group["params"]])
-        subject.run(optimizer, weights, range(4))
+        optimizer = harness.build([group for group in groups if group["params"]])
+        harness.run(optimizer, weights, range(4))
         gap = furthest(weights, [*plain[:half], *altered[half:]])
         require(gap <= TOLERANCE, f"a group with {name}={value} is off by {gap:.1e} after 4 steps")
         tried.append(name)
@@ -143,15 +143,15 @@ def honours_the_settings_of_each_group(subject: Subject) -> str:
 
 
 @claim("Hyperparameters are read from the group at every step, so that schedulers act.")
-def reads_the_group_at_every_step(subject: Subject) -> str:
+def reads_the_group_at_every_step(harness: OptimizerHarness) -> str:
     tried = []
-    for name, value in changed_settings(subject):
-        altered, _ = subject.trained(4, **{name: value})
-        weights = subject.weights()
-        optimizer = subject.build(weights)
+    for name, value in changed_settings(harness):
+        altered, _ = harness.trained(4, **{name: value})
+        weights = harness.weights()
+        optimizer = harness.build(weights)
         for group in optimizer.param_groups:
             group[name] = value
-        subject.run(optimizer, weights, range(4))
+        harness.run(optimizer, weights, range(4))
         gap = furthest(weights, altered)
         require(gap <= TOLERANCE, f"{name} set to {value} before step 1 is off by {gap:.1e}")
         tried.append(name)
@@ -159,21 +159,21 @@ def reads_the_group_at_every_step(subject: Subject) -> str:
 
 
 @claim("A group added during training starts fresh and leaves the others as they are.")
-def takes_new_groups_during_training(subject: Subject) -> str:
-    require_separable(subject)
-    half = len(subject.shapes) // 2 or 1
-    weights = subject.weights()
-    optimizer = subject.build(weights[:half])
-    subject.run(optimizer, weights[:half], range(3))
+def takes_new_groups_during_training(harness: OptimizerHarness) -> str:
+    require_separable(harness)
+    half = len(harness.shapes) // 2 or 1
+    weights = harness.weights()
+    optimizer = harness.build(weights[:half])
+    harness.run(optimizer, weights[:half], range(3))
     late = weights[half:] or [weights[0].detach().clone().requires_grad_()]
     optimizer.add_param_group({"params": late})
     everything = [*weights[:half], *late]
     fresh = [weight.detach().clone().requires_grad_() for weight in late]
     places = range(half, half + len(late))
-    subject.run(optimizer, everything, range(3, 6))
-    subject.run(subject.build(fresh), fresh, range(3, 6), places=places)
-    alone = subject.weights()[:half]
-    subject.run(subject.build(alone), alone, range(6))
+    harness.run(optimizer, everything, range(3, 6))
+    harness.run(harness.build(fresh), fresh, range(3, 6), places=places)
+    alone = harness.weights()[:half]
+    harness.run(harness.build(alone), alone, range(6))
     gap = furthest(late, fresh)
     require(gap <= TOLERANCE, f"the new group is {gap:.1e} from one that starts alone")
     gap = furthest(weights[:half], alone)
@@ -182,14 +182,14 @@ def takes_new_groups_during_training(subject: Subject) -> str:
 
 
 @claim("A tensor as learning rate steps like the float and is not changed.")
-def takes_a_tensor_as_learning_rate(subject: Subject) -> str:
-    if "lr" not in subject.defaults:
+def takes_a_tensor_as_learning_rate(harness: OptimizerHarness) -> str:
+    if "lr" not in harness.defaults:
         raise NotApplicable("it has no lr")
     exact = 2.0**-6  # the same number in every float type
-    plain, _ = subject.trained(4, lr=exact)
+    plain, _ = harness.trained(4, lr=exact)
     lr = torch.tensor(exact)
     try:
-        weights, _ = subject.trained(4, lr=lr)
+        weights, _ = harness.trained(4, lr=lr)
     except (TypeError, ValueError) as error:
         raise NotApplicable(f"refused: {describe(error)}") from None
     require(float(lr) == exact, f"the tensor went from {exact} to {float(lr)}")
@@ -200,26 +200,26 @@ def takes_a_tensor_as_learning_rate(subject: Subject) -> str:
 
 
 @claim("Printing it shows every group.")
-def prints_its_groups(subject: Subject) -> str:
-    optimizer = subject.build([{"params": [weight]} for weight in subject.weights()])
+def prints_its_groups(harness: OptimizerHarness) -> str:
+    optimizer = harness.build([{"params": [weight]} for weight in harness.weights()])
     text = repr(optimizer)
-    missing = [i for i in range(len(subject.shapes)) if f"Parameter Group {i}" not in text]
+    missing = [i for i in range(len(harness.shapes)) if f"Parameter Group {i}" not in text]
     require(not missing, f"groups {missing} are missing")
-    return f"{len(subject.shapes)} groups"
+    return f"{len(harness.shapes)} groups"
 
 
-def changed_settings(subject: Subject) -> list[tuple[str, Any]]:
-    """Return hyperparameters with a value other than the subject's that it can be built with.
+def changed_settings(harness: OptimizerHarness) -> list[tuple[str, Any]]:
+    """Return hyperparameters with a value other than the harness's that it can be built with.
 
     Raises:
         NotApplicable: If there is none.
     """
     found = []
     for name in READ_EACH_STEP:
-        value = _another(subject.defaults.get(name))
+        value = _another(harness.defaults.get(name))
         try:
             if value is not None:
-                subject.build(copies(subject.weights()), **{name: value})
+                harness.build(copies(harness.weights()), **{name: value})
                 found.append((name, value))
         except (TypeError, ValueError):
             continue

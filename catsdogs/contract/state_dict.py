@@ -15,7 +15,7 @@ from torch import Tensor
 from torch.optim import Optimizer
 
 from catsdogs.contract.claims import NotApplicable, claim, require
-from catsdogs.contract.harness import Subject, copies, distance, furthest, tensors
+from catsdogs.contract.harness import OptimizerHarness, copies, distance, furthest, tensors
 from catsdogs.contract.param_groups import changed_settings
 
 FLAGS = ("foreach", "differentiable", "capturable", "fused")  # torch added them one by one
@@ -23,24 +23,24 @@ StateDict = dict[str, Any]
 
 
 @claim("Continuing from a copied state dict gives the same bits as never stopping.")
-def resumes_from_a_state_dict(subject: Subject) -> str:
-    return _resumes(subject, copy.deepcopy)
+def resumes_from_a_state_dict(harness: OptimizerHarness) -> str:
+    return _resumes(harness, copy.deepcopy)
 
 
 @claim("Continuing from a file, loaded with weights_only=True, gives the same bits.")
-def resumes_from_a_file(subject: Subject) -> str:
-    return _resumes(subject, through_a_file)
+def resumes_from_a_file(harness: OptimizerHarness) -> str:
+    return _resumes(harness, through_a_file)
 
 
 @claim("A deep copy of weights and optimizer continues with the same bits.")
-def survives_deepcopy(subject: Subject) -> str:
-    weights, optimizer = _trained(subject, 5)
-    return _continues(subject, *copy.deepcopy((weights, optimizer)))
+def survives_deepcopy(harness: OptimizerHarness) -> str:
+    weights, optimizer = _trained(harness, 5)
+    return _continues(harness, *copy.deepcopy((weights, optimizer)))
 
 
 @claim("A pickled pair of weights and optimizer continues with the same bits.")
-def survives_pickle(subject: Subject) -> str:
-    weights, optimizer = _trained(subject, 5)
+def survives_pickle(harness: OptimizerHarness) -> str:
+    weights, optimizer = _trained(harness, 5)
     try:
         text = pickle.dumps((weights, optimizer))
     except (pickle.PicklingError, AttributeError) as error:
@@ -48,14 +48,14 @@ def survives_pickle(subject: Subject) -> str:
         if "local object" in str(error) or "not found as" in str(error):
             raise NotApplicable(f"the class cannot be pickled: {error}") from None
         raise
-    return _continues(subject, *pickle.loads(text))
+    return _continues(harness, *pickle.loads(text))
 
 
 @claim("Every tensor of the state comes back from a state dict with its type and values.")
-def loads_state_as_it_was_saved(subject: Subject) -> str:
-    weights, optimizer = _trained(subject, 5)
+def loads_state_as_it_was_saved(harness: OptimizerHarness) -> str:
+    weights, optimizer = _trained(harness, 5)
     saved = through_a_file(optimizer.state_dict())
-    fresh = subject.build([weight.detach().clone().requires_grad_() for weight in weights])
+    fresh = harness.build([weight.detach().clone().requires_grad_() for weight in weights])
     fresh.load_state_dict(copy.deepcopy(saved))
     before, after = (dict(tensors(d["state"])) for d in (saved, fresh.state_dict()))
     require(before.keys() == after.keys(), f"lost or gained {before.keys() ^ after.keys()}")
@@ -67,10 +67,10 @@ def loads_state_as_it_was_saved(subject: Subject) -> str:
 
 
 @claim("Hyperparameters come back with the state.")
-def loads_hyperparameters_with_the_state(subject: Subject) -> str:
-    settings = changed_settings(subject)
-    altered = subject.build(subject.weights(dtype=torch.float32), **dict(settings[:1]))
-    fresh = subject.build(subject.weights(dtype=torch.float32))
+def loads_hyperparameters_with_the_state(harness: OptimizerHarness) -> str:
+    settings = changed_settings(harness)
+    altered = harness.build(harness.weights(dtype=torch.float32), **dict(settings[:1]))
+    fresh = harness.build(harness.weights(dtype=torch.float32))
     fresh.load_state_dict(copy.deepcopy(altered.state_dict()))
     name, value = settings[0]
     loaded = fresh.param_groups[0].get(name)
@@ -79,12 +79,12 @@ def loads_hyperparameters_with_the_state(subject: Subject) -> str:
 
 
 @claim("State loads into a model of another type, follows the weights there, and steps.")
-def loads_state_into_another_type(subject: Subject) -> str:
-    saved = subject.trained(3)[1].state_dict()
-    weights = subject.weights(dtype=torch.float32)
-    optimizer = subject.build(weights)
+def loads_state_into_another_type(harness: OptimizerHarness) -> str:
+    saved = harness.trained(3)[1].state_dict()
+    weights = harness.weights(dtype=torch.float32)
+    optimizer = harness.build(weights)
     optimizer.load_state_dict(copy.deepcopy(saved))
-    subject.run(optimizer, weights, range(3, 6))
+    harness.run(optimizer, weights, range(3, 6))
     finite = all(bool(weight.isfinite().all()) for weight in weights)
     require(finite, "weights are not finite after 3 steps")
     wrong = {
@@ -98,15 +98,15 @@ def loads_state_into_another_type(subject: Subject) -> str:
 
 
 @claim("Loading changes nothing in the given dict and ties no hyperparameter or count to it.")
-def loads_without_tying_to_the_source(subject: Subject) -> str:
-    weights, optimizer = _trained(subject, 3)
+def loads_without_tying_to_the_source(harness: OptimizerHarness) -> str:
+    weights, optimizer = _trained(harness, 3)
     given = optimizer.state_dict()
     before = _without_tensors(given)
     others = [weight.detach().clone().requires_grad_() for weight in weights]
-    other = subject.build(others)
+    other = harness.build(others)
     other.load_state_dict(given)
     require(_without_tensors(given) == before, "load_state_dict changed the dict it was given")
-    subject.run(other, others, range(3, 5))
+    harness.run(other, others, range(3, 5))
     for group in other.param_groups:
         group.update(dict.fromkeys(set(group) - {"params"}, "changed"))
     require(_without_tensors(given) == before, "stepping the copy changed the dict it came from")
@@ -122,18 +122,18 @@ def loads_without_tying_to_the_source(subject: Subject) -> str:
 
 
 @claim("A state dict with another number of groups or parameters is refused with ValueError.")
-def refuses_a_state_dict_of_another_shape(subject: Subject) -> str:
-    weights = subject.weights(dtype=torch.float32)
-    given = _trained(subject, 1)[1].state_dict()
+def refuses_a_state_dict_of_another_shape(harness: OptimizerHarness) -> str:
+    weights = harness.weights(dtype=torch.float32)
+    given = _trained(harness, 1)[1].state_dict()
     groups = [{"params": [weight]} for weight in weights] + [
-        {"params": subject.weights(dtype=torch.float32)}
+        {"params": harness.weights(dtype=torch.float32)}
     ]
     for params, what in (
         (groups, "groups"),
-        ([*weights, *subject.weights(dtype=torch.float32)], "parameters"),
+        ([*weights, *harness.weights(dtype=torch.float32)], "parameters"),
     ):
         try:
-            subject.build(params).load_state_dict(copy.deepcopy(given))
+            harness.build(params).load_state_dict(copy.deepcopy(given))
         except ValueError:
             continue
         require(False, f"a state dict with another number of {what} was loaded")
@@ -141,22 +141,22 @@ def refuses_a_state_dict_of_another_shape(subject: Subject) -> str:
 
 
 @claim("A checkpoint from before a flag existed loads, and the flag takes its default.")
-def loads_a_checkpoint_without_flags(subject: Subject) -> str:
-    flags = [name for name in FLAGS if name in subject.defaults]
+def loads_a_checkpoint_without_flags(harness: OptimizerHarness) -> str:
+    flags = [name for name in FLAGS if name in harness.defaults]
     if not flags:
         raise NotApplicable("it has no flags")
-    given = copy.deepcopy(_trained(subject, 3)[1].state_dict())
+    given = copy.deepcopy(_trained(harness, 3)[1].state_dict())
     for group in given["param_groups"]:
         for name in flags:
             group.pop(name, None)
     return (
-        _continues(subject, *_loaded(subject, given, 3), since=3) + f" without {', '.join(flags)}"
+        _continues(harness, *_loaded(harness, given, 3), since=3) + f" without {', '.join(flags)}"
     )
 
 
 @claim("Hooks around state_dict and load_state_dict run once each.")
-def runs_state_dict_hooks(subject: Subject) -> str:
-    _, optimizer = _trained(subject, 1)
+def runs_state_dict_hooks(harness: OptimizerHarness) -> str:
+    _, optimizer = _trained(harness, 1)
     ran: list[str] = []
     optimizer.register_state_dict_pre_hook(lambda *_: ran.append("before saving"))
     optimizer.register_state_dict_post_hook(lambda *_: ran.append("after saving"))
@@ -169,10 +169,10 @@ def runs_state_dict_hooks(subject: Subject) -> str:
 
 
 @claim("State stops growing: after 24 steps it is as large as after 8.")
-def keeps_state_of_constant_size(subject: Subject) -> str:
-    weights, optimizer = _trained(subject, 8)
+def keeps_state_of_constant_size(harness: OptimizerHarness) -> str:
+    weights, optimizer = _trained(harness, 8)
     early = _size(optimizer.state_dict()["state"])
-    subject.run(optimizer, weights, range(8, 24))
+    harness.run(optimizer, weights, range(8, 24))
     late = _size(optimizer.state_dict()["state"])
     require(late == early, f"{early} numbers after 8 steps, {late} after 24")
     return f"{early} numbers"
@@ -187,28 +187,30 @@ def through_a_file(state_dict: StateDict) -> StateDict:
     return loaded
 
 
-def _trained(subject: Subject, steps: int) -> tuple[list[Tensor], Optimizer]:
-    return subject.trained(steps, dtype=torch.float32)
+def _trained(harness: OptimizerHarness, steps: int) -> tuple[list[Tensor], Optimizer]:
+    return harness.trained(steps, dtype=torch.float32)
 
 
-def _resumes(subject: Subject, keep: Callable[[StateDict], StateDict]) -> str:
-    kept = keep(_trained(subject, 5)[1].state_dict())
-    return _continues(subject, *_loaded(subject, kept, 5))
+def _resumes(harness: OptimizerHarness, keep: Callable[[StateDict], StateDict]) -> str:
+    kept = keep(_trained(harness, 5)[1].state_dict())
+    return _continues(harness, *_loaded(harness, kept, 5))
 
 
-def _loaded(subject: Subject, given: StateDict, steps: int) -> tuple[list[Tensor], Optimizer]:
+def _loaded(
+    harness: OptimizerHarness, given: StateDict, steps: int
+) -> tuple[list[Tensor], Optimizer]:
     """Return the weights after some steps and a new optimizer that loaded the state dict."""
-    weights = [weight.requires_grad_() for weight in copies(_trained(subject, steps)[0])]
-    optimizer = subject.build(weights)
+    weights = [weight.requires_grad_() for weight in copies(_trained(harness, steps)[0])]
+    optimizer = harness.build(weights)
     optimizer.load_state_dict(given)
     return weights, optimizer
 
 
 def _continues(
-    subject: Subject, weights: Sequence[Tensor], optimizer: Optimizer, since: int = 5
+    harness: OptimizerHarness, weights: Sequence[Tensor], optimizer: Optimizer, since: int = 5
 ) -> str:
-    subject.run(optimizer, weights, range(since, since + 5))
-    uninterrupted, _ = _trained(subject, since + 5)
+    harness.run(optimizer, weights, range(since, since + 5))
+    uninterrupted, _ = _trained(harness, since + 5)
     gap = furthest(weights, uninterrupted)
     require(gap == 0, f"weights differ by {gap:.1e} after {since} + 5 steps")
     return f"{since} + 5 steps equal {since + 5} steps"

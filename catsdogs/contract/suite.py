@@ -6,7 +6,7 @@ import torch
 
 from catsdogs.contract import finite_sum, interop, param_groups, parity, state_dict, update
 from catsdogs.contract.claims import Claim, Finding
-from catsdogs.contract.harness import Factory, Subject
+from catsdogs.contract.harness import Factory, OptimizerHarness
 
 CLAIMS: tuple[Claim, ...] = tuple(
     value
@@ -33,13 +33,13 @@ def check(
     Raises:
         ValueError: If the factory builds nothing that the contract can drive.
     """
-    subject = Subject(factory, reference)
+    harness = OptimizerHarness(factory, reference)
     findings = []
     threads = torch.get_num_threads()
     torch.set_num_threads(1)  # the tensors are tiny; waking threads takes longer than the work
     try:
         for done, claim in enumerate(CLAIMS, start=1):
-            findings.append(claim.try_on(subject))
+            findings.append(claim.try_on(harness))
             if progress is not None:
                 progress(done, len(CLAIMS), findings[-1])
     finally:

@@ -7,23 +7,31 @@ from torch import Tensor
 from torch.optim import Optimizer, lr_scheduler
 
 from catsdogs.contract.claims import NotApplicable, claim, require, require_separable
-from catsdogs.contract.harness import TOLERANCE, Subject, copies, distance, furthest, gradient, step
+from catsdogs.contract.harness import (
+    TOLERANCE,
+    OptimizerHarness,
+    copies,
+    distance,
+    furthest,
+    gradient,
+    step,
+)
 
 
 @claim("It goes downhill on a quadratic bowl, with the hyperparameters that it was given.")
-def goes_downhill(subject: Subject) -> str:
-    weights = subject.weights()
-    first, last = _descend(subject.build(weights), weights, 50)
+def goes_downhill(harness: OptimizerHarness) -> str:
+    weights = harness.weights()
+    first, last = _descend(harness.build(weights), weights, 50)
     require(last < first, f"the cost went from {first:.4g} to {last:.4g} in 50 steps")
     return f"the cost went from {first:.4g} to {last:.4g} in 50 steps"
 
 
 @claim("It steps under torch's schedulers, which set its learning rate, and stays finite.")
-def works_with_schedulers(subject: Subject) -> str:
-    if "lr" not in subject.defaults:
+def works_with_schedulers(harness: OptimizerHarness) -> str:
+    if "lr" not in harness.defaults:
         raise NotApplicable("it has no lr")
-    lr = float(subject.defaults["lr"])
-    cycled = bool({"momentum", "betas"} & set(subject.defaults))
+    lr = float(harness.defaults["lr"])
+    cycled = bool({"momentum", "betas"} & set(harness.defaults))
     schedules: dict[str, Any] = {
         "StepLR": lambda o: lr_scheduler.StepLR(o, 3, gamma=0.5),
         "CosineAnnealingLR": lambda o: lr_scheduler.CosineAnnealingLR(o, 10),
@@ -34,8 +42,8 @@ def works_with_schedulers(subject: Subject) -> str:
         ),
     }
     for name, build in schedules.items():
-        weights = subject.weights()
-        optimizer = subject.build(weights)
+        weights = harness.weights()
+        optimizer = harness.build(weights)
         scheduler = build(optimizer)
         for number in range(10):
             cost = _bowl(weights)
@@ -54,36 +62,36 @@ def works_with_schedulers(subject: Subject) -> str:
 
 
 @claim("maximize=True equals minimising the negated cost.")
-def climbs_with_maximize(subject: Subject) -> str:
-    if "maximize" not in subject.defaults:
+def climbs_with_maximize(harness: OptimizerHarness) -> str:
+    if "maximize" not in harness.defaults:
         raise NotApplicable("it has no maximize")
-    down, up = subject.weights(), subject.weights()
-    decay = {"weight_decay": 0.125} if "weight_decay" in subject.defaults else {}
-    subject.run(subject.build(down, maximize=False, **decay), down, range(5), scale=-1.0)
-    subject.run(subject.build(up, maximize=True, **decay), up, range(5))
+    down, up = harness.weights(), harness.weights()
+    decay = {"weight_decay": 0.125} if "weight_decay" in harness.defaults else {}
+    harness.run(harness.build(down, maximize=False, **decay), down, range(5), scale=-1.0)
+    harness.run(harness.build(up, maximize=True, **decay), up, range(5))
     gap = furthest(up, down)
     require(gap <= TOLERANCE, f"weights differ by {gap:.1e} after 5 steps")
     return f"same weights to {gap:.0e} after 5 steps{' with weight decay' if decay else ''}"
 
 
 @claim("Weight decay is an L2 penalty on the gradient or shrinks the weights by lr * weight_decay.")
-def decays_weights_in_one_of_the_known_ways(subject: Subject) -> str:
-    if "weight_decay" not in subject.defaults:
+def decays_weights_in_one_of_the_known_ways(harness: OptimizerHarness) -> str:
+    if "weight_decay" not in harness.defaults:
         raise NotApplicable("it has no weight_decay")
-    rate, lr = 0.125, float(subject.defaults.get("lr", 1.0))
-    overrides = {"maximize": False} if "maximize" in subject.defaults else {}
-    weights, penalised, plain = subject.weights(), subject.weights(), subject.weights()
-    decaying = subject.build(weights, weight_decay=rate, **overrides)
-    coupled = subject.build(penalised, weight_decay=0.0, **overrides)
-    decoupled = subject.build(plain, weight_decay=0.0, **overrides)
+    rate, lr = 0.125, float(harness.defaults.get("lr", 1.0))
+    overrides = {"maximize": False} if "maximize" in harness.defaults else {}
+    weights, penalised, plain = harness.weights(), harness.weights(), harness.weights()
+    decaying = harness.build(weights, weight_decay=rate, **overrides)
+    coupled = harness.build(penalised, weight_decay=0.0, **overrides)
+    decoupled = harness.build(plain, weight_decay=0.0, **overrides)
     gaps = {"L2 penalty": 0.0, "shrinking": 0.0}
     for number in range(5):
         before = copies(weights)
         for place, weight in enumerate(penalised):
             weight.grad = gradient(weight, number, place) + rate * weight.detach()
         step(coupled, number)
-        subject.run(decaying, weights, [number])
-        subject.run(decoupled, plain, [number])
+        harness.run(decaying, weights, [number])
+        harness.run(decoupled, plain, [number])
         shrunk = [w.detach() - lr * rate * old for w, old in zip(plain, before, strict=True)]
         gaps["L2 penalty"] = max(gaps["L2 penalty"], furthest(weights, penalised))
         gaps["shrinking"] = max(gaps["shrinking"], furthest(weights, shrunk))
@@ -99,9 +107,9 @@ def decays_weights_in_one_of_the_known_ways(subject: Subject) -> str:
 
 
 @claim("A zero gradient without weight decay leaves fresh parameters where they are.")
-def stands_still_on_a_zero_gradient(subject: Subject) -> str:
-    weights = subject.weights()
-    optimizer = subject.build(weights)
+def stands_still_on_a_zero_gradient(harness: OptimizerHarness) -> str:
+    weights = harness.weights()
+    optimizer = harness.build(weights)
     for group in optimizer.param_groups:
         if "weight_decay" in group:
             group["weight_decay"] = 0.0
@@ -120,13 +128,13 @@ def stands_still_on_a_zero_gradient(subject: Subject) -> str:
 
 
 @claim("A parameter without a gradient is neither moved nor given state.")
-def skips_parameters_without_gradient(subject: Subject) -> str:
-    require_separable(subject)
-    weights = subject.weights()
+def skips_parameters_without_gradient(harness: OptimizerHarness) -> str:
+    require_separable(harness)
+    weights = harness.weights()
     idle = torch.ones(weights[0].shape, dtype=torch.float64, requires_grad=True)
-    optimizer = subject.build([*weights, idle])
+    optimizer = harness.build([*weights, idle])
     at_start = len(optimizer.state.get(idle, {}))  # torch's Adagrad has its sums from the start
-    subject.run(optimizer, weights, range(3))
+    harness.run(optimizer, weights, range(3))
     require(bool((idle == 1).all()), f"it moved to {idle.flatten()[0].item()}")
     grown = len(optimizer.state.get(idle, {})) - at_start
     require(grown == 0, f"it was given {grown} entries of state")
@@ -134,59 +142,59 @@ def skips_parameters_without_gradient(subject: Subject) -> str:
 
 
 @claim("A step without any gradient changes nothing.")
-def does_nothing_without_gradients(subject: Subject) -> str:
-    require_separable(subject)
-    weights, optimizer = subject.trained(2)
+def does_nothing_without_gradients(harness: OptimizerHarness) -> str:
+    require_separable(harness)
+    weights, optimizer = harness.trained(2)
     before = copies(weights)
     optimizer.zero_grad()
     step(optimizer, 2)
     require(furthest(weights, before) == 0, f"weights moved by {furthest(weights, before):.1e}")
-    subject.run(optimizer, weights, range(2, 4))
-    never_idle, _ = subject.trained(4)
+    harness.run(optimizer, weights, range(2, 4))
+    never_idle, _ = harness.trained(4)
     gap = furthest(weights, never_idle)
     require(gap <= TOLERANCE, f"the steps after it are off by {gap:.1e}")
     return "neither weights nor later steps"
 
 
 @claim("Each parameter moves as it would alone, whatever the others do.")
-def moves_each_parameter_by_itself(subject: Subject) -> str:
-    require_separable(subject)
-    together, _ = subject.trained(5)
-    for place, weight in enumerate(subject.weights()):
-        subject.run(subject.build([weight]), [weight], range(5), places=[place])
+def moves_each_parameter_by_itself(harness: OptimizerHarness) -> str:
+    require_separable(harness)
+    together, _ = harness.trained(5)
+    for place, weight in enumerate(harness.weights()):
+        harness.run(harness.build([weight]), [weight], range(5), places=[place])
         gap = distance(together[place], weight)
         require(gap <= TOLERANCE, f"tensor {place} is {gap:.1e} from where it goes alone")
     return f"{len(together)} tensors, 5 steps"
 
 
 @claim("A parameter whose first gradient comes late starts like one that starts then.")
-def starts_a_late_parameter_from_its_own_first_step(subject: Subject) -> str:
-    require_separable(subject)
-    early, late = _pair(subject)
-    optimizer = subject.build([early, late])
-    subject.run(optimizer, [early], range(3))
+def starts_a_late_parameter_from_its_own_first_step(harness: OptimizerHarness) -> str:
+    require_separable(harness)
+    early, late = _pair(harness)
+    optimizer = harness.build([early, late])
+    harness.run(optimizer, [early], range(3))
     fresh = late.detach().clone().requires_grad_()
-    subject.run(optimizer, [early, late], range(3, 6))
-    subject.run(subject.build([fresh]), [fresh], range(3, 6), places=[1])
+    harness.run(optimizer, [early, late], range(3, 6))
+    harness.run(harness.build([fresh]), [fresh], range(3, 6), places=[1])
     gap = distance(late, fresh)
     require(gap <= TOLERANCE, f"{gap:.1e} from a fresh start after 3 steps")
     return "3 steps late, same weights"
 
 
 @claim("A parameter frozen for some steps continues as if they had not been.")
-def continues_a_frozen_parameter(subject: Subject) -> str:
-    require_separable(subject)
-    weight, other = _pair(subject)
-    optimizer = subject.build([weight, other])
+def continues_a_frozen_parameter(harness: OptimizerHarness) -> str:
+    require_separable(harness)
+    weight, other = _pair(harness)
+    optimizer = harness.build([weight, other])
     alone = weight.detach().clone().requires_grad_()
-    reference = subject.build([alone])
+    reference = harness.build([alone])
     for number in range(8):
         if number in (3, 4):
             weight.grad = None
-            subject.run(optimizer, [other], [number], places=[1])
+            harness.run(optimizer, [other], [number], places=[1])
         else:
-            subject.run(optimizer, [weight, other], [number])
-            subject.run(reference, [alone], [number])
+            harness.run(optimizer, [weight, other], [number])
+            harness.run(reference, [alone], [number])
     gap = distance(weight, alone)
     require(gap <= TOLERANCE, f"{gap:.1e} from the run without the pause")
     return "frozen at steps 4 and 5 of 8"
@@ -205,7 +213,7 @@ def _descend(optimizer: Optimizer, weights: list[Tensor], steps: int) -> tuple[f
     return first, float(_bowl(weights))
 
 
-def _pair(subject: Subject) -> tuple[Tensor, Tensor]:
-    shapes = (subject.shapes * 2)[:2]
-    first, second = subject.weights(shapes)
+def _pair(harness: OptimizerHarness) -> tuple[Tensor, Tensor]:
+    shapes = (harness.shapes * 2)[:2]
+    first, second = harness.weights(shapes)
     return first, second

@@ -14,7 +14,7 @@ from typing import Literal
 from catsdogs.data.image_folder import LABELS, find_pictures
 from catsdogs.data.images import read_picture
 from catsdogs.errors import UserError
-from catsdogs.io.files import cache_directory, expanded, make_directory, write_whole
+from catsdogs.io.files import atomic_write_text, cache_directory, expanded, make_directory
 from catsdogs.io.progress import progress
 from catsdogs.io.text import is_one_line, one_line
 
@@ -148,7 +148,7 @@ def _decode_all(root: Path, labels: dict[str, int]) -> list[Picture]:
             )
         )
     rows = _to_csv(pictures)
-    write_whole(kept, f"{KEPT}{_digest(rows)}\n{rows}")
+    atomic_write_text(kept, f"{KEPT}{_digest(rows)}\n{rows}")
     return pictures
 
 

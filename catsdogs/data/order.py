@@ -5,6 +5,6 @@ import torch
 from torch import Tensor
 
 
-def shuffled(count: int, seed: int, epoch: int) -> Tensor:
+def epoch_permutation(count: int, seed: int, epoch: int) -> Tensor:
     """Return the order of an epoch: a permutation that (seed, epoch) alone decides."""
     return torch.from_numpy(np.random.default_rng([seed, epoch]).permutation(count))

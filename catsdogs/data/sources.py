@@ -12,7 +12,7 @@ from filelock import FileLock
 from catsdogs.data.download.kaggle import fetch_kaggle
 from catsdogs.data.image_folder import LABELS
 from catsdogs.drawing.species import draw_cat_or_dog
-from catsdogs.io.files import cache_directory, make_directory, whole_directory
+from catsdogs.io.files import atomic_directory, cache_directory, make_directory
 from catsdogs.io.progress import progress
 
 Source = Literal["drawn", "folder", "kaggle", "pets"]
@@ -71,7 +71,7 @@ def draw_folder(per_class: int, *, seed: int = 0) -> Path:
     folder = drawn / f"edition{EDITION}-seed{seed}-{per_class}-pillow{PIL.__version__}"
     with FileLock(drawn / f"{folder.name}.lock"):
         if not folder.exists():
-            with whole_directory(folder) as partial_folder:
+            with atomic_directory(folder) as partial_folder:
                 _draw_all(partial_folder, per_class, seed)
     return folder
 

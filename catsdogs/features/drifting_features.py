@@ -17,20 +17,20 @@ import numpy as np
 import safetensors.torch
 import torch
 
-from catsdogs.compute.distributed import ALONE, Ranks
+from catsdogs.compute.distributed import ALONE, ProcessGroup
 from catsdogs.data.manifest import Split
 from catsdogs.features.backbone import StateDict
 from catsdogs.features.drifting_pass import STATISTICS, ViewPass
 from catsdogs.features.feature_store import FEATURES_PER_PICTURE, Features, row_files, split_rows
-from catsdogs.features.shard_cache import PIXELS_PER_PICTURE, alone, store_path
+from catsdogs.features.shard_cache import PIXELS_PER_PICTURE, exclusive_lock, store_path
 from catsdogs.io.files import (
+    atomic_directory,
     cache_directory,
     checksum,
     is_gone,
     make_directory,
-    set_aside,
+    quarantine,
     this_process,
-    whole_directory,
 )
 from catsdogs.io.formatting import readable
 from catsdogs.io.torch_file import FILE_BYTES_PER_TENSOR
@@ -49,11 +49,13 @@ class ViewFeatures:
         computed: The epochs whose pass this run has made, in order.
     """
 
-    def __init__(self, view_pass: ViewPass, epochs: int, ranks: Ranks = ALONE) -> None:
+    def __init__(
+        self, view_pass: ViewPass, epochs: int, process_group: ProcessGroup = ALONE
+    ) -> None:
         self.computed: list[int] = []
         self.key = view_pass.key
         self._pass = view_pass
-        self._ranks = ranks
+        self._process_group = process_group
         self._epochs = range(1, max(1, epochs) + 1)
         self._statistics: dict[int, StateDict] = {0: {}}
         self._streamed_in: Path | None = None
@@ -70,7 +72,7 @@ class ViewFeatures:
             files = row_files(self._ready(epoch), self._pass.manifest, self._pass.dtype)
             self._open = (
                 epoch,
-                split_rows(files, self._pass.manifest, self._pass.device, self._ranks),
+                split_rows(files, self._pass.manifest, self._pass.device, self._process_group),
             )
         return self._open[1]
 
@@ -155,11 +157,11 @@ class ViewFeatures:
         make_directory(path.parent, "CATSDOGS_CACHE")
         if self._streamed_in is not None:
             self._forget()
-        with alone(path.with_suffix(".lock")):
+        with exclusive_lock(path.with_suffix(".lock")):
             if not self._is_whole(path):
                 before = self._statistics_after(epoch - 1)
                 # A network that is built draws; what an optimizer draws must not depend on it.
-                with whole_directory(path) as folder, torch.random.fork_rng(devices=[]):
+                with atomic_directory(path) as folder, torch.random.fork_rng(devices=[]):
                     self._pass.fill(folder, epoch, before)
                 self.computed.append(epoch)
             self._statistics[epoch] = safetensors.torch.load_file(path / STATISTICS)
@@ -177,7 +179,7 @@ class ViewFeatures:
             if files.missing(files.segments):
                 raise ValueError("a file of rows is missing or damaged")
         except (OSError, ValueError, KeyError, TypeError) as error:
-            aside = set_aside(path)
+            aside = quarantine(path)
             log.warning("%s was damaged (%s), so its pass is made again", aside, error)
             return False
         return True

@@ -19,10 +19,10 @@ from torch import Tensor
 from catsdogs.data.augmentation import VIEWS, apply_views, draw_view
 from catsdogs.data.images import normalise
 from catsdogs.data.manifest import Manifest
-from catsdogs.data.order import shuffled
+from catsdogs.data.order import epoch_permutation
 from catsdogs.features.backbone import Backbone, BackboneWeights, StateDict
 from catsdogs.features.feature_store import StoreType, row_files, store_key
-from catsdogs.features.shard_cache import BATCH, Pixels, describe
+from catsdogs.features.shard_cache import BATCH, Pixels, write_store_metadata
 from catsdogs.features.shards import ScatteredWriter
 from catsdogs.io.files import checksum
 from catsdogs.io.progress import progress
@@ -90,7 +90,7 @@ class ViewPass:
         pictures = self.manifest.used
         pixels = self.pixels.rows
         count = sum(picture.split == "train" for picture in pictures)
-        train = shuffled(count, self.seed, epoch).split(self.batch_size)
+        train = epoch_permutation(count, self.seed, epoch).split(self.batch_size)
         judged = torch.arange(count, len(pictures)).split(BATCH)
         # In torch's own layout: channels last takes three quarters of the time on a CPU, but there
         # BatchNorm sums with ten times the error.
@@ -122,4 +122,6 @@ class ViewPass:
         writer.finish()
         (folder / STATISTICS).write_bytes(safetensors.torch.save(backbone.statistics()))
         key = self.key | {"epoch": str(epoch)}
-        describe(folder, self.manifest, key, statistics_sha256=checksum(folder / STATISTICS))
+        write_store_metadata(
+            folder, self.manifest, key, statistics_sha256=checksum(folder / STATISTICS)
+        )

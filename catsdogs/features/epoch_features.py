@@ -7,7 +7,7 @@ import numpy as np
 import torch
 
 from catsdogs.compute.device import count_decoders
-from catsdogs.compute.distributed import ALONE, Ranks
+from catsdogs.compute.distributed import ALONE, ProcessGroup
 from catsdogs.data.manifest import Manifest, Split
 from catsdogs.features.backbone import BackboneWeights, StateDict
 from catsdogs.features.drifting_features import ViewFeatures
@@ -16,7 +16,7 @@ from catsdogs.features.feature_store import (
     FEATURES_PER_PICTURE,
     Features,
     FeatureStore,
-    open_store,
+    open_feature_store,
     row_files,
     store_key,
 )
@@ -78,7 +78,7 @@ class FrozenFeatures:
         data: DataSettings,
         device: torch.device,
         precision: Precision = "float32",
-        ranks: Ranks = ALONE,
+        process_group: ProcessGroup = ALONE,
     ) -> None:
         self.key = store_key(manifest, weights, data.store_dtype, device, precision)
         self._manifest = manifest
@@ -86,7 +86,7 @@ class FrozenFeatures:
         self._data = data
         self._device = device
         self._precision = precision
-        self._ranks = ranks
+        self._process_group = process_group
 
     def __call__(self, epoch: int) -> dict[Split, Features]:
         """Return the same splits in every epoch.
@@ -99,21 +99,21 @@ class FrozenFeatures:
     @functools.cached_property
     def _store(self) -> FeatureStore:
         data = self._data
-        return open_store(
+        return open_feature_store(
             self._manifest,
             self._weights,
             dtype=data.store_dtype,
             precision=self._precision,
             device=self._device,
             workers=count_decoders(data.workers, beside=self._device),
-            ranks=self._ranks,
+            process_group=self._process_group,
         )
 
     @property
     def pictures_to_store(self) -> int:
         """Those of the files of rows that are this process's own and not there yet."""
         files = row_files(store_path("features", self.key), self._manifest, self._data.store_dtype)
-        return sum(len(files.rows_of(n)) for n in files.absent() if self._ranks.owns(n))
+        return sum(len(files.rows_of(n)) for n in files.absent() if self._process_group.owns(n))
 
     @property
     def forecast(self) -> str:
@@ -146,12 +146,12 @@ def choose_features(
     manifest: Manifest,
     weights: BackboneWeights,
     device: torch.device,
-    ranks: Ranks = ALONE,
+    process_group: ProcessGroup = ALONE,
 ) -> EpochFeatures:
     """Return the features that `protocol` names; nothing is computed yet."""
     data = settings.data
     if settings.protocol == "frozen":
-        return FrozenFeatures(manifest, weights, data, device, settings.precision, ranks)
+        return FrozenFeatures(manifest, weights, data, device, settings.precision, process_group)
     view_pass = ViewPass(
         manifest,
         weights,
@@ -162,4 +162,4 @@ def choose_features(
         count_decoders(data.workers, beside=None),
         precision=settings.precision,
     )
-    return ViewFeatures(view_pass, settings.epochs, ranks)
+    return ViewFeatures(view_pass, settings.epochs, process_group)

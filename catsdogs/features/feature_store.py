@@ -17,12 +17,12 @@ import torch
 import torchvision
 from torch import Tensor
 
-from catsdogs.compute.distributed import ALONE, Ranks
+from catsdogs.compute.distributed import ALONE, ProcessGroup
 from catsdogs.data.images import PIPELINE, normalise
 from catsdogs.data.manifest import SPLITS, Manifest, Split
 from catsdogs.features.backbone import CHANNELS, SIDE, BackboneWeights
 from catsdogs.features.folded_backbone import ARITHMETIC, FoldedBackbone
-from catsdogs.features.shard_cache import Values, complete, store_path
+from catsdogs.features.shard_cache import Values, fill_missing, store_path
 from catsdogs.features.shards import SEGMENT, RowFiles
 from catsdogs.settings import Precision
 
@@ -116,7 +116,7 @@ class FeatureStore:
     splits: dict[Split, Features]
 
 
-def open_store(
+def open_feature_store(
     manifest: Manifest,
     weights: BackboneWeights,
     *,
@@ -125,7 +125,7 @@ def open_store(
     device: torch.device,
     workers: int = 1,
     make_backbone: MakeBackbone = FoldedBackbone,
-    ranks: Ranks = ALONE,
+    process_group: ProcessGroup = ALONE,
 ) -> FeatureStore:
     """Open the feature store of these pictures and weights; compute what is missing of it first.
 
@@ -140,7 +140,7 @@ def open_store(
         device: Where the backbone runs and where batches go.
         workers: Processes that decode pictures while the backbone computes.
         make_backbone: Makes what maps pixels to float32 features on a device, from the weights.
-        ranks: Each sees to its own rows; they need not share a cache.
+        process_group: Each sees to its own rows; they need not share a cache.
 
     Raises:
         UserError: If the cache cannot be written, or a picture changed since the manifest.
@@ -153,17 +153,17 @@ def open_store(
         backbone = make_backbone(weights, device, precision)
         return lambda pixels: backbone(normalise(pixels.to(device))).cpu().numpy()
 
-    built = complete(
+    built = fill_missing(
         files,
-        [segment for segment in files.segments if ranks.owns(segment)],
+        [segment for segment in files.segments if process_group.owns(segment)],
         manifest,
         key,
         prepare,
         workers=workers,
         description="backbone pass",
-        lock=path.with_suffix(f".{ranks.rank}of{ranks.size}.lock"),
+        lock=path.with_suffix(f".{process_group.rank}of{process_group.size}.lock"),
     )
-    return FeatureStore(path, key, built, split_rows(files, manifest, device, ranks))
+    return FeatureStore(path, key, built, split_rows(files, manifest, device, process_group))
 
 
 def row_files(path: Path, manifest: Manifest, dtype: StoreType) -> RowFiles:
@@ -195,10 +195,10 @@ def store_key(
 
 
 def split_rows(
-    files: RowFiles, manifest: Manifest, device: torch.device, ranks: Ranks = ALONE
+    files: RowFiles, manifest: Manifest, device: torch.device, process_group: ProcessGroup = ALONE
 ) -> dict[Split, Features]:
     """Return the rows of each split of a store; on a GPU kept in its memory if they fit."""
-    owned = torch.tensor([ranks.owns(row // SEGMENT) for row in range(files.count)])
+    owned = torch.tensor([process_group.owns(row // SEGMENT) for row in range(files.count)])
     splits: dict[Split, Features] = {}
     start = 0
     for split in SPLITS:
@@ -208,15 +208,15 @@ def split_rows(
             torch.tensor([float(p.label) for p in pictures]),
             [p.path for p in pictures],
             device,
-            None if ranks.size == 1 else owned[start : start + len(pictures)],
+            None if process_group.size == 1 else owned[start : start + len(pictures)],
         )
         start += len(pictures)
-    if device.type == "cuda" and _fits(files, ranks, device):
+    if device.type == "cuda" and _fits(files, process_group, device):
         return {split: features.on_device() for split, features in splits.items()}
     return splits
 
 
-def _fits(files: RowFiles, ranks: Ranks, device: torch.device) -> bool:
+def _fits(files: RowFiles, process_group: ProcessGroup, device: torch.device) -> bool:
     """Tell whether the rows take at most half of the device's free memory."""
-    needed = files.count // ranks.size * int(np.prod(ROW)) * files.dtype.itemsize
+    needed = files.count // process_group.size * int(np.prod(ROW)) * files.dtype.itemsize
     return needed <= torch.cuda.mem_get_info(device)[0] // 2

@@ -26,7 +26,7 @@ from catsdogs.data.images import PIPELINE, SIZE, PictureFiles
 from catsdogs.data.manifest import Manifest
 from catsdogs.errors import UserError
 from catsdogs.features.shards import SEGMENT, RowFiles
-from catsdogs.io.files import cache_directory, make_directory, write_whole
+from catsdogs.io.files import atomic_write_text, cache_directory, make_directory
 from catsdogs.io.progress import progress
 
 log = logging.getLogger(__name__)
@@ -43,7 +43,7 @@ def store_path(kind: str, key: dict[str, str]) -> Path:
     return cache_directory() / kind / name
 
 
-def complete(
+def fill_missing(
     files: RowFiles,
     wanted: Sequence[int],
     manifest: Manifest,
@@ -77,10 +77,10 @@ def complete(
         UserError: If the cache cannot be written, or a picture changed since the manifest.
     """
     make_directory(files.folder, "CATSDOGS_CACHE")
-    with alone(lock):
+    with exclusive_lock(lock):
         missing = files.missing(wanted)
         if missing:
-            describe(files.folder, manifest, key)
+            write_store_metadata(files.folder, manifest, key)
             if len(missing) < len(wanted):
                 done = f"{len(wanted) - len(missing)} of {len(wanted)}"
                 log.warning("%s: going on after %s files of rows", description, done)
@@ -89,7 +89,7 @@ def complete(
 
 
 @contextlib.contextmanager
-def alone(path: Path) -> Iterator[None]:
+def exclusive_lock(path: Path) -> Iterator[None]:
     """Hold the lock at `path`; say so if another process has it and must be waited for."""
     lock = FileLock(path)
     try:
@@ -103,11 +103,11 @@ def alone(path: Path) -> Iterator[None]:
         lock.release()
 
 
-def describe(path: Path, manifest: Manifest, key: dict[str, str], **also: str) -> None:
+def write_store_metadata(path: Path, manifest: Manifest, key: dict[str, str], **also: str) -> None:
     """Write down what a store is made from, and what else is to be known of it."""
-    write_whole(path / "manifest.csv", manifest.to_csv())
+    atomic_write_text(path / "manifest.csv", manifest.to_csv())
     facts = {"key": key, "pictures": len(manifest.used), **also}
-    write_whole(path / "store.json", json.dumps(facts, indent=2) + "\n")
+    atomic_write_text(path / "store.json", json.dumps(facts, indent=2) + "\n")
 
 
 def _fill(
@@ -192,7 +192,7 @@ class Pixels:
             UserError: If the cache cannot be written, or a picture changed since the manifest.
         """
         files = self._files
-        complete(
+        fill_missing(
             files,
             files.segments,
             self.manifest,

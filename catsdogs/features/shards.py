@@ -18,7 +18,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from catsdogs.io.files import checksum, set_aside, whole_file
+from catsdogs.io.files import atomic_file, checksum, quarantine
 from catsdogs.io.progress import progress
 
 log = logging.getLogger(__name__)
@@ -70,7 +70,7 @@ class RowFiles:
         with progress(total=len(wanted), description="checking stored rows", unit="file") as bar:
             for segment in wanted:
                 if segment not in absent and not self._is_sound(segment):
-                    aside = set_aside(self._found.pop(segment))
+                    aside = quarantine(self._found.pop(segment))
                     log.warning("%s was damaged, so it is computed again", aside)
                     absent.add(segment)
                 bar.update()
@@ -84,7 +84,7 @@ class RowFiles:
         for part in parts:
             digest.update(part)
         self._found[segment] = self.folder / _name(segment, digest.hexdigest())
-        with whole_file(self._found[segment]) as partial:
+        with atomic_file(self._found[segment]) as partial:
             _write(partial, parts)
 
     def __getitem__(self, rows: npt.NDArray[np.int64]) -> npt.NDArray[Any]:

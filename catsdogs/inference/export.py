@@ -24,7 +24,7 @@ from catsdogs.drawing.species import draw_cat_or_dog
 from catsdogs.errors import UserError
 from catsdogs.inference.classifier import Classifier, PixelClassifier, Trained
 from catsdogs.inference.image_paths import list_pictures
-from catsdogs.io.files import checksum, make_directory, whole_file, write_whole
+from catsdogs.io.files import atomic_file, atomic_write_text, checksum, make_directory
 from catsdogs.io.formatting import count
 from catsdogs.io.progress import progress
 from catsdogs.io.text import printable
@@ -105,7 +105,7 @@ def export(
     with contextlib.ExitStack() as stack:
         for name in progress(formats, total=len(formats), description="exporting", unit="file"):
             path = out.with_name(out.name + FORMATS[name].suffix)
-            partial = stack.enter_context(whole_file(path))
+            partial = stack.enter_context(atomic_file(path))
             FORMATS[name].write(module, partial, strict_json(facts))
             answered = FORMATS[name].answer(partial, pixels.split(CHECK_BATCH))
             exported.append(_compared(path, answered, expected))
@@ -118,7 +118,9 @@ def export(
             "largest_logit": one.largest_logit,
         }
         beside = one.path.with_name(one.path.name + ".json")
-        write_whole(beside, strict_json({"sha256": checks[one.path], **facts, "check": check}))
+        atomic_write_text(
+            beside, strict_json({"sha256": checks[one.path], **facts, "check": check})
+        )
     return exported
 
 

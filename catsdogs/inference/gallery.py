@@ -22,7 +22,7 @@ from catsdogs.inference.thumbnails import (
     spread,
     thumbnails,
 )
-from catsdogs.io.files import make_directory, whole_file, write_whole
+from catsdogs.io.files import atomic_file, atomic_write_text, make_directory
 from catsdogs.io.formatting import count
 from catsdogs.io.text import printable
 
@@ -129,7 +129,7 @@ def write_results(predictions: Sequence[Prediction], classifier: str, directory:
         UserError: If the folder cannot be written to.
     """
     make_directory(directory, "output_dir")
-    write_whole(directory / "predictions.csv", to_csv(predictions))
+    atomic_write_text(directory / "predictions.csv", to_csv(predictions))
     ranking = ranked(predictions)
     shown = choose(ranking)
     on_sheet = spread(sorted(ranking, key=lambda one: -(one.logit or 0.0)), MOST_ON_SHEET)
@@ -139,7 +139,7 @@ def write_results(predictions: Sequence[Prediction], classifier: str, directory:
     if len(on_sheet) < len(ranking):
         heading += f"; here {len(on_sheet)}, at even steps from the surest cat to the surest dog"
     picture = contact_sheet([(one, small[one.path]) for one in on_sheet], heading)
-    with whole_file(directory / "contact-sheet.png") as partial:
+    with atomic_file(directory / "contact-sheet.png") as partial:
         picture.save(partial, "PNG", optimize=True)
     page = gallery(
         shown,
@@ -147,7 +147,7 @@ def write_results(predictions: Sequence[Prediction], classifier: str, directory:
         [one for one in predictions if one.logit is None],
         lead=f"{summary(predictions)}. Classifier: {classifier}.",
     )
-    write_whole(directory / "gallery.html", page)
+    atomic_write_text(directory / "gallery.html", page)
 
 
 def summary(predictions: Sequence[Prediction]) -> str:

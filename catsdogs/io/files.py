@@ -76,7 +76,7 @@ def probe_directory(path: Path, setting: str) -> None:
 
 
 @contextlib.contextmanager
-def whole_file(path: Path) -> Iterator[Path]:
+def atomic_file(path: Path) -> Iterator[Path]:
     """Yield a name beside `path` to write to; on success it is synced and renamed to `path`.
 
     What a process left that was killed while it wrote the same file is removed first.
@@ -96,14 +96,14 @@ def whole_file(path: Path) -> Iterator[Path]:
         partial.unlink(missing_ok=True)
 
 
-def write_whole(path: Path, text: str) -> None:
+def atomic_write_text(path: Path, text: str) -> None:
     """Write a text file so that a reader finds the old content or the new, never a part."""
-    with whole_file(path) as partial:
+    with atomic_file(path) as partial:
         partial.write_text(text, encoding="utf-8")
 
 
 @contextlib.contextmanager
-def whole_directory(path: Path) -> Iterator[Path]:
+def atomic_directory(path: Path) -> Iterator[Path]:
     """Yield an empty folder beside `path` to fill; on success it replaces `path`.
 
     The caller holds a lock on `path`: two writers would fill the same folder.
@@ -123,7 +123,7 @@ def whole_directory(path: Path) -> Iterator[Path]:
         shutil.rmtree(partial, ignore_errors=True)
 
 
-def set_aside(path: Path) -> Path:
+def quarantine(path: Path) -> Path:
     """Rename a damaged file or folder, so that nobody reads it and nothing of it is lost.
 
     Returns:

@@ -34,7 +34,7 @@ import catsdogs
 from catsdogs.compute.device import describe_device
 from catsdogs.data.images import normalise
 from catsdogs.data.sources import EDITION
-from catsdogs.io.files import make_directory, whole_file
+from catsdogs.io.files import atomic_file, make_directory
 from catsdogs.io.progress import progress
 from catsdogs.io.torch_file import load_torch_file
 from catsdogs.pretraining.weights_file import FEATURE_SCALE, Pretrained, enlarge_features
@@ -286,7 +286,7 @@ def _save(
         "optimizer": optimizer.state_dict(),
         "epochs": epochs,
     }
-    with whole_file(path) as partial_file:
+    with atomic_file(path) as partial_file:
         torch.save(content, partial_file)
 
 

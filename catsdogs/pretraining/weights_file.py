@@ -9,7 +9,7 @@ from typing import Any
 import safetensors.torch
 from torch import Tensor
 
-from catsdogs.io.files import make_directory, whole_file, write_whole
+from catsdogs.io.files import atomic_file, atomic_write_text, make_directory
 
 # The head's cost falls as fast as its features are long, squared. Trained this way they come out
 # two thirds as long as an untrained ResNet-18's, and SGD at the monograph's learning rate could
@@ -59,8 +59,8 @@ def write_weights(pretrained: Pretrained, path: Path) -> None:
     }
     header = {name: json.dumps(value) for name, value in pretrained.facts.items()}
     make_directory(path.parent, "--out")
-    with whole_file(path) as partial_file:
+    with atomic_file(path) as partial_file:
         # Not by save_file, whose files none but their owner may read.
         partial_file.write_bytes(safetensors.torch.save(tensors, metadata=header))
     facts = {"sha256": hashlib.sha256(path.read_bytes()).hexdigest(), **pretrained.facts}
-    write_whole(path.with_suffix(".json"), json.dumps(facts, indent=2) + "\n")
+    atomic_write_text(path.with_suffix(".json"), json.dumps(facts, indent=2) + "\n")

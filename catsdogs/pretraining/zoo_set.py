@@ -17,7 +17,7 @@ from filelock import FileLock
 from torch import Tensor
 
 from catsdogs.data.sources import EDITION
-from catsdogs.io.files import whole_directory
+from catsdogs.io.files import atomic_directory
 from catsdogs.io.progress import progress
 from catsdogs.pretraining.zoo import draw_creature
 
@@ -52,7 +52,7 @@ def draw_zoo(folder: Path, count: int, size: int, *, seed: int = 0) -> Zoo:
     path = folder / f"zoo-edition{EDITION}-seed{seed}-{count}x{size}px-pillow{PIL.__version__}"
     with FileLock(folder / f"{path.name}.lock"):
         if not path.exists():
-            with whole_directory(path) as partial_folder:
+            with atomic_directory(path) as partial_folder:
                 _draw_all(partial_folder, count, size, seed)
     drawn = json.loads((path / "zoo.json").read_text(encoding="utf-8"))
     pixels = np.load(path / "pixels.npy", mmap_mode="r")

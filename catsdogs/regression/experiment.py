@@ -9,7 +9,7 @@ from typing import Any
 
 import torch
 
-from catsdogs.io.files import write_whole
+from catsdogs.io.files import atomic_write_text
 from catsdogs.io.progress import progress
 from catsdogs.regression.fit import Fit, MakeOptimizer, Problem, fit
 from catsdogs.regression.published import EPOCHS, TABLE, Climb, run_listings
@@ -56,7 +56,7 @@ class Contender:
 
 
 @dataclasses.dataclass(frozen=True)
-class Outcome:
+class ExperimentResult:
     """What came of it.
 
     Attributes:
@@ -86,7 +86,7 @@ def compare(
     max_epochs: int,
     lr_step: int | None,
     published_sign: bool,
-) -> Outcome:
+) -> ExperimentResult:
     """Fit with one contender after the other, with a progress bar.
 
     Args:
@@ -113,7 +113,7 @@ def compare(
             bar.total -= max_epochs - len(found.costs)
         climbs = run_listings(problem, max_epochs, bar.update) if published_sign else {}
         bar.total = bar.n
-    return Outcome(problem, fits, climbs)
+    return ExperimentResult(problem, fits, climbs)
 
 
 def _warm_up(make_optimizer: MakeOptimizer) -> None:
@@ -123,7 +123,7 @@ def _warm_up(make_optimizer: MakeOptimizer) -> None:
     make_optimizer([weight]).step()
 
 
-def table(outcome: Outcome) -> str:
+def table(outcome: ExperimentResult) -> str:
     """Return the optimizers beside the published numbers, in lines for a terminal."""
     problem = outcome.problem
     rows = [
@@ -148,14 +148,14 @@ def table(outcome: Outcome) -> str:
     return "\n".join(rows)
 
 
-def _twins(outcome: Outcome) -> str:
+def _twins(outcome: ExperimentResult) -> str:
     differ = [method for method in METHODS if not outcome.twins_equal(method)]
     if not differ:
         return "equal to the last bit, in every cost of every epoch and in the line"
     return f"not equal to the last bit in {', '.join(differ)}"
 
 
-def climbs_table(outcome: Outcome) -> str:
+def climbs_table(outcome: ExperimentResult) -> str:
     """Return the tutorial's listings, run as they were, beside the published numbers."""
     rows = [f"{'':<16}{'RMSE':>20}{'published':>20}{'epochs':>10}  stopped"]
     for method, climb in outcome.climbs.items():
@@ -168,7 +168,7 @@ def climbs_table(outcome: Outcome) -> str:
     return "\n".join(rows)
 
 
-def write_records(outcome: Outcome, facts: dict[str, Any], directory: Path) -> None:
+def write_records(outcome: ExperimentResult, facts: dict[str, Any], directory: Path) -> None:
     """Write `diamonds.json`, `optimization_results.csv` and `costs.csv`.
 
     Args:
@@ -176,12 +176,14 @@ def write_records(outcome: Outcome, facts: dict[str, Any], directory: Path) -> N
         facts: Of the run: settings, versions, hardware; they open `diamonds.json`.
         directory: Where to; it exists.
     """
-    write_whole(directory / "diamonds.json", strict_json(facts | _facts(outcome)))
-    write_whole(directory / "optimization_results.csv", _csv(CSV_COLUMNS, _result_rows(outcome)))
-    write_whole(directory / "costs.csv", _csv(("run", "epoch", "cost"), _cost_rows(outcome)))
+    atomic_write_text(directory / "diamonds.json", strict_json(facts | _facts(outcome)))
+    atomic_write_text(
+        directory / "optimization_results.csv", _csv(CSV_COLUMNS, _result_rows(outcome))
+    )
+    atomic_write_text(directory / "costs.csv", _csv(("run", "epoch", "cost"), _cost_rows(outcome)))
 
 
-def _facts(outcome: Outcome) -> dict[str, Any]:
+def _facts(outcome: ExperimentResult) -> dict[str, Any]:
     problem = outcome.problem
     best = problem.least_squares()
     return {
@@ -212,13 +214,13 @@ def _facts(outcome: Outcome) -> dict[str, Any]:
     }
 
 
-def _result_rows(outcome: Outcome) -> Iterable[tuple[str | float, ...]]:
+def _result_rows(outcome: ExperimentResult) -> Iterable[tuple[str | float, ...]]:
     for label, found in outcome.fits.items():
         published = TABLE[label.partition("_")[2]]
         yield label, found.seconds, outcome.problem.rmse(found.line), *published
 
 
-def _cost_rows(outcome: Outcome) -> Iterable[tuple[str | float, ...]]:
+def _cost_rows(outcome: ExperimentResult) -> Iterable[tuple[str | float, ...]]:
     runs = {label: found.costs for label, found in outcome.fits.items()}
     runs |= {f"published_sign_{method}": climb.costs for method, climb in outcome.climbs.items()}
     for label, costs in runs.items():

@@ -73,7 +73,7 @@ class Gallery:
 
 
 @dataclass(frozen=True)
-class Finding:
+class VerdictLine:
     """What a reader came for, in one sentence.
 
     Attributes:
@@ -90,7 +90,7 @@ class Finding:
 SIGNS = {"=": "equal", "≈": "close", "≠": "different", "?": "undecided"}
 
 
-Block = Paragraph | Finding | Table | Figure | Panels | Gallery
+Block = Paragraph | VerdictLine | Table | Figure | Panels | Gallery
 
 
 @dataclass(frozen=True)

@@ -11,20 +11,20 @@ from pathlib import Path
 from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup, escape
 
-from catsdogs.io.files import make_directory, whole_file
+from catsdogs.io.files import atomic_file, make_directory
 from catsdogs.io.progress import progress
 from catsdogs.reporting.document import (
     SIGNS,
     Block,
     Document,
     Figure,
-    Finding,
     Gallery,
     Panels,
     Paragraph,
     Picture,
     Section,
     Table,
+    VerdictLine,
 )
 from catsdogs.reporting.plotting import inline_svg, png, svg
 
@@ -92,7 +92,7 @@ def _figures(document: Document) -> list[Figure]:
 
 def _write(path: Path, content: bytes) -> None:
     path.parent.mkdir(exist_ok=True)
-    with whole_file(path) as partial:
+    with atomic_file(path) as partial:
         partial.write_bytes(content)
 
 
@@ -176,7 +176,7 @@ def _block(block: Block, section: Section) -> Iterator[str]:
     match block:
         case Paragraph(text):
             yield _text(text)
-        case Finding(sign, title, text):
+        case VerdictLine(sign, title, text):
             yield f"{sign} **{_text(title)}**{_text(text)}"
         case Table():
             yield f"**{_text(block.caption)}**"

@@ -1,7 +1,7 @@
 """What a report says and in what order; every section says why when it is short."""
 
 from catsdogs.io.formatting import count
-from catsdogs.reporting.document import Block, Document, Finding, Paragraph, Section, Table
+from catsdogs.reporting.document import Block, Document, Paragraph, Section, Table, VerdictLine
 from catsdogs.reporting.sections.calibration import calibration_table, confusion_table, reliability
 from catsdogs.reporting.sections.curves import (
     drawable,
@@ -119,7 +119,7 @@ def _verdicts(verdicts: tuple[Verdict, ...]) -> tuple[Block, ...]:
     if not verdicts:
         return (Paragraph("There is one kind of contender only, so there is no pair to judge."),)
     return tuple(
-        Finding(
+        VerdictLine(
             SIGN_OF[verdict.kind],
             headline(verdict),
             verdict.sentence.removeprefix(headline(verdict)),

@@ -10,7 +10,7 @@ from catsdogs.runs.reader import Floats, Run
 
 
 @dataclass(frozen=True)
-class Outcome:
+class RunSummary:
     """The scalars of a run; nan where it did not get so far. Accuracies are shares of 0 to 1.
 
     Attributes:
@@ -43,7 +43,7 @@ class Outcome:
     training_seconds: float
 
 
-def outcome(run: Run) -> Outcome:
+def outcome(run: Run) -> RunSummary:
     """Return what a run came to."""
     epochs = run.epochs
     accuracies, costs = epochs["val_accuracy"], epochs["val_cost"]
@@ -52,7 +52,7 @@ def outcome(run: Run) -> Outcome:
     def at(row: int, column: str) -> float:
         return float(epochs[column][row]) if row >= 0 else math.nan
 
-    return Outcome(
+    return RunSummary(
         best_epoch=at(best, "epoch"),
         best_val_accuracy=at(best, "val_accuracy"),
         best_epoch_val_cost=at(best, "val_cost"),

@@ -42,7 +42,7 @@ class SeedAnswers:
 
 
 @dataclass(frozen=True)
-class Comparison:
+class PairedComparison:
     """A pair's test accuracy, paired over seeds; contender minus reference, as shares.
 
     Attributes:
@@ -64,7 +64,7 @@ class Comparison:
     equivalence_p: float | None
 
 
-def compare_accuracy(runs: Runs, pair: Pair) -> Comparison:
+def compare_accuracy(runs: Runs, pair: Pair) -> PairedComparison:
     """Compare a pair on the test pictures.
 
     Args:
@@ -86,7 +86,7 @@ def compare_accuracy(runs: Runs, pair: Pair) -> Comparison:
     return _over_seeds(pair, tuple(seeds), tuple(left_out))
 
 
-def accuracy_table(comparisons: Sequence[Comparison]) -> Table:
+def accuracy_table(comparisons: Sequence[PairedComparison]) -> Table:
     """Return a row for each pair: mean difference, interval and equivalence."""
     rows = tuple(
         (
@@ -112,7 +112,7 @@ def accuracy_table(comparisons: Sequence[Comparison]) -> Table:
     )
 
 
-def answers_table(comparisons: Sequence[Comparison]) -> Table:
+def answers_table(comparisons: Sequence[PairedComparison]) -> Table:
     """Return a row for each pair and seed: the pictures that only one got right."""
     rows = tuple(
         (
@@ -179,22 +179,22 @@ def _seed_answers(seed: int, reference: Predictions, contender: Predictions) -> 
 
 def _over_seeds(
     pair: Pair, seeds: tuple[SeedAnswers, ...], left_out: tuple[tuple[int, str], ...]
-) -> Comparison:
+) -> PairedComparison:
     if not seeds:
-        return Comparison(pair, seeds, left_out, math.nan, None, None)
+        return PairedComparison(pair, seeds, left_out, math.nan, None, None)
     pictures = seeds[0].pictures
     # In pictures, not in shares: whole numbers keep equal differences equal.
     contender = np.array([seed.contender_right for seed in seeds])
     reference = np.array([seed.reference_right for seed in seeds])
     mean = float((contender - reference).mean()) / pictures
     if len(set((contender - reference).tolist())) == 1:
-        return Comparison(pair, seeds, left_out, mean, None, None)
+        return PairedComparison(pair, seeds, left_out, mean, None, None)
     margin = MARGIN * pictures
     low, high = ttest_rel(contender, reference).confidence_interval(CONFIDENCE)
     above = ttest_rel(contender, reference - margin, alternative="greater").pvalue
     below = ttest_rel(contender, reference + margin, alternative="less").pvalue
     interval = float(low) / pictures, float(high) / pictures
-    return Comparison(pair, seeds, left_out, mean, interval, float(max(above, below)))
+    return PairedComparison(pair, seeds, left_out, mean, interval, float(max(above, below)))
 
 
 def _interval(interval: tuple[float, float] | None) -> str:

@@ -23,7 +23,7 @@ SOLID, DASHED, DOTTED = (), (3.6, 2.6), (1.0, 1.1)
 
 
 @dataclass(frozen=True)
-class Look:
+class LineStyle:
     """How one contender is drawn.
 
     Attributes:
@@ -59,18 +59,18 @@ def role_and_method(label: str) -> tuple[str, str]:
     return (role, method) if role in ("native", "custom", "published") else ("own", label)
 
 
-def look(label: str, contenders: Sequence[str]) -> Look:
+def line_style(label: str, contenders: Sequence[str]) -> LineStyle:
     """Return how one of a comparison's contenders is drawn."""
     role, method = role_and_method(label)
     light, dark = HUES.get(method.removeprefix("linear_"), HUES["saga"])
     if role == "native":
-        return Look(light, 5.0, SOLID, 2, "wide")
+        return LineStyle(light, 5.0, SOLID, 2, "wide")
     if role == "custom":
-        return Look(dark, 1.5, DASHED, 4, "dashed")
+        return LineStyle(dark, 1.5, DASHED, 4, "dashed")
     if role == "published":
-        return Look(INK, 2.0, DOTTED, 3, "dotted")
+        return LineStyle(INK, 2.0, DOTTED, 3, "dotted")
     strangers = [name for name in contenders if role_and_method(name)[0] == "own"]
-    return Look(OWN[strangers.index(label) % len(OWN)], 1.6, SOLID, 5, "thin")
+    return LineStyle(OWN[strangers.index(label) % len(OWN)], 1.6, SOLID, 5, "thin")
 
 
 def method_title(method: str) -> str:

@@ -11,7 +11,7 @@ from catsdogs.reporting.sections.learning_rates import chosen_runs
 from catsdogs.reporting.sections.parity import Parity, parities
 from catsdogs.reporting.significance import (
     CONFIDENCE,
-    Comparison,
+    PairedComparison,
     SeedAnswers,
     compare_accuracy,
 )
@@ -47,7 +47,7 @@ class Verdict:
         sentence: With the evidence.
     """
 
-    comparison: Comparison
+    comparison: PairedComparison
     parities: tuple[Parity, ...]
     kind: Kind
     sentence: str
@@ -69,7 +69,7 @@ def verdicts(runs: Runs) -> tuple[Verdict, ...]:
     )
 
 
-def judge(runs: Runs, comparison: Comparison, parities: Sequence[Parity]) -> Verdict:
+def judge(runs: Runs, comparison: PairedComparison, parities: Sequence[Parity]) -> Verdict:
     """Judge one pair.
 
     Args:
@@ -111,7 +111,7 @@ def verdict_table(verdicts: Sequence[Verdict]) -> Table:
     )
 
 
-def _kind(comparison: Comparison, parities: Sequence[Parity], diverged_alone: bool) -> Kind:
+def _kind(comparison: PairedComparison, parities: Sequence[Parity], diverged_alone: bool) -> Kind:
     if diverged_alone:
         return "different"
     if any(parity.identical for parity in parities) and not any(map(_differs, parities)):
@@ -148,7 +148,7 @@ def _diverged_alone(runs: Runs, pair: Pair) -> list[str]:
     return sentences
 
 
-def _identity(comparison: Comparison, parities: Sequence[Parity]) -> list[str]:
+def _identity(comparison: PairedComparison, parities: Sequence[Parity]) -> list[str]:
     same = [parity for parity in parities if parity.identical]
     rates = {parity.learning_rate for parity in same}
     where = formatting.count(len({parity.seed for parity in same}), "seed")
@@ -170,7 +170,7 @@ def _identity(comparison: Comparison, parities: Sequence[Parity]) -> list[str]:
     return sentences
 
 
-def _accuracy(comparison: Comparison, kind: Kind) -> list[str]:
+def _accuracy(comparison: PairedComparison, kind: Kind) -> list[str]:
     """Say how far apart the test accuracies are; nothing where no seed can be compared."""
     seeds, reference = comparison.seeds, comparison.pair.reference
     if not seeds:
@@ -219,7 +219,7 @@ def _reading(interval: tuple[float, float], kind: Kind) -> str:
     return ", which misses zero" if kind == "different" else ", small but not zero"
 
 
-def _arithmetic(comparison: Comparison, parities: Sequence[Parity]) -> list[str]:
+def _arithmetic(comparison: PairedComparison, parities: Sequence[Parity]) -> list[str]:
     """Say where twins part; others are not meant to be the same arithmetic."""
     there = [parity for parity in parities if parity.iterations]
     if not comparison.pair.twins or not there:

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from catsdogs.errors import UserError
-from catsdogs.io.files import write_whole
+from catsdogs.io.files import atomic_write_text
 
 FILE = "comparison.json"
 FORMAT = 1
@@ -61,7 +61,7 @@ class Comparison:
     def write(self, directory: Path) -> None:
         """Write `comparison.json` whole."""
         text = json.dumps({"format": FORMAT, **dataclasses.asdict(self)}, indent=2)
-        write_whole(directory / FILE, text + "\n")
+        atomic_write_text(directory / FILE, text + "\n")
 
 
 def read_comparison(directory: Path) -> Comparison:

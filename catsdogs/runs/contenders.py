@@ -41,7 +41,7 @@ def pairs_of(contenders: Sequence[str]) -> tuple[Pair, ...]:
     )
 
 
-def side_by_side(labels: Iterable[str]) -> tuple[str, ...]:
+def sort_by_method(labels: Iterable[str]) -> tuple[str, ...]:
     """Order labels so that twins stand together, the native one first."""
 
     def key(label: str) -> tuple[str, int, str]:

@@ -15,7 +15,7 @@ from safetensors.numpy import load_file
 
 from catsdogs.errors import UserError
 from catsdogs.runs.comparison import FILE, Comparison, PlannedRun, read_comparison
-from catsdogs.runs.contenders import side_by_side
+from catsdogs.runs.contenders import sort_by_method
 from catsdogs.runs.schema import FINITE, check_facts
 from catsdogs.runs.writer import EPOCH_COLUMNS, PREDICTION_COLUMNS, STEP_COLUMNS
 
@@ -215,7 +215,7 @@ def _unplanned(directory: Path, runs: Sequence[Run]) -> Comparison:
     Their learning rates are a grid if any contender has more than one.
     """
     rates = {(run.label, run.learning_rate) for run in runs}
-    labels = side_by_side({run.label for run in runs})
+    labels = sort_by_method({run.label for run in runs})
     grid = {rate for _, rate in rates if rate is not None} if len(rates) > len(labels) else set()
     return Comparison(
         command="",

@@ -16,7 +16,7 @@ from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any, Self, TextIO
 
-from catsdogs.io.files import write_whole
+from catsdogs.io.files import atomic_write_text
 
 STEP_COLUMNS = ("iteration", "cost")
 EPOCH_COLUMNS = ("epoch", "train_cost", "val_cost", "val_accuracy", "learning_rate", "seconds")
@@ -103,7 +103,7 @@ class RunRecord:
         writer = csv.writer(text, lineterminator="\n")
         writer.writerow(columns)
         writer.writerows(rows)
-        write_whole(self.directory / name, text.getvalue())
+        atomic_write_text(self.directory / name, text.getvalue())
 
     def _write_facts(self) -> None:
         write_facts(self.directory, self.facts)
@@ -111,7 +111,7 @@ class RunRecord:
 
 def write_facts(directory: Path, facts: dict[str, Any]) -> None:
     """Write `record.json` whole."""
-    write_whole(directory / "record.json", strict_json(facts))
+    atomic_write_text(directory / "record.json", strict_json(facts))
 
 
 def recorded_facts(directory: Path) -> dict[str, Any]:
@@ -157,7 +157,7 @@ def _cut(path: Path, columns: Sequence[str], count: int) -> list[list[float]]:
             raise DamagedRecords(path, "its rows do not follow each other")
     text = io.StringIO()
     csv.writer(text, lineterminator="\n").writerows([columns, *rows])
-    write_whole(path, text.getvalue())
+    atomic_write_text(path, text.getvalue())
     return [[float(value) for value in row] for row in rows]
 
 

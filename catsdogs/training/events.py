@@ -7,7 +7,7 @@ from torch import Tensor
 
 
 @dataclasses.dataclass(frozen=True)
-class Course:
+class TrainConfig:
     """How long and in which portions a head is trained.
 
     Attributes:
@@ -46,7 +46,7 @@ class Evaluation:
 
 
 @dataclasses.dataclass(frozen=True)
-class Position:
+class LoopPosition:
     """How far a course has come; with head, optimizer and scheduler, all that goes on from there.
 
     Attributes:
@@ -83,7 +83,7 @@ class StepDone:
 
     iteration: int
     cost: float
-    position: Position
+    position: LoopPosition
     asked_to_stop: bool = False
 
     @property
@@ -116,9 +116,9 @@ class EpochDone:
     flat: bool = False
 
     @property
-    def position(self) -> Position:
+    def position(self) -> LoopPosition:
         """The start of the next epoch."""
-        return Position(
+        return LoopPosition(
             epoch=self.epoch + 1,
             batch=0,
             iteration=self.iteration,

@@ -9,10 +9,10 @@ from pathlib import Path
 from PIL import Image, ImageOps
 from torch import nn
 
-from catsdogs.compute.distributed import Ranks
+from catsdogs.compute.distributed import ProcessGroup
 from catsdogs.data.manifest import Split
 from catsdogs.features.feature_store import Features
-from catsdogs.io.files import whole_directory
+from catsdogs.io.files import atomic_directory
 from catsdogs.runs.mistakes import FOLDER, SIDE, Mistake
 from catsdogs.runs.writer import RunRecord
 from catsdogs.training.events import Evaluation
@@ -20,22 +20,22 @@ from catsdogs.training.loop import evaluate
 from catsdogs.training.tensorboard import TensorBoardTracker
 
 JUDGED: tuple[Split, ...] = ("val", "test")
-Answers = Mapping[Split, Evaluation]
+Predictions = Mapping[Split, Evaluation]
 
 
 log = logging.getLogger(__name__)
 MOST = 12
 
 
-def judge(
-    head: nn.Module, splits: Mapping[Split, Features], batch_size: int, ranks: Ranks
-) -> Answers:
+def evaluate_best(
+    head: nn.Module, splits: Mapping[Split, Features], batch_size: int, process_group: ProcessGroup
+) -> Predictions:
     """Answer validation and test, each process its own pictures; all get all answers."""
-    return {split: evaluate(head, splits[split], batch_size, ranks) for split in JUDGED}
+    return {split: evaluate(head, splits[split], batch_size, process_group) for split in JUDGED}
 
 
-def keep_answers(
-    answers: Answers,
+def save_predictions(
+    answers: Predictions,
     splits: Mapping[Split, Features],
     root: Path,
     record: RunRecord,
@@ -91,7 +91,7 @@ def keep_thumbnails(mistakes: list[Mistake], root: Path, directory: Path) -> lis
     A picture that can no longer be read costs its thumbnail and a warning, not the run.
     """
     kept = []
-    with whole_directory(directory / FOLDER) as folder:
+    with atomic_directory(directory / FOLDER) as folder:
         for mistake in mistakes:
             name = f"{mistake.rank}.jpg"
             try:

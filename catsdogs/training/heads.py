@@ -4,7 +4,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from catsdogs.compute.distributed import Ranks
+from catsdogs.compute.distributed import ProcessGroup
 from catsdogs.features.backbone import CHANNELS, SIDE
 
 
@@ -27,7 +27,7 @@ class ConvHead(nn.Module):
 
     def forward(self, features: Tensor) -> Tensor:
         """Return one logit per picture, shape (n,), by the composed kernel."""
-        return answer(features, *self.compose())
+        return logits_of(features, *self.compose())
 
     def compose(self) -> tuple[Tensor, Tensor]:
         """Return the equal single layer: a kernel of shape (1, 512, 8, 8) and a bias (1,)."""
@@ -73,13 +73,13 @@ class SharedHead(nn.Module):
 
     Args:
         head: Equal in every process; so are its gradients after each `backward`.
-        ranks: The processes. All of them must call `backward`, with their part of one sum.
+        process_group: The processes. All of them must call `backward`, with their part of one sum.
     """
 
-    def __init__(self, head: "ConvHead | LinearHead", ranks: Ranks) -> None:
+    def __init__(self, head: "ConvHead | LinearHead", process_group: ProcessGroup) -> None:
         super().__init__()
         self.head = head
-        self._ranks = ranks
+        self._process_group = process_group
 
     def forward(self, features: Tensor) -> Tensor:
         """Return one logit for each of this process's pictures, of which there may be none."""
@@ -87,12 +87,14 @@ class SharedHead(nn.Module):
         if torch.is_grad_enabled():
             # In one tensor, so that the processes exchange once in a step.
             together = torch.cat([kernel.flatten(), bias])
-            together.register_hook(lambda gradient: self._ranks.add(gradient.clone()))
+            together.register_hook(
+                lambda gradient: self._process_group.all_reduce(gradient.clone())
+            )
             kernel, bias = together[:-1], together[-1:]
-        return answer(features, kernel, bias)
+        return logits_of(features, kernel, bias)
 
 
-def answer(features: Tensor, kernel: Tensor, bias: Tensor) -> Tensor:
+def logits_of(features: Tensor, kernel: Tensor, bias: Tensor) -> Tensor:
     """Return one logit per picture, shape (n,): the sum of its features, weighed by a kernel."""
     return features.flatten(1) @ kernel.flatten() + bias
 

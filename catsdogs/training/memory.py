@@ -24,7 +24,7 @@ DISK = "disk"
 
 
 @dataclass(frozen=True)
-class Part:
+class MemoryItem:
     """Bytes of one kind, and where they lie: a device type such as "cpu" or "cuda", or "disk"."""
 
     name: str
@@ -33,10 +33,10 @@ class Part:
 
 
 @dataclass(frozen=True)
-class Plan:
+class MemoryEstimate:
     """The memory that a run will take. Printed, it is a table."""
 
-    parts: tuple[Part, ...]
+    parts: tuple[MemoryItem, ...]
 
     def total(self, place: str) -> int:
         """Return the bytes that lie in one place."""
@@ -60,7 +60,10 @@ class Plan:
         return {place: nbytes for place, nbytes in missing.items() if nbytes > 0}
 
     def __str__(self) -> str:
-        rows = [*self.parts, *(Part("total", place, self.total(place)) for place in self.places())]
+        rows = [
+            *self.parts,
+            *(MemoryItem("total", place, self.total(place)) for place in self.places()),
+        ]
         return "\n".join(f"{row.name:<14}{row.place:<6}{readable(row.nbytes):>10}" for row in rows)
 
 
@@ -68,7 +71,7 @@ class DoesNotFit(Exception):
     """A plan needs more than there is; the message has the table and what would fit."""
 
 
-def predict(
+def estimate_memory(
     factory: Callable[[list[Tensor]], Optimizer],
     params: Iterable[Tensor],
     *,
@@ -77,7 +80,7 @@ def predict(
     decoded: int = 0,
     feature_dtype: torch.dtype = torch.float32,
     checkpoints: int = 2,
-) -> Plan:
+) -> MemoryEstimate:
     """Return the memory plan of training these parameters with this optimizer.
 
     Args:
@@ -95,28 +98,30 @@ def predict(
     device = given[0].device.type
     held, saved = after_one_step(factory, given)
     weights = sum(tensor.nbytes for _, tensor in distinct(given))
-    parts = [Part("parameters", device, weights), Part("gradients", device, weights)]
+    parts = [MemoryItem("parameters", device, weights), MemoryItem("gradients", device, weights)]
     for name in ("state", "table"):
         places: dict[str, int] = {}
         for label, tensor in held:
             if label.endswith(".table") == (name == "table"):
                 places[tensor.device.type] = places.get(tensor.device.type, 0) + tensor.nbytes
-        parts += [Part(name, place, nbytes) for place, nbytes in places.items()]
+        parts += [MemoryItem(name, place, nbytes) for place, nbytes in places.items()]
     if checkpoints:
         tensors = weights + frozen_bytes + sum(tensor.nbytes for _, tensor in saved)
         overhead = FILE_BYTES_ONCE + FILE_BYTES_PER_TENSOR * (len(given) + len(saved))
-        parts.append(Part("checkpoints", DISK, checkpoints * (tensors + overhead)))
-        parts.append(Part("weights", DISK, weights + FILE_BYTES_ONCE))
+        parts.append(MemoryItem("checkpoints", DISK, checkpoints * (tensors + overhead)))
+        parts.append(MemoryItem("weights", DISK, weights + FILE_BYTES_ONCE))
     if pictures:
         features = pictures * FEATURES_PER_PICTURE * feature_dtype.itemsize
-        parts.append(Part("feature store", DISK, features))
+        parts.append(MemoryItem("feature store", DISK, features))
     if decoded:
-        parts.append(Part("pixel store", DISK, decoded * PIXELS_PER_PICTURE))
-    return Plan(tuple(parts))
+        parts.append(MemoryItem("pixel store", DISK, decoded * PIXELS_PER_PICTURE))
+    return MemoryEstimate(tuple(parts))
 
 
 def require_fit(
-    plan: Plan, free: Mapping[str, int], alternatives: Mapping[str, Plan] | None = None
+    plan: MemoryEstimate,
+    free: Mapping[str, int],
+    alternatives: Mapping[str, MemoryEstimate] | None = None,
 ) -> None:
     """Stop a run that would not fit.
 
@@ -176,7 +181,7 @@ def plan_memory(
     head: nn.Module,
     features: EpochFeatures,
     device: torch.device,
-) -> Plan:
+) -> MemoryEstimate:
     """Predict and print what the run will take, and refuse one that does not fit.
 
     Features of all epochs that do not fit on the disk become a stream of one epoch at a time.
@@ -197,8 +202,8 @@ def plan_memory(
 
     def predicted(
         batch_size: int = batch_size, store_dtype: str = data.store_dtype, **replaced: str
-    ) -> Plan:
-        return predict(
+    ) -> MemoryEstimate:
+        return estimate_memory(
             lambda params: make_optimizer(params, data.train_pictures, batch_size, **replaced),
             head.parameters(),
             frozen_bytes=features.statistics_bytes,

@@ -26,7 +26,7 @@ from catsdogs.runs.environment import versions
 from catsdogs.runs.writer import RunRecord, recorded_facts, write_facts
 from catsdogs.settings import Settings
 from catsdogs.training.heads import HEADS
-from catsdogs.training.resume import PLACES, AtWorkError, flat, is_finished, known_facts
+from catsdogs.training.resume import PLACES, RunLockedError, flat, is_finished, read_run_facts
 from catsdogs.training.run import train
 from catsdogs.training.setup import Plan, build, find_features
 
@@ -134,14 +134,14 @@ def _do_run(plan: Plan, directory: Path) -> dict[str, Any]:
 
     What stops a run is written down, and does not stop the others.
     """
-    if known_facts(directory).get("status") != "running":
+    if read_run_facts(directory).get("status") != "running":
         shutil.rmtree(directory, ignore_errors=True)  # a run that failed or left nothing to read
     directory.mkdir(parents=True, exist_ok=True)
     with (directory / "log.txt").open("a", encoding="utf-8") as log:
         try:
             with contextlib.redirect_stdout(log):
                 train(plan, directory)
-        except AtWorkError:
+        except RunLockedError:
             raise
         except Exception as error:
             if _disk_is_full(error):  # the other runs fare no better, and this one can go on

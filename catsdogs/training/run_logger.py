@@ -10,9 +10,9 @@ from tqdm import tqdm
 
 from catsdogs.io.progress import progress
 from catsdogs.runs.writer import RunRecord
-from catsdogs.training.checkpoint import Trainer, save_checkpoint
-from catsdogs.training.events import DivergedError, EpochDone, Position, StepDone
-from catsdogs.training.resume import Journey
+from catsdogs.training.checkpoint import TrainState, save_checkpoint
+from catsdogs.training.events import DivergedError, EpochDone, LoopPosition, StepDone
+from catsdogs.training.resume import RunProgress
 from catsdogs.training.signals import Interrupted, Interruption
 from catsdogs.training.tensorboard import Status, TensorBoardTracker
 
@@ -20,7 +20,7 @@ LINE = "{:>5}  {:>10}  {:>10}  {:>12}  {:>7}"
 HEADER = LINE.format("epoch", "train cost", "val cost", "val accuracy", "seconds")
 
 
-class Journal:
+class RunLogger:
     """Write down every event of `fit`, and keep the best and the last checkpoint.
 
     The best epoch is the first with the highest validation accuracy; the untrained head counts as
@@ -30,8 +30,8 @@ class Journal:
     Args:
         record: Of the run; it holds the steps and epochs of an earlier process.
         tracker: New; it is told these too.
-        trainer: What is saved.
-        journey: How far the run has come; kept up to date.
+        train_state: What is saved.
+        run_progress: How far the run has come; kept up to date.
         checkpoint_facts: Tells what the checkpoint of an epoch holds besides.
         started: When this process began with the run, by `time.perf_counter`.
     """
@@ -40,16 +40,16 @@ class Journal:
         self,
         record: RunRecord,
         tracker: TensorBoardTracker,
-        trainer: Trainer,
-        journey: Journey,
+        train_state: TrainState,
+        run_progress: RunProgress,
         checkpoint_facts: Callable[[int], dict[str, Any]],
         started: float,
     ) -> None:
         self.directory = record.directory
-        self.journey = journey
+        self.run_progress = run_progress
         self._record = record
         self._tracker = tracker
-        self._trainer = trainer
+        self._train_state = train_state
         self._checkpoint_facts = checkpoint_facts
         self._since = started
         self._best_accuracy = -math.inf
@@ -64,7 +64,7 @@ class Journal:
             Interrupted: After the step in which that was asked for, once all is saved.
         """
         status: Status = "finished"
-        before = self.journey.position.iteration if self.journey.position else 0
+        before = self.run_progress.position.iteration if self.run_progress.position else 0
         with (
             progress(total=iterations, initial=before, description="training", unit="step") as bar,
             interruption.put_off(),
@@ -90,7 +90,7 @@ class Journal:
     @property
     def total_seconds(self) -> float:
         """Seconds spent on the run so far, by all processes in turn."""
-        return self.journey.seconds + time.perf_counter() - self._since
+        return self.run_progress.seconds + time.perf_counter() - self._since
 
     def _repeat(self) -> None:
         """Tell the tracker and the terminal what an earlier process has done."""
@@ -100,7 +100,7 @@ class Journal:
         for row in self._record.kept_epochs:
             self._show_epoch(row)
         if self._record.kept_epochs:
-            self._record_journey()
+            self._record_progress()
 
     def _add_epoch(self, done: EpochDone) -> None:
         last = {
@@ -109,18 +109,20 @@ class Journal:
             "val_cost": done.val.cost,
             "val_accuracy": done.val.accuracy,
         }
-        better = self.journey.add_epoch(last, done.position, done.seconds)
+        better = self.run_progress.add_epoch(last, done.position, done.seconds)
         row = (*last.values(), done.learning_rate, done.seconds)
         self._record.add_epoch(row)
         if better:
             self._save("best.pt")
         self._save("last.pt")
-        self._record_journey()
+        self._record_progress()
         self._show_epoch(row)
 
-    def _record_journey(self) -> None:
-        journey = self.journey
-        self._record.update(best=journey.best, best_cost=journey.best_cost, last=journey.last)
+    def _record_progress(self) -> None:
+        run_progress = self.run_progress
+        self._record.update(
+            best=run_progress.best, best_cost=run_progress.best_cost, last=run_progress.last
+        )
 
     def _show_epoch(self, row: Sequence[float]) -> None:
         """Show a row of `EPOCH_COLUMNS`."""
@@ -135,8 +137,8 @@ class Journal:
         )
         tqdm.write(f"{line}  best" if self._best_accuracy > before else line)
 
-    def _stop(self, position: Position, interruption: Interruption) -> None:
-        self.journey.position = position
+    def _stop(self, position: LoopPosition, interruption: Interruption) -> None:
+        self.run_progress.position = position
         self._record.flush()
         self._save("last.pt")
         raise Interrupted(
@@ -145,13 +147,13 @@ class Journal:
         )
 
     def _save(self, name: str) -> None:
-        journey = self.journey
-        journey.seconds, self._since = self.total_seconds, time.perf_counter()
-        assert journey.position is not None
+        run_progress = self.run_progress
+        run_progress.seconds, self._since = self.total_seconds, time.perf_counter()
+        assert run_progress.position is not None
         facts = {
-            **self._checkpoint_facts(journey.last["epoch"]),
-            **journey.last,
-            "iteration": journey.position.iteration,
-            **journey.facts(),
+            **self._checkpoint_facts(run_progress.last["epoch"]),
+            **run_progress.last,
+            "iteration": run_progress.position.iteration,
+            **run_progress.facts(),
         }
-        save_checkpoint(self.directory / name, self._trainer, facts)
+        save_checkpoint(self.directory / name, self._train_state, facts)

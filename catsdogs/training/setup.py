@@ -13,7 +13,7 @@ from torch.optim import Optimizer
 from torch.optim.lr_scheduler import LRScheduler
 
 from catsdogs.compute.device import choose_device, describe_device, require_precision
-from catsdogs.compute.distributed import Ranks
+from catsdogs.compute.distributed import ProcessGroup
 from catsdogs.data.images import PIPELINE
 from catsdogs.data.manifest import Manifest, make_manifest
 from catsdogs.data.sources import find_folder
@@ -25,13 +25,13 @@ from catsdogs.optim.rule import RuleOptimizer
 from catsdogs.runs.environment import git_state, hardware, versions
 from catsdogs.runs.writer import strict_json
 from catsdogs.settings import DataSettings, Settings
-from catsdogs.training.checkpoint import Trainer
-from catsdogs.training.events import Course
+from catsdogs.training.checkpoint import TrainState
+from catsdogs.training.events import TrainConfig
 from catsdogs.training.finite_sum import require_recurring_pictures
 from catsdogs.training.heads import ConvHead, LinearHead, seeded_head
 from catsdogs.training.loop import wants
 from catsdogs.training.memory import plan_memory
-from catsdogs.training.resume import known_facts, require_same_data
+from catsdogs.training.resume import read_run_facts, require_same_data
 from catsdogs.training.signals import Interruption
 
 MakeOptimizer = Callable[..., Optimizer]
@@ -62,10 +62,10 @@ class Plan:
     command: str
 
     @property
-    def course(self) -> Course:
+    def train_config(self) -> TrainConfig:
         """How long and in which portions the head is trained."""
         settings = self.settings
-        return Course(
+        return TrainConfig(
             epochs=settings.epochs,
             batch_size=settings.batch_size,
             val_batch_size=settings.val_batch_size,
@@ -76,7 +76,7 @@ class Plan:
         )
 
 
-def build(plan: Plan, device: torch.device) -> Trainer:
+def build(plan: Plan, device: torch.device) -> TrainState:
     """Build the seeded head and what trains it.
 
     Raises:
@@ -85,7 +85,7 @@ def build(plan: Plan, device: torch.device) -> Trainer:
     require_precision(plan.settings.precision, device)
     head = seeded_head(plan.settings.head, plan.settings.seed).to(device)
     optimizer = _make_optimizer(plan, head)
-    return Trainer(head, optimizer, plan.make_scheduler(optimizer))
+    return TrainState(head, optimizer, plan.make_scheduler(optimizer))
 
 
 def find_features(runs: Sequence[Settings]) -> list[EpochFeatures]:
@@ -146,23 +146,27 @@ class Prepared:
     """A run that can begin: everything was found and fits, and nothing is written yet."""
 
     plan: Plan
-    ranks: Ranks
+    process_group: ProcessGroup
     interruption: Interruption
-    trainer: Trainer
+    train_state: TrainState
     manifest: Manifest
     features: EpochFeatures
     facts: dict[str, Any]
 
 
 def prepare(
-    plan: Plan, device: torch.device, ranks: Ranks, interruption: Interruption, begun: Path | None
+    plan: Plan,
+    device: torch.device,
+    process_group: ProcessGroup,
+    interruption: Interruption,
+    begun: Path | None,
 ) -> Prepared:
     """Find and check everything, and see to the first features.
 
     Args:
         plan: What to train.
         device: Where this process computes.
-        ranks: The processes of the run.
+        process_group: The processes of the run.
         interruption: Of this process.
         begun: The directory of the run that is gone on with, if there is one.
 
@@ -171,34 +175,36 @@ def prepare(
     """
     settings = plan.settings
     probe_directory(settings.output_dir, "output_dir")
-    trainer = build(plan, device)
-    if ranks.size > 1 and wants(trainer.optimizer) == "samples":
+    train_state = build(plan, device)
+    if process_group.size > 1 and wants(train_state.optimizer) == "samples":
         raise UserError(
             f"torchrun: {plan.label} must see every picture of a batch in one process; start it "
             "with python -m catsdogs.train"
         )
     weights = find_weights(settings.weights, seed=settings.weights_seed)
     manifest = find_pictures(settings.data)
-    ranks.agree(strict_json(plan.config), "settings")
-    ranks.agree(weights.sha256, "weights")
-    ranks.agree(manifest.sha256, "pictures")
-    _announce(plan, manifest, weights, device, ranks)
-    features = choose_features(settings, manifest, weights, device, ranks)
-    facts = _facts(plan, manifest, weights, device, ranks)
+    process_group.check_equal(strict_json(plan.config), "settings")
+    process_group.check_equal(weights.sha256, "weights")
+    process_group.check_equal(manifest.sha256, "pictures")
+    _announce(plan, manifest, weights, device, process_group)
+    features = choose_features(settings, manifest, weights, device, process_group)
+    facts = _facts(plan, manifest, weights, device, process_group)
     if begun is not None:
-        before = known_facts(begun)
+        before = read_run_facts(begun)
         require_same_data(begun, before, facts)
         facts |= {
             "started": before.get("started", now()),
             "resumed": [*before.get("resumed", []), now()],
         }
     optimizer = plan.config["optimizer"]
-    memory = plan_memory(plan.make_optimizer, optimizer, settings, trainer.head, features, device)
+    memory = plan_memory(
+        plan.make_optimizer, optimizer, settings, train_state.head, features, device
+    )
     facts["memory"] = [dataclasses.asdict(part) for part in memory.parts]
     _open_features(features)
-    ranks.wait()
+    process_group.wait()
     facts["feature_store"] = features.facts
-    return Prepared(plan, ranks, interruption, trainer, manifest, features, facts)
+    return Prepared(plan, process_group, interruption, train_state, manifest, features, facts)
 
 
 def _announce(
@@ -206,10 +212,10 @@ def _announce(
     manifest: Manifest,
     weights: BackboneWeights,
     device: torch.device,
-    ranks: Ranks,
+    process_group: ProcessGroup,
 ) -> None:
     shares = ", ".join(f"{count} {split}" for split, count in counts(manifest).items())
-    processes = f", in {ranks.size} processes" * (ranks.size > 1)
+    processes = f", in {process_group.size} processes" * (process_group.size > 1)
     print(f"{plan.label}, seed {plan.settings.seed}, on {describe_device(device)}{processes}")
     print(f"pictures: {shares}, half of them cats, from {manifest.root}")
     if manifest.unreadable:
@@ -235,7 +241,7 @@ def _facts(
     manifest: Manifest,
     weights: BackboneWeights,
     device: torch.device,
-    ranks: Ranks,
+    process_group: ProcessGroup,
 ) -> dict[str, Any]:
     return {
         "format": 1,
@@ -249,7 +255,7 @@ def _facts(
         "hardware": hardware() | {"device": describe_device(device)},
         "threads": torch.get_num_threads(),
         "git": git_state(),
-        "processes": ranks.size,
+        "processes": process_group.size,
         "data": {
             "source": plan.settings.data.source,
             "root": str(manifest.root),

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import torch
 
-from catsdogs.io.files import write_whole
+from catsdogs.io.files import atomic_write_text
 from catsdogs.io.formatting import readable
 from catsdogs.runs.environment import git_state, hardware, versions
 
@@ -47,5 +47,5 @@ def table(header: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
 def save_page(file: Path, parts: Sequence[str]) -> None:
     """Write the parts of a page into a file of Markdown, its folder made if need be."""
     file.parent.mkdir(parents=True, exist_ok=True)
-    write_whole(file, "\n\n".join(parts) + "\n")
+    atomic_write_text(file, "\n\n".join(parts) + "\n")
     print(f"\nsaved: {file}")

@@ -17,9 +17,9 @@ from pathlib import Path
 
 import torch
 
-from catsdogs.compute.device import choose_device, keep_freed_memory
+from catsdogs.compute.device import choose_device, tune_malloc
 from catsdogs.errors import UserError
-from catsdogs.io.files import write_whole
+from catsdogs.io.files import atomic_write_text
 from scripts.bench.notebook import BATCH
 from scripts.bench.page import add_options, circumstances, save_page, table
 from scripts.bench.training_parts import (
@@ -149,7 +149,7 @@ def write_measurements(file: Path, found: Seconds) -> None:
     writer.writerow(("measurement", "number", "seconds"))
     for name, values in found.items():
         writer.writerows((name, number, value) for number, value in enumerate(values, start=1))
-    write_whole(file, text.getvalue())
+    atomic_write_text(file, text.getvalue())
 
 
 def bench(sizes: Sizes, save: Path | None) -> None:
@@ -193,7 +193,7 @@ def main() -> None:
     try:
         sizes = Sizes(**options | {"device": choose_device(options["device"])})
         torch.set_num_threads(sizes.threads)
-        keep_freed_memory()  # as the package's own commands do; the notebooks' way gains by it too
+        tune_malloc()  # as the package's own commands do; the notebooks' way gains by it too
         bench(sizes, save)
     except UserError as error:
         parser.error(str(error))

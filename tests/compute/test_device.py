@@ -14,7 +14,7 @@ from catsdogs.errors import UserError
 SCRIPT = """
     import ctypes
     import torch
-    from catsdogs.compute.device import keep_freed_memory
+    from catsdogs.compute.device import tune_malloc
 
     class Memory(ctypes.Structure):
         names = "arena ordblks smblks hblks hblkhd usmblks fsmblks uordblks fordblks keepcost"
@@ -25,7 +25,7 @@ SCRIPT = """
         raise SystemExit("no mallinfo2")
     told.restype = Memory
     if {kept}:
-        keep_freed_memory()
+        tune_malloc()
     before = told()
     block = torch.ones(1 << 21)
     mapped = told().hblks - before.hblks

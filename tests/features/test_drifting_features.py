@@ -15,7 +15,7 @@ from catsdogs.data import augmentation
 from catsdogs.data.augmentation import apply_views, draw_view
 from catsdogs.data.images import decode, normalise
 from catsdogs.data.manifest import SPLITS, Manifest, make_manifest
-from catsdogs.data.order import shuffled
+from catsdogs.data.order import epoch_permutation
 from catsdogs.features import drifting_pass
 from catsdogs.features.backbone import Backbone, BackboneWeights, StateDict, find_weights
 from catsdogs.features.drifting_features import ViewFeatures
@@ -97,7 +97,7 @@ def test_an_epoch_is_what_a_plain_loop_over_torchvision_in_train_mode_computes(
         expected = torch.zeros(18, 512, 8, 8)
         network.train()
         with torch.no_grad():
-            for rows in shuffled(10, 3, epoch).split(4):
+            for rows in epoch_permutation(10, 3, epoch).split(4):
                 network(seen(manifest, rows.tolist(), 3, epoch))
                 expected[rows] = maps.pop()
             network.eval()
@@ -125,7 +125,7 @@ def test_statistics_drift_from_epoch_to_epoch_and_judging_does_not_move_them(
     mean, batches = torch.zeros(512), 0
     for epoch in (1, 2):
         features(epoch)
-        for rows in shuffled(10, 3, epoch).split(4):
+        for rows in epoch_permutation(10, 3, epoch).split(4):
             pixels = seen(passes.manifest, rows.tolist(), 3, epoch)
             mixed = torch.nn.functional.conv2d(
                 torch.nn.functional.adaptive_avg_pool2d(pixels, 8),

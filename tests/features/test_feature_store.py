@@ -19,7 +19,7 @@ import torch
 from filelock import FileLock
 from torch import Tensor
 
-from catsdogs.compute.distributed import Ranks
+from catsdogs.compute.distributed import ProcessGroup
 from catsdogs.data.images import decode, normalise
 from catsdogs.data.manifest import Manifest, make_manifest
 from catsdogs.errors import UserError
@@ -30,7 +30,7 @@ from catsdogs.features.feature_store import (
     FeatureStore,
     MakeBackbone,
     Pass,
-    open_store,
+    open_feature_store,
     store_key,
 )
 from tests.support.pictures import PER_CLASS
@@ -67,7 +67,7 @@ def open_quick(
     weights: BackboneWeights,
     make: MakeBackbone = quick,
 ) -> FeatureStore:
-    return open_store(manifest, weights, device=CPU, workers=0, make_backbone=make)
+    return open_feature_store(manifest, weights, device=CPU, workers=0, make_backbone=make)
 
 
 def rows_of(features: Features) -> npt.NDArray[Any]:
@@ -82,7 +82,7 @@ def only_file(path: Path) -> Path:
 def test_its_rows_are_the_backbone_of_each_picture_in_manifest_order(
     manifest: Manifest, weights: BackboneWeights
 ) -> None:
-    store = open_store(manifest, weights, device=CPU, workers=1)
+    store = open_feature_store(manifest, weights, device=CPU, workers=1)
     picture = [p for p in manifest.pictures if p.split == "val"][1]
     with torch.no_grad():
         one = Backbone(weights.state)(normalise(decode(manifest.root / picture.path)[None]))[0]
@@ -125,7 +125,7 @@ def test_float16_halves_the_file_and_batches_stay_float32(
     manifest: Manifest, weights: BackboneWeights
 ) -> None:
     full = open_quick(manifest, weights)
-    half = open_store(
+    half = open_feature_store(
         manifest, weights, dtype="float16", device=CPU, workers=0, make_backbone=quick
     )
     sizes = [only_file(store.path).stat().st_size - 128 for store in (full, half)]
@@ -226,8 +226,13 @@ def test_processes_with_caches_of_their_own_compute_and_hold_different_rows_of_o
     found: dict[str, bytes] = {}
     for rank in range(2):
         monkeypatch.setenv("CATSDOGS_CACHE", str(cache / str(rank)))
-        store = open_store(
-            manifest, weights, device=CPU, workers=0, make_backbone=quick, ranks=Ranks(rank, 2)
+        store = open_feature_store(
+            manifest,
+            weights,
+            device=CPU,
+            workers=0,
+            make_backbone=quick,
+            process_group=ProcessGroup(rank, 2),
         )
         assert not found.keys() & content_of(store.path).keys()
         found |= content_of(store.path)
@@ -262,7 +267,7 @@ def test_a_picture_that_vanished_since_the_manifest_is_named(
     manifest = make_manifest(root, PER_CLASS)
     (root / "cat.0.jpg").unlink()
     with pytest.raises(UserError, match=r"cat\.0\.jpg") as caught:
-        open_store(manifest, weights, device=CPU, workers=1, make_backbone=quick)
+        open_feature_store(manifest, weights, device=CPU, workers=1, make_backbone=quick)
     assert "\n" not in str(caught.value)
 
 
@@ -296,9 +301,10 @@ def test_two_processes_that_want_the_same_store_build_it_once(pictures: Path, ca
         import torch
         from catsdogs.data.manifest import make_manifest
         from catsdogs.features.backbone import find_weights
-        from catsdogs.features.feature_store import open_store
+        from catsdogs.features.feature_store import open_feature_store
         manifest = make_manifest(Path({str(pictures)!r}), {PER_CLASS!r})
-        store = open_store(manifest, find_weights("random"), device=torch.device("cpu"), workers=0)
+        weights, device = find_weights("random"), torch.device("cpu")
+        store = open_feature_store(manifest, weights, device=device, workers=0)
         print("built" if store.built else "found")
     """)
     processes = [

@@ -6,19 +6,19 @@ import pytest
 
 from catsdogs.errors import UserError
 from catsdogs.io.files import (
+    atomic_directory,
+    atomic_file,
+    atomic_write_text,
     cache_directory,
     make_directory,
     probe_directory,
-    set_aside,
-    whole_directory,
-    whole_file,
-    write_whole,
+    quarantine,
 )
 
 
 def test_a_file_keeps_its_old_content_when_writing_fails(tmp_path: Path) -> None:
-    write_whole(tmp_path / "a.txt", "old")
-    with pytest.raises(RuntimeError), whole_file(tmp_path / "a.txt") as partial:
+    atomic_write_text(tmp_path / "a.txt", "old")
+    with pytest.raises(RuntimeError), atomic_file(tmp_path / "a.txt") as partial:
         partial.write_text("half")
         raise RuntimeError
     assert (tmp_path / "a.txt").read_text() == "old"
@@ -26,13 +26,13 @@ def test_a_file_keeps_its_old_content_when_writing_fails(tmp_path: Path) -> None
 
 
 def test_a_folder_keeps_its_old_content_when_filling_fails(tmp_path: Path) -> None:
-    with whole_directory(tmp_path / "a") as partial:
+    with atomic_directory(tmp_path / "a") as partial:
         (partial / "old").touch()
-    with pytest.raises(RuntimeError), whole_directory(tmp_path / "a") as partial:
+    with pytest.raises(RuntimeError), atomic_directory(tmp_path / "a") as partial:
         (partial / "new").touch()
         raise RuntimeError
     assert [file.name for file in (tmp_path / "a").iterdir()] == ["old"]
-    with whole_directory(tmp_path / "a") as partial:
+    with atomic_directory(tmp_path / "a") as partial:
         (partial / "new").touch()
     assert [file.name for file in (tmp_path / "a").iterdir()] == ["new"]
     assert len(list(tmp_path.iterdir())) == 1
@@ -63,6 +63,6 @@ def test_the_cache_is_where_the_environment_says(monkeypatch: pytest.MonkeyPatch
 def test_what_is_set_aside_keeps_its_content_and_never_takes_anothers_place(tmp_path: Path) -> None:
     for content in ("one", "two"):
         (tmp_path / "a").write_text(content)
-        set_aside(tmp_path / "a")
+        quarantine(tmp_path / "a")
     found = {file.name: file.read_text() for file in tmp_path.iterdir()}
     assert found == {"a.damaged": "one", "a.damaged-2": "two"}

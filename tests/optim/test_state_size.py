@@ -15,7 +15,14 @@ from catsdogs import optim
 from catsdogs.io.formatting import readable
 from catsdogs.optim.saga import block_sizes
 from catsdogs.optim.state_size import held_tensors
-from catsdogs.training.memory import DoesNotFit, Part, Plan, free_memory, predict, require_fit
+from catsdogs.training.memory import (
+    DoesNotFit,
+    MemoryEstimate,
+    MemoryItem,
+    estimate_memory,
+    free_memory,
+    require_fit,
+)
 
 SHAPES = [(6, 5, 3, 3), (6,), (1, 6, 2, 2), (1,)]
 OPTIMIZERS: dict[str, Callable[..., Optimizer]] = {
@@ -62,7 +69,7 @@ def after_a_real_run(factory: Callable[..., Optimizer], params: list[Tensor]) ->
     return optimizer
 
 
-def size(plan: Plan, *names: str) -> int:
+def size(plan: MemoryEstimate, *names: str) -> int:
     return sum(part.nbytes for part in plan.parts if part.name in names)
 
 
@@ -76,7 +83,7 @@ def storage_bytes(tensors: list[Tensor]) -> int:
 def test_the_prediction_equals_the_storages_of_a_real_run_to_the_byte(
     name: str, dtype: torch.dtype
 ) -> None:
-    plan = predict(OPTIMIZERS[name], parameters(dtype))
+    plan = estimate_memory(OPTIMIZERS[name], parameters(dtype))
     params = parameters(dtype)
     optimizer = after_a_real_run(OPTIMIZERS[name], params)
     assert size(plan, "parameters") == storage_bytes(params)
@@ -87,7 +94,7 @@ def test_the_prediction_equals_the_storages_of_a_real_run_to_the_byte(
 
 @pytest.mark.parametrize("name", OPTIMIZERS)
 def test_a_checkpoint_file_is_at_most_as_large_as_predicted_and_not_much_smaller(name: str) -> None:
-    plan = predict(OPTIMIZERS[name], parameters(), checkpoints=1)
+    plan = estimate_memory(OPTIMIZERS[name], parameters(), checkpoints=1)
     params = parameters()
     optimizer = after_a_real_run(OPTIMIZERS[name], params)
     file = io.BytesIO()
@@ -98,7 +105,7 @@ def test_a_checkpoint_file_is_at_most_as_large_as_predicted_and_not_much_smaller
 
 def test_the_prediction_for_linear_saga_equals_a_real_run() -> None:
     params = [torch.zeros(1, 50, requires_grad=True), torch.zeros(1, requires_grad=True)]
-    plan = predict(partial(optim.LinearSAGA, num_samples=1000), params)
+    plan = estimate_memory(partial(optim.LinearSAGA, num_samples=1000), params)
     assert size(plan, "table") == 1000 * 4
     assert size(plan, "state") == 51 * 4
 
@@ -106,33 +113,39 @@ def test_the_prediction_for_linear_saga_equals_a_real_run() -> None:
 def test_the_table_of_63_blocks_for_the_head_is_predicted_without_allocating_it() -> None:
     shapes = [(256, 512, 4, 4), (256,), (1, 256, 5, 5), (1,), (1, 1, 1, 1), (1,)]
     params = [torch.empty(shape, device="meta") for shape in shapes]
-    plan = predict(partial(optim.SAGA, block_sizes=block_sizes(2000, 32)), params, checkpoints=0)
+    plan = estimate_memory(
+        partial(optim.SAGA, block_sizes=block_sizes(2000, 32)), params, checkpoints=0
+    )
     assert size(plan, "table") == 63 * 2_103_811 * 4
-    per_picture = predict(partial(optim.SAGA, block_sizes=(1,) * 25_000), params, checkpoints=0)
+    per_picture = estimate_memory(
+        partial(optim.SAGA, block_sizes=(1,) * 25_000), params, checkpoints=0
+    )
     assert size(per_picture, "table") == 25_000 * 2_103_811 * 4  # 210 GB
 
 
 def test_a_table_in_host_memory_is_counted_there() -> None:
     params = [torch.empty(10, device="meta")]
     saga = partial(optim.SAGA, block_sizes=(8,) * 5, table_device="cpu")
-    plan = predict(saga, params, checkpoints=0)
-    assert Part("table", "cpu", 5 * 10 * 4) in plan.parts
+    plan = estimate_memory(saga, params, checkpoints=0)
+    assert MemoryItem("table", "cpu", 5 * 10 * 4) in plan.parts
     assert plan.total("meta") == 3 * 10 * 4
 
 
 def test_the_feature_store_is_counted_on_disk_in_its_own_type() -> None:
-    plan = predict(optim.SGD, parameters(), pictures=2000, feature_dtype=torch.float16)
-    assert Part("feature store", "disk", 2000 * 512 * 8 * 8 * 2) in plan.parts
+    plan = estimate_memory(optim.SGD, parameters(), pictures=2000, feature_dtype=torch.float16)
+    assert MemoryItem("feature store", "disk", 2000 * 512 * 8 * 8 * 2) in plan.parts
 
 
 def test_decoded_pictures_are_counted_on_disk_a_byte_for_each_of_their_values() -> None:
-    plan = predict(optim.SGD, parameters(), decoded=2000)
-    assert Part("pixel store", "disk", 2000 * 3 * 256 * 256) in plan.parts
+    plan = estimate_memory(optim.SGD, parameters(), decoded=2000)
+    assert MemoryItem("pixel store", "disk", 2000 * 3 * 256 * 256) in plan.parts
 
 
 def test_a_plan_that_does_not_fit_stops_with_the_table_and_the_settings_that_would() -> None:
-    def plan_of(nbytes: int) -> Plan:
-        return Plan((Part("parameters", "cpu", 900), Part("table", "cpu", nbytes)))
+    def plan_of(nbytes: int) -> MemoryEstimate:
+        return MemoryEstimate(
+            (MemoryItem("parameters", "cpu", 900), MemoryItem("table", "cpu", nbytes))
+        )
 
     big, small, medium = plan_of(5000), plan_of(900), plan_of(3000)
     with pytest.raises(DoesNotFit) as stopped:
@@ -146,7 +159,7 @@ def test_a_plan_that_does_not_fit_stops_with_the_table_and_the_settings_that_wou
 
 
 def test_a_plan_that_fits_passes_and_parameters_count_as_already_there() -> None:
-    plan = Plan((Part("parameters", "cpu", 900), Part("state", "cpu", 1000)))
+    plan = MemoryEstimate((MemoryItem("parameters", "cpu", 900), MemoryItem("state", "cpu", 1000)))
     require_fit(plan, {"cpu": 1000})
     require_fit(plan, {})  # nothing is known to be short
 
@@ -158,7 +171,9 @@ def test_free_memory_knows_the_disk_of_a_folder_and_the_host(tmp_path: Path) -> 
 
 
 def test_a_plan_prints_one_line_for_each_part_and_a_total_for_each_place() -> None:
-    plan = Plan((Part("parameters", "cpu", 8_415_244), Part("feature store", "disk", 10**12)))
+    plan = MemoryEstimate(
+        (MemoryItem("parameters", "cpu", 8_415_244), MemoryItem("feature store", "disk", 10**12))
+    )
     assert str(plan).splitlines() == [
         "parameters    cpu       8.4 MB",
         "feature store disk      1.0 TB",

@@ -11,11 +11,11 @@ from catsdogs.errors import UserError
 from catsdogs.reporting.document import (
     Document,
     Figure,
-    Finding,
     Gallery,
     Panels,
     Paragraph,
     Section,
+    VerdictLine,
 )
 from catsdogs.reporting.report import contents
 from catsdogs.reporting.sections.contract import check_table
@@ -72,7 +72,7 @@ def test_sections_stand_in_the_order_a_reader_wants(tmp_path: Path) -> None:
 def test_a_verdict_has_a_sign_a_judgement_and_its_evidence(tmp_path: Path) -> None:
     other = {("published_adam", 0): {"costs": (0.75, 0.5, 0.25, 0.5)}}
     found = document(tmp_path, "native_adam", "custom_adam", "published_adam", runs=other)
-    findings = [one for one in section(found, "Verdicts").blocks if isinstance(one, Finding)]
+    findings = [one for one in section(found, "Verdicts").blocks if isinstance(one, VerdictLine)]
     assert findings[0].sign == "="
     assert findings[0].title == "custom_adam and native_adam are identical bit for bit"
     assert findings[0].text.startswith(": in 3 seeds, the costs of all 12 iterations")

@@ -12,7 +12,7 @@ from scipy.stats import t
 
 from catsdogs.reporting.significance import (
     MARGIN,
-    Comparison,
+    PairedComparison,
     accuracy_table,
     answers_table,
     compare_accuracy,
@@ -43,7 +43,7 @@ def with_errors(folder: Path, native: Sequence[int], custom: Sequence[int]) -> R
     return read_runs(write_comparison(folder, seeds=range(len(native)), runs=runs))
 
 
-def compared(folder: Path, native: Sequence[int], custom: Sequence[int]) -> Comparison:
+def compared(folder: Path, native: Sequence[int], custom: Sequence[int]) -> PairedComparison:
     return compare_accuracy(with_errors(folder, native, custom), PAIR)
 
 

@@ -2,7 +2,7 @@
 
 import pytest
 
-from catsdogs.runs.contenders import Pair, pairs_of, side_by_side
+from catsdogs.runs.contenders import Pair, pairs_of, sort_by_method
 
 
 @pytest.mark.parametrize("order", [1, -1])
@@ -50,7 +50,7 @@ def test_there_may_be_no_pair(contenders: list[str]) -> None:
 
 def test_side_by_side_puts_the_native_twin_first() -> None:
     shuffled = ["published_sgd", "my_adam", "custom_sgd", "native_sgd", "native_adam", "Lion"]
-    assert side_by_side(shuffled) == (
+    assert sort_by_method(shuffled) == (
         "Lion",
         "native_adam",
         "my_adam",

@@ -46,11 +46,11 @@ def tarred(*members: tuple[str, bytes], kind: bytes = tarfile.REGTYPE, target: s
     return write
 
 
-def changed(write_whole: Write, change: Callable[[bytes], bytes]) -> Write:
+def changed(atomic_write_text: Write, change: Callable[[bytes], bytes]) -> Write:
     """Return what writes another archive with its bytes changed."""
 
     def write(path: Path) -> None:
-        write_whole(path)
+        atomic_write_text(path)
         path.write_bytes(change(path.read_bytes()))
 
     return write

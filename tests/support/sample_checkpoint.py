@@ -8,7 +8,7 @@ import torch
 from catsdogs.data.images import PIPELINE
 from catsdogs.features.backbone import StateDict, find_weights
 from catsdogs.runs.environment import versions
-from catsdogs.training.checkpoint import Trainer, save_checkpoint
+from catsdogs.training.checkpoint import TrainState, save_checkpoint
 from catsdogs.training.heads import seeded_head
 
 
@@ -35,5 +35,5 @@ def write_checkpoint(
         "val_accuracy": 0.5,
     }
     optimizer = torch.optim.SGD(module.parameters())
-    save_checkpoint(path, Trainer(module, optimizer, None), facts | replaced)
+    save_checkpoint(path, TrainState(module, optimizer, None), facts | replaced)
     return path

@@ -7,13 +7,13 @@ from PIL import Image
 from catsdogs.reporting.document import (
     Document,
     Figure,
-    Finding,
     Gallery,
     Panels,
     Paragraph,
     Picture,
     Section,
     Table,
+    VerdictLine,
 )
 from catsdogs.reporting.plotting import panel, styled
 
@@ -40,7 +40,7 @@ def sample_document(folder: Path) -> Document:
                 "First part",
                 (
                     Paragraph(f"paragraph {EVIL}"),
-                    Finding("=", f"finding {EVIL}", f"evidence {EVIL}"),
+                    VerdictLine("=", f"finding {EVIL}", f"evidence {EVIL}"),
                     Table(
                         f"table {EVIL}",
                         ("name", "cost", f"column {EVIL}"),

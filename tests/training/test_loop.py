@@ -11,9 +11,9 @@ from torch import Tensor, nn
 from torch.nn.functional import binary_cross_entropy_with_logits
 
 from catsdogs.data.manifest import Split
-from catsdogs.data.order import shuffled
+from catsdogs.data.order import epoch_permutation
 from catsdogs.features.feature_store import Features
-from catsdogs.training.events import Course, DivergedError, EpochDone, StepDone
+from catsdogs.training.events import DivergedError, EpochDone, StepDone, TrainConfig
 from catsdogs.training.loop import FeaturesOf, batches, evaluate, fit, what_it_must_know
 
 
@@ -45,7 +45,7 @@ def run(
         head,
         torch.optim.SGD(head.parameters(), lr=lr),
         always(train or make_features(10), make_features(7, seed=1)),
-        Course(epochs=epochs, batch_size=4, val_batch_size=3, seed=0),
+        TrainConfig(epochs=epochs, batch_size=4, val_batch_size=3, seed=0),
     )
 
 
@@ -63,7 +63,7 @@ def test_costs_and_weights_equal_a_loop_written_by_hand() -> None:
     costs = [event.cost for event in run(head, train=train) if isinstance(event, StepDone)]
     expected = []
     for epoch in (1, 2):
-        order = shuffled(10, 0, epoch)
+        order = epoch_permutation(10, 0, epoch)
         for rows in (order[:4], order[4:8], order[8:]):
             logits = torch.from_numpy(train.values[rows.numpy()]).double() @ reference
             cost = binary_cross_entropy_with_logits(logits, train.labels[rows].double())
@@ -83,8 +83,8 @@ def test_every_epoch_trains_on_its_own_features_and_is_judged_on_them() -> None:
 
     head = Linear()
     optimizer = torch.optim.SGD(head.parameters(), lr=0.0)
-    course = Course(epochs=3, batch_size=10, val_batch_size=3, seed=0)
-    done = [e for e in fit(head, optimizer, features, course) if isinstance(e, EpochDone)]
+    train_config = TrainConfig(epochs=3, batch_size=10, val_batch_size=3, seed=0)
+    done = [e for e in fit(head, optimizer, features, train_config) if isinstance(e, EpochDone)]
     assert asked == [0, 1, 2, 3]
     for event in done:
         for cost, count, seed in (
@@ -119,18 +119,20 @@ def test_an_evaluation_is_the_same_for_any_batch_size(batch_size: int) -> None:
 
 
 def test_the_order_of_an_epoch_is_a_permutation_that_seed_and_epoch_decide() -> None:
-    order = shuffled(50, 3, 2)
+    order = epoch_permutation(50, 3, 2)
     assert sorted(order.tolist()) == list(range(50))
-    assert torch.equal(order, shuffled(50, 3, 2))
-    assert not torch.equal(order, shuffled(50, 3, 3))
-    assert not torch.equal(order, shuffled(50, 4, 2))
-    assert not torch.equal(shuffled(50, 0, 1), shuffled(50, 1, 0))
+    assert torch.equal(order, epoch_permutation(50, 3, 2))
+    assert not torch.equal(order, epoch_permutation(50, 3, 3))
+    assert not torch.equal(order, epoch_permutation(50, 4, 2))
+    assert not torch.equal(epoch_permutation(50, 0, 1), epoch_permutation(50, 1, 0))
 
 
 def test_a_cost_that_is_not_finite_is_told_and_stops_before_the_update() -> None:
     head, train = Linear(), make_features(10)
     assert isinstance(train.values, np.ndarray)
-    train.values[shuffled(10, 0, 1)[5]] = math.inf  # in the second batch of the first epoch
+    train.values[epoch_permutation(10, 0, 1)[5]] = (
+        math.inf
+    )  # in the second batch of the first epoch
     events = []
     stream = run(head, train=train)
     with pytest.raises(DivergedError, match="epoch 1, iteration 2"):
@@ -155,7 +157,7 @@ def test_the_learning_rate_of_an_epoch_is_the_one_it_ran_with() -> None:
     head, train = Linear(), make_features(10)
     optimizer = torch.optim.SGD(head.parameters(), lr=0.1)
     scheduler = torch.optim.lr_scheduler.StepLR(optimizer, step_size=2, gamma=0.1)
-    events = fit(head, optimizer, always(train, train), Course(4, 5, 5, seed=0), scheduler)
+    events = fit(head, optimizer, always(train, train), TrainConfig(4, 5, 5, seed=0), scheduler)
     rates = [event.learning_rate for event in events if isinstance(event, EpochDone)]
     assert rates == pytest.approx([0.1, 0.1, 0.1, 0.01, 0.01])
 
@@ -163,9 +165,11 @@ def test_the_learning_rate_of_an_epoch_is_the_one_it_ran_with() -> None:
 def test_a_flat_training_cost_ends_the_run_before_its_last_epoch() -> None:
     head, train = Linear(), make_features(10)
     optimizer = torch.optim.SGD(head.parameters(), lr=1e-9)
-    course = Course(50, 5, 5, seed=0, stop_when_flat=1e-3)
+    train_config = TrainConfig(50, 5, 5, seed=0, stop_when_flat=1e-3)
     assert [
-        e.epoch for e in fit(head, optimizer, always(train, train), course) if hasattr(e, "epoch")
+        e.epoch
+        for e in fit(head, optimizer, always(train, train), train_config)
+        if hasattr(e, "epoch")
     ] == [
         0,
         1,
@@ -178,7 +182,7 @@ def test_clipping_bounds_the_step(limit: dict[str, float]) -> None:
     head, train = Linear(), make_features(10)
     before = head.weight.detach().clone()
     optimizer = torch.optim.SGD(head.parameters(), lr=1.0)
-    list(fit(head, optimizer, always(train, train), Course(1, 10, 10, seed=0, **limit)))
+    list(fit(head, optimizer, always(train, train), TrainConfig(1, 10, 10, seed=0, **limit)))
     moved = (head.weight - before).detach()
     size = moved.abs().max() if "clip_value" in limit else moved.norm()
     assert size.item() == pytest.approx(1e-3, rel=1e-3)
@@ -198,8 +202,8 @@ class Teller(torch.optim.SGD):
 def test_blocks_keep_their_members_and_only_their_order_changes() -> None:
     head, train = Linear(), make_features(10)
     optimizer = Teller(head.parameters(), "block")
-    course = Course(epochs=6, batch_size=4, val_batch_size=4, seed=0)
-    epochs = [dict(batches(optimizer, 10, course, epoch)) for epoch in range(1, 7)]
+    train_config = TrainConfig(epochs=6, batch_size=4, val_batch_size=4, seed=0)
+    epochs = [dict(batches(optimizer, 10, train_config, epoch)) for epoch in range(1, 7)]
     for blocks in epochs:
         assert {n: rows.tolist() for n, rows in blocks.items()} == {
             n: rows.tolist() for n, rows in epochs[0].items()
@@ -207,15 +211,15 @@ def test_blocks_keep_their_members_and_only_their_order_changes() -> None:
     assert len({tuple(blocks) for blocks in epochs}) > 1
     assert [len(epochs[0][n]) for n in range(3)] == [4, 4, 2]
     assert what_it_must_know(optimizer, 10, 4) == {"block_sizes": (4, 4, 2)}  # type: ignore[arg-type]
-    list(fit(head, optimizer, always(train, train), course))
+    list(fit(head, optimizer, always(train, train), train_config))
     assert [told["block"] for told in optimizer.told[:3]] == list(epochs[0])
 
 
 def test_an_optimizer_that_wants_samples_is_told_rows_features_and_slopes() -> None:
     head, train = Linear(), make_features(10)
     optimizer = Teller(head.parameters(), "samples")
-    list(fit(head, optimizer, always(train, train), Course(1, 4, 4, seed=0)))
-    told, rows = optimizer.told[0], shuffled(10, 0, 1)[:4]
+    list(fit(head, optimizer, always(train, train), TrainConfig(1, 4, 4, seed=0)))
+    told, rows = optimizer.told[0], epoch_permutation(10, 0, 1)[:4]
     assert torch.equal(told["samples"], rows)
     assert torch.equal(told["features"], train.batch(rows)[0])
     logits = head(told["features"]).detach()
@@ -229,7 +233,7 @@ def test_the_loop_refuses_before_anything_ran_only_where_a_table_is_kept(wants: 
     head = nn.Sequential(nn.Linear(2, 1), norm, nn.Flatten(0))
     optimizer = Teller(head.parameters(), wants)
     features = make_features(6)
-    events = fit(head, optimizer, always(features, features), Course(1, 3, 3, seed=0))
+    events = fit(head, optimizer, always(features, features), TrainConfig(1, 3, 3, seed=0))
     if wants is None:
         list(events)
         return
@@ -237,4 +241,4 @@ def test_the_loop_refuses_before_anything_ran_only_where_a_table_is_kept(wants: 
         next(events)
     assert norm.num_batches_tracked == 0
     norm.eval()
-    next(fit(head, optimizer, always(features, features), Course(1, 3, 3, seed=0)))
+    next(fit(head, optimizer, always(features, features), TrainConfig(1, 3, 3, seed=0)))

@@ -9,7 +9,7 @@ from filelock import FileLock
 from catsdogs.data.download.archive import ArchiveError, unpack
 from catsdogs.data.download.kaggle_client import ARCHIVE, COMPETITION, download
 from catsdogs.data.image_folder import LABELS
-from catsdogs.io.files import cache_directory, make_directory, whole_directory
+from catsdogs.io.files import atomic_directory, cache_directory, make_directory
 
 PICTURES_PER_CLASS = 12_500
 MOST_BYTES = 2 * 10**9  # the pictures of 2013 are 0.57 GB
@@ -34,7 +34,7 @@ def fetch_kaggle(*, keep_archive: bool = False) -> Path:
         if not folder.exists():
             if not archive.exists():
                 download(archive)
-            with _set_aside_if_wrong(archive), whole_directory(folder) as partial:
+            with _set_aside_if_wrong(archive), atomic_directory(folder) as partial:
                 unpack(
                     archive,
                     partial,

@@ -14,7 +14,7 @@ from torchvision.datasets.utils import download_url
 
 from catsdogs.data.download.archive import ArchiveError, require_space, unpack
 from catsdogs.errors import UserError
-from catsdogs.io.files import cache_directory, make_directory, whole_directory
+from catsdogs.io.files import atomic_directory, cache_directory, make_directory
 
 BYTES = 1_700_000_000  # the two archives and what is unpacked from them
 MOST_FILES, MOST_BYTES = 50_000, 2 * 10**9
@@ -44,7 +44,7 @@ def fetch_pets(*, keep_archive: bool = False) -> Path:
     with FileLock(place / "pictures.lock"):
         if not folder.exists():
             require_space(place, BYTES, "the pets with their archives")
-            with whole_directory(folder) as partial:
+            with atomic_directory(folder) as partial:
                 for archive in _download(archives):
                     unpack(
                         archive,

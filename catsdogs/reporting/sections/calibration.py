@@ -11,7 +11,7 @@ from catsdogs.io import formatting
 from catsdogs.io.formatting import percent
 from catsdogs.reporting.document import Panels, Table
 from catsdogs.reporting.plotting import method_panels, styled
-from catsdogs.reporting.style import GREY, look, role_and_method
+from catsdogs.reporting.style import GREY, line_style, role_and_method
 from catsdogs.runs.reader import Floats, Predictions, Run, Runs
 
 BINS = 10
@@ -196,7 +196,7 @@ def reliability(runs: Runs) -> Panels | None:
         return None
 
     def draw(axes: Axes, label: str) -> str:
-        found, style = judged[label], look(label, runs.comparison.contenders)
+        found, style = judged[label], line_style(label, runs.comparison.contenders)
         there = found.counts > 0
         places, right = 100 * found.confidence[there], 100 * found.accuracy[there]
         area = 14 + 130 * np.sqrt(found.counts[there] / found.counts.sum())

@@ -8,7 +8,7 @@ from matplotlib.axes import Axes
 
 from catsdogs.reporting.document import Figure, Panels
 from catsdogs.reporting.plotting import method_panels, styled
-from catsdogs.reporting.style import look, role_and_method
+from catsdogs.reporting.style import line_style, role_and_method
 from catsdogs.runs.reader import Floats, Run, Runs
 
 DONE, DIVERGED = "finished", "diverged"
@@ -107,7 +107,7 @@ def _per_method(runs: Runs, curve: Curve) -> tuple[Figure, ...]:
     }
 
     def draw(axes: Axes, label: str) -> str:
-        style = look(label, runs.comparison.contenders)
+        style = line_style(label, runs.comparison.contenders)
         there = np.asarray(~np.isnan(values[label]).any(axis=0))  # a mean over fewer would jump
         places = (curve.start + curve.step * np.arange(len(there)))[there]
         shown = values[label][:, there]

@@ -9,7 +9,7 @@ from catsdogs.io import formatting
 from catsdogs.reporting.document import Panels, Paragraph, Table
 from catsdogs.reporting.plotting import method_panels, styled
 from catsdogs.reporting.run_summary import outcome
-from catsdogs.reporting.style import look
+from catsdogs.reporting.style import line_style
 from catsdogs.runs.reader import Runs
 
 
@@ -167,7 +167,7 @@ def sensitivity(runs: Runs) -> Panels | None:
     choices = {choice.label: choice for choice in choose_learning_rates(runs)}
 
     def draw(axes: Axes, label: str) -> str:
-        choice, style = choices[label], look(label, runs.comparison.contenders)
+        choice, style = choices[label], line_style(label, runs.comparison.contenders)
         places, values = _points(choice)
         axes.set_xscale("log")
         axes.plot(

@@ -13,7 +13,7 @@ from catsdogs.io import formatting
 from catsdogs.io.formatting import count
 from catsdogs.reporting.document import Panels, Table
 from catsdogs.reporting.plotting import method_panels, styled
-from catsdogs.reporting.style import look, role_and_method
+from catsdogs.reporting.style import line_style, role_and_method
 from catsdogs.runs.contenders import Pair, pairs_of
 from catsdogs.runs.reader import Floats, Run, Runs
 
@@ -242,7 +242,7 @@ def cost_difference(runs: Runs) -> Panels | None:
         words = _in_words(label, distances[label])
         largest = distances[label].max(axis=0)
         places = np.arange(1, len(largest) + 1)
-        colour = look(label, runs.comparison.contenders).colour
+        colour = line_style(label, runs.comparison.contenders).colour
         shown = np.where((largest > 0) & np.isfinite(largest), largest, np.nan)
         axes.plot(places, shown, color=colour, linewidth=1.1, label=words)
         return words

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 from catsdogs.io import formatting
 from catsdogs.reporting.document import Table
-from catsdogs.reporting.run_summary import Outcome, outcome
+from catsdogs.reporting.run_summary import RunSummary, outcome
 from catsdogs.runs.reader import Run, Runs
 
 BIAS = (
@@ -174,7 +174,7 @@ def _at_epoch(value: str, epoch: float) -> str:
     return value if math.isnan(epoch) else f"{value} (epoch {epoch:.0f})"
 
 
-def _finished(runs: Runs, label: str) -> list[Outcome]:
+def _finished(runs: Runs, label: str) -> list[RunSummary]:
     return [outcome(run) for run in runs.finished(label)]
 
 

@@ -15,7 +15,7 @@ from catsdogs.reporting.document import Figure, Panels, Table
 from catsdogs.reporting.plotting import SIZE, literal, method_panels, panel, styled
 from catsdogs.reporting.run_summary import outcome
 from catsdogs.reporting.sections.curves import DONE, drawable, stacked
-from catsdogs.reporting.style import GREY, look
+from catsdogs.reporting.style import GREY, line_style
 from catsdogs.runs.contenders import pairs_of
 from catsdogs.runs.reader import Run, Runs
 
@@ -231,7 +231,7 @@ def way_to_target(runs: Runs) -> Panels | None:
         of_label = finished[label]
         spent = stacked([np.cumsum(run.epochs["seconds"]) for run in of_label]).mean(axis=0)
         accuracy = stacked([run.epochs["val_accuracy"] for run in of_label]).mean(axis=0)
-        style = look(label, runs.comparison.contenders)
+        style = line_style(label, runs.comparison.contenders)
         axes.plot(
             spent,
             100 * accuracy,
@@ -263,7 +263,7 @@ def step_time(runs: Runs) -> Figure | None:
     drawing, axes = _rows("Time of a step", [time.label for time in times], "milliseconds")
     for place, time in enumerate(times):
         low, median, high = (1e3 * value for value in time.quartiles)
-        colour = look(time.label, runs.comparison.contenders).colour
+        colour = line_style(time.label, runs.comparison.contenders).colour
         axes.plot([low, high], [place, place], color=colour, linewidth=5, solid_capstyle="butt")
         axes.plot([median], [place], marker="o", markersize=9, color=colour)
         axes.annotate(
@@ -288,7 +288,7 @@ def memory(runs: Runs) -> Figure:
     said = []
     for place, label in enumerate(labels):
         task, own = _bytes(first[label])
-        colour = look(label, runs.comparison.contenders).colour
+        colour = line_style(label, runs.comparison.contenders).colour
         axes.barh(place, task / MEGA, color=colour, alpha=0.35, height=0.6)
         axes.barh(place, own / MEGA, left=task / MEGA, color=colour, height=0.6)
         words = "no state" if own == 0 else f"{size(own)} of state"

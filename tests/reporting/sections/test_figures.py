@@ -14,7 +14,7 @@ from catsdogs.reporting.sections.curves import training_cost, validation_accurac
 from catsdogs.reporting.sections.learning_rates import sensitivity
 from catsdogs.reporting.sections.parity import cost_difference
 from catsdogs.reporting.sections.time_and_memory import memory, step_time, way_to_target
-from catsdogs.reporting.style import HUES, look, panels
+from catsdogs.reporting.style import HUES, line_style, panels
 from catsdogs.runs.reader import Runs, read_runs
 from tests.support.synthetic_runs import write_comparison
 
@@ -126,9 +126,11 @@ def test_an_optimizer_from_elsewhere_stands_in_every_panel() -> None:
 def test_contenders_of_one_panel_never_look_alike() -> None:
     contenders = (*FAMILY, "my_adagrad", "lion")
     for labels in panels(contenders).values():
-        looks = [look(label, contenders) for label in labels]
+        looks = [line_style(label, contenders) for label in labels]
         assert len({one.colour for one in looks}) == len(labels)
-    plain = [look(label, contenders).colour for label in contenders if "published" not in label]
+    plain = [
+        line_style(label, contenders).colour for label in contenders if "published" not in label
+    ]
     assert len(set(plain)) == len(plain)
 
 
