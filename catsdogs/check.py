@@ -31,7 +31,7 @@ from catsdogs.training.loop import wants, what_it_must_know
 from catsdogs.training.memory import MemoryEstimate, estimate_memory
 
 FAILED = 1
-PICTURES, TRAIN_PICTURES, BATCH_SIZE = 2400, 2000, 32  # of the default run, for the memory table
+IMAGES, TRAIN_IMAGES, BATCH_SIZE = 2400, 2000, 32  # of the default run, for the memory table
 BLOCKS = 28, 8  # samples and block size that an optimizer with a table is tried with
 
 
@@ -55,12 +55,12 @@ def run(config: DictConfig) -> int:
     timings = time_steps(contenders, shapes, builds=3)
     # The default run has a larger table than the contract's few samples need.
     memory = estimate_memory(
-        _complete(build, TRAIN_PICTURES, BATCH_SIZE), head.parameters(), pictures=PICTURES
+        _complete(build, TRAIN_IMAGES, BATCH_SIZE), head.parameters(), images=IMAGES
     )
     tables = {
         f"Time of a step on the {sum(map(math.prod, shapes)):,} parameters of "
         f"model.head={head_name}": _speed_table(timings),
-        f"Memory and disk of training it on {TRAIN_PICTURES:,} of {PICTURES:,} pictures in "
+        f"Memory and disk of training it on {TRAIN_IMAGES:,} of {IMAGES:,} pictures in "
         f"batches of {BATCH_SIZE}": str(memory),
     }
     for title, table in tables.items():
@@ -106,9 +106,9 @@ def _by_path(target: str, kwargs: dict[str, Any], setting: str) -> Any:
     return build_from(node, setting)
 
 
-def _complete(build: Any, pictures: int, batch_size: int) -> Factory:
+def _complete(build: Any, images: int, batch_size: int) -> Factory:
     """Add what an optimizer with a table must know to be built at all."""
-    return partial(build, **what_it_must_know(build.func, pictures, batch_size))
+    return partial(build, **what_it_must_know(build.func, images, batch_size))
 
 
 def _try_claims(factory: Factory, reference: Factory | None) -> list[Finding]:

@@ -13,7 +13,7 @@ from catsdogs.inference.export import (
     FORMATS,
     PREPARATION,
     Exported,
-    check_pictures,
+    check_images,
     export,
     require_onnx,
 )
@@ -38,13 +38,13 @@ def main(config: DictConfig) -> int:
         require_onnx()
     probe_directory(out.parent, "out")
     trained = read_trained(checkpoint, weights)
-    pictures = check_pictures(sources)
-    exported = export(trained, formats, out, pictures.pixels, pictures.described)
+    images = check_images(sources)
+    exported = export(trained, formats, out, images.pixels, images.described)
     for one in exported:
-        _tell(one, pictures.described)
+        _tell(one, images.described)
     print(f"\ninput: uint8 (n, 3, 256, 256); {PREPARATION}")
     for name, one in zip(formats, exported, strict=True):
-        print(f"\n{FORMATS[name].example(one.path, pictures.first)}", end="")
+        print(f"\n{FORMATS[name].example(one.path, images.first)}", end="")
     return 0
 
 

@@ -11,7 +11,7 @@ from omegaconf import DictConfig
 from catsdogs.cli import command, plain
 from catsdogs.inference.classifier import load
 from catsdogs.inference.gallery import summary, write_results
-from catsdogs.inference.image_paths import list_pictures
+from catsdogs.inference.image_paths import list_images
 from catsdogs.io.files import probe_directory
 from catsdogs.io.text import printable
 from catsdogs.settings import Reader
@@ -30,7 +30,7 @@ def main(config: DictConfig) -> int:
     read.boolean("debug")
     read.refuse_rest()
     probe_directory(output_dir, "output_dir")
-    files = list(dict.fromkeys(list_pictures(sources)))
+    files = list(dict.fromkeys(list_images(sources)))
     classifier = load(checkpoint, weights=weights, device=device)
     print(f"classifier: {classifier}")
     predictions = classifier.predict_files(files)

@@ -69,9 +69,9 @@ def _optimizer_factory(config: DictConfig) -> MakeOptimizer:
     build = build_from(config.optimizer, "optimizer._target_")
 
     def make(
-        parameters: Iterable[Tensor], train_pictures: int, batch_size: int, **replaced: Any
+        parameters: Iterable[Tensor], train_images: int, batch_size: int, **replaced: Any
     ) -> Optimizer:
-        known = what_it_must_know(build.func, train_pictures, batch_size)
+        known = what_it_must_know(build.func, train_images, batch_size)
         try:
             optimizer = build(parameters, **known, **replaced)
         except (TypeError, ValueError) as error:

@@ -12,7 +12,7 @@ from selenium.webdriver.chrome.service import Service as ChromeService
 from selenium.webdriver.remote.webdriver import WebDriver
 
 from catsdogs import check, compare, diamonds, export, predict, train
-from tests.support.pictures import SIZES, write_picture
+from tests.support.images import SIZES, write_image
 
 
 @pytest.fixture(autouse=True)
@@ -55,19 +55,19 @@ def no_waiting_for_the_disk(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 @pytest.fixture(scope="session")
-def pictures(tmp_path_factory: pytest.TempPathFactory) -> Path:
+def images(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Return a folder in the competition's layout with nine pictures of each class."""
     root = tmp_path_factory.mktemp("pictures")
     for seed, name in enumerate(("cat", "dog")):
         for number in range(9):
-            write_picture(root / f"{name}.{number}.jpg", 100 * seed + number)
+            write_image(root / f"{name}.{number}.jpg", 100 * seed + number)
     return root
 
 
 @pytest.fixture
-def small(pictures: Path) -> list[str]:
+def small(images: Path) -> list[str]:
     """Return the arguments of a run of seconds on the small folder of pictures."""
-    return ["data=folder", f"data.root={pictures}", "data.workers=0", "batch_size=4", *SIZES]
+    return ["data=folder", f"data.root={images}", "data.workers=0", "batch_size=4", *SIZES]
 
 
 @pytest.fixture

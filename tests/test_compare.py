@@ -115,13 +115,13 @@ def test_other_settings_are_other_runs_and_places_are_not(
     assert {path.parent.name for path in Path("elsewhere").glob("*/record.json")} < names
 
 
-def test_the_same_pictures_elsewhere_decoded_by_more_processes_are_the_same_run(
-    run_compare: Run, small: list[str], pictures: Path, tmp_path: Path
+def test_the_same_images_elsewhere_decoded_by_more_processes_are_the_same_run(
+    run_compare: Run, small: list[str], images: Path, tmp_path: Path
 ) -> None:
     command = [*small, "contenders=[native_sgd]", "seeds=[0]", "epochs=0"]
     assert run_compare(*command) == 0
     before = moments()
-    copy = shutil.copytree(pictures, tmp_path / "copy")
+    copy = shutil.copytree(images, tmp_path / "copy")
     assert run_compare(*command, f"data.root={copy}", "data.workers=auto") == 0
     assert moments() == before
     (copy / "cat.0.jpg").write_bytes((copy / "cat.1.jpg").read_bytes())

@@ -10,7 +10,7 @@ import pytest
 
 import catsdogs
 from catsdogs.runs.comparison import read_comparison
-from tests.support.pictures import SIZES
+from tests.support.images import SIZES
 
 DOCS = Path(__file__).parents[1] / "docs"
 
@@ -25,7 +25,7 @@ def test_the_optimizer_of_the_page_passes_the_contract_and_trains_under_its_own_
     run_check: Callable[..., int],
     run_train: Callable[..., int],
     run_compare: Callable[..., int],
-    pictures: Path,
+    images: Path,
     tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,
     capsys: pytest.CaptureFixture[str],
@@ -42,7 +42,7 @@ def test_the_optimizer_of_the_page_passes_the_contract_and_trains_under_its_own_
     assert (len(check), len(train), len(compared)) == (1, 1, 1)
     assert run_check(*check[0]) == 0
     assert "Adagrad is a drop-in optimizer" in capsys.readouterr().out
-    small = ["data=folder", f"data.root={pictures}", "data.workers=0", "epochs=1", *SIZES]
+    small = ["data=folder", f"data.root={images}", "data.workers=0", "epochs=1", *SIZES]
     assert run_train(*train[0], *small) == 0
     assert run_compare(*compared[0], *small, "seeds=[0]") == 0
     found = read_comparison(tmp_path / "outputs" / "comparison")

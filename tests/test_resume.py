@@ -215,19 +215,19 @@ def test_other_settings_are_refused_with_the_keys_that_differ(
     assert len(list(Path("outputs").iterdir())) == 2
 
 
-def test_other_pictures_are_refused(
+def test_other_images_are_refused(
     run_train: Run,
     small: list[str],
-    pictures: Path,
+    images: Path,
     cut_off: Callable[..., Path],
     capsys: pytest.CaptureFixture[str],
 ) -> None:
     directory = cut_off(*small, *LINEAR, step=2)
-    shutil.copytree(pictures, "others")
+    shutil.copytree(images, "others")
     shutil.copyfile("others/cat.0.jpg", "others/cat.1.jpg")
     assert run_train(*small, *LINEAR, "data.root=others", f"resume={directory}") == 2
     assert "that run had other data than data.root names now" in capsys.readouterr().err
-    shutil.copytree(pictures, "moved")
+    shutil.copytree(images, "moved")
     assert run_train(*small, *LINEAR, "data.root=moved", f"resume={directory}") == 0
 
 

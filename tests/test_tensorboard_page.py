@@ -112,8 +112,8 @@ def open_tab(browser: WebDriver, page: str, tab: str) -> None:
 
 def colours(element: WebElement) -> set[tuple[int, ...]]:
     """Return every colour that an element shows on the screen."""
-    picture = Image.open(io.BytesIO(element.screenshot_as_png)).convert("RGB")
-    found = picture.getcolors(picture.width * picture.height) or []
+    image = Image.open(io.BytesIO(element.screenshot_as_png)).convert("RGB")
+    found = image.getcolors(image.width * image.height) or []
     return {colour for _, colour in found if isinstance(colour, tuple)}
 
 

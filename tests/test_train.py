@@ -116,7 +116,7 @@ def test_tensorboard_has_a_row_of_settings_and_results_for_every_run_a_diverged_
     assert all(len(list(run.rglob("*tfevents*"))) == 1 for run in runs)
 
 
-def test_the_mistakes_are_the_wrong_test_predictions_the_surest_first_with_their_pictures(
+def test_the_mistakes_are_the_wrong_test_predictions_the_surest_first_with_their_images(
     run_train: Run, small: list[str]
 ) -> None:
     assert run_train(*small, "epochs=0") == 0
@@ -216,7 +216,7 @@ def test_a_bug_ends_in_one_line_and_status_1(
         "model.precision=float16 device=cpu",
     ],
 )
-def test_no_picture_is_touched_for_a_run_that_cannot_end(
+def test_no_image_is_touched_for_a_run_that_cannot_end(
     run_train: Run, monkeypatch: pytest.MonkeyPatch, wrong: str
 ) -> None:
     def forbidden(*_: object, **__: object) -> None:

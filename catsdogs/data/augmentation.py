@@ -32,15 +32,15 @@ class View(NamedTuple):
     scale: float
 
 
-def draw_view(seed: int, epoch: int, picture: str) -> View:
+def draw_view(seed: int, epoch: int, image: str) -> View:
     """Draw the view of a picture in an epoch.
 
     Args:
         seed: Of the run.
         epoch: From 1.
-        picture: The SHA-256 of its file, in hexadecimal digits.
+        image: The SHA-256 of its file, in hexadecimal digits.
     """
-    generator = np.random.default_rng([seed, epoch, int(picture, 16)])
+    generator = np.random.default_rng([seed, epoch, int(image, 16)])
     angle = generator.uniform(-DEGREES, DEGREES)
     shift = round(generator.uniform(-SHIFT * SIZE, SHIFT * SIZE))
     return View(angle, shift, generator.uniform(*SCALE))

@@ -13,7 +13,7 @@ _FLAT_NAME = re.compile(r"(cat|dog)\.\d+", re.IGNORECASE)
 _CLASS_FOLDER = re.compile(r"(cat|dog)s?", re.IGNORECASE)
 
 
-def find_pictures(root: Path) -> dict[str, int]:
+def find_images(root: Path) -> dict[str, int]:
     """Map each picture's path, relative to `root` with forward slashes, to its label.
 
     Paths come per class in the order in which the split takes them: sorted as strings by file name
@@ -26,8 +26,8 @@ def find_pictures(root: Path) -> dict[str, int]:
     """
     if not root.is_dir():
         raise UserError(f"data.root={root}: there is no such folder")
-    flat = _by_label(root, _flat_pictures(root))
-    folders = _by_label(root, _class_folder_pictures(root))
+    flat = _by_label(root, _flat_images(root))
+    folders = _by_label(root, _class_folder_images(root))
     if flat and folders:
         raise UserError(f"data.root={root}: holds both layouts; keep one: {LAYOUTS}")
     found = flat or folders
@@ -39,28 +39,28 @@ def find_pictures(root: Path) -> dict[str, int]:
     return found
 
 
-def _flat_pictures(root: Path) -> Iterable[tuple[str, Path]]:
+def _flat_images(root: Path) -> Iterable[tuple[str, Path]]:
     for file in root.iterdir():
         match = _FLAT_NAME.fullmatch(file.stem)
-        if match and _is_picture(file):
+        if match and _is_image(file):
             yield match[1], file
 
 
-def _class_folder_pictures(root: Path) -> Iterable[tuple[str, Path]]:
+def _class_folder_images(root: Path) -> Iterable[tuple[str, Path]]:
     for folder in root.iterdir():
         match = _CLASS_FOLDER.fullmatch(folder.name)
         if match and folder.is_dir():
-            yield from ((match[1], file) for file in folder.rglob("*") if _is_picture(file))
+            yield from ((match[1], file) for file in folder.rglob("*") if _is_image(file))
 
 
-def _is_picture(path: Path) -> bool:
+def _is_image(path: Path) -> bool:
     return path.suffix.lower() in EXTENSIONS and not path.is_dir()
 
 
-def _by_label(root: Path, pictures: Iterable[tuple[str, Path]]) -> dict[str, int]:
+def _by_label(root: Path, images: Iterable[tuple[str, Path]]) -> dict[str, int]:
     rows = [
         (LABELS[kind.lower()], file.name, file.relative_to(root).as_posix())
-        for kind, file in pictures
+        for kind, file in images
     ]
     return {path: label for label, _, path in sorted(rows)}
 
@@ -68,8 +68,8 @@ def _by_label(root: Path, pictures: Iterable[tuple[str, Path]]) -> dict[str, int
 def _hint(root: Path) -> str:
     """Name a subfolder that looks like what was meant, for an archive unpacked one level deeper."""
     for folder in sorted(child for child in root.iterdir() if child.is_dir()):
-        if any(True for _ in _flat_pictures(folder)) or any(
-            True for _ in _class_folder_pictures(folder)
+        if any(True for _ in _flat_images(folder)) or any(
+            True for _ in _class_folder_images(folder)
         ):
             return f". Did you mean data.root={folder}?"
     return ""

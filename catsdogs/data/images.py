@@ -28,7 +28,7 @@ warnings.filterwarnings("error", category=Image.DecompressionBombWarning)
 warnings.filterwarnings("ignore", category=UserWarning, module=r"PIL\.")
 
 
-def read_picture(file: str | os.PathLike[str] | BinaryIO) -> Image.Image:
+def read_image(file: str | os.PathLike[str] | BinaryIO) -> Image.Image:
     """Decode a picture in full: upright, in RGB, of an animation the first image.
 
     This is what decides whether a picture is readable.
@@ -58,7 +58,7 @@ def decode(file: str | os.PathLike[str]) -> Tensor:
     Raises:
         OSError: If the file is absent or no readable picture.
     """
-    resized = read_picture(file).resize((SIZE, SIZE), Image.Resampling.BICUBIC)
+    resized = read_image(file).resize((SIZE, SIZE), Image.Resampling.BICUBIC)
     return torch.from_numpy(np.array(resized)).permute(2, 0, 1).contiguous()
 
 
@@ -69,7 +69,7 @@ def normalise(pixels: Tensor) -> Tensor:
     return pixels.float().div_(255).sub_(mean).div_(std)
 
 
-class PictureFiles(torch.utils.data.Dataset[Tensor]):
+class ImageFiles(torch.utils.data.Dataset[Tensor]):
     """Decode the picture at an index; the order is that of the given files."""
 
     def __init__(self, files: list[Path]) -> None:

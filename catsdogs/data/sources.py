@@ -77,14 +77,14 @@ def draw_folder(per_class: int, *, seed: int = 0) -> Path:
 
 
 def _draw_all(folder: Path, per_class: int, seed: int) -> None:
-    pictures = [(name, index) for name in LABELS for index in range(per_class)]
+    files = [(name, index) for name in LABELS for index in range(per_class)]
     with ProcessPoolExecutor(os.cpu_count()) as pool:
-        done = pool.map(partial(_draw_file, folder, seed), pictures, chunksize=16)
-        for _ in progress(done, total=len(pictures), description="drawing", unit="picture"):
+        done = pool.map(partial(_draw_file, folder, seed), files, chunksize=16)
+        for _ in progress(done, total=len(files), description="drawing", unit="picture"):
             pass
 
 
-def _draw_file(folder: Path, seed: int, picture: tuple[str, int]) -> None:
-    name, index = picture
+def _draw_file(folder: Path, seed: int, file: tuple[str, int]) -> None:
+    name, index = file
     image = draw_cat_or_dog(LABELS[name], index, seed=seed)
     image.save(folder / f"{name}.{index}.jpg", quality=JPEG_QUALITY)

@@ -21,8 +21,8 @@ from catsdogs.compute.distributed import ALONE, ProcessGroup
 from catsdogs.data.manifest import Split
 from catsdogs.features.backbone import StateDict
 from catsdogs.features.drifting_pass import STATISTICS, ViewPass
-from catsdogs.features.feature_store import FEATURES_PER_PICTURE, Features, row_files, split_rows
-from catsdogs.features.shard_cache import PIXELS_PER_PICTURE, exclusive_lock, store_path
+from catsdogs.features.feature_store import FEATURES_PER_IMAGE, Features, row_files, split_rows
+from catsdogs.features.shard_cache import PIXELS_PER_IMAGE, exclusive_lock, store_path
 from catsdogs.io.files import (
     atomic_directory,
     cache_directory,
@@ -109,7 +109,7 @@ class ViewFeatures:
         return [epoch for epoch in self._epochs if not self._path(epoch).exists()]
 
     @property
-    def pictures_to_store(self) -> int:
+    def images_to_store(self) -> int:
         """The pictures whose features the disk has yet to take; a picture counts in each epoch."""
         epochs = len(self.missing) if self._streamed_in is None else 1
         return epochs * len(self._pass.manifest.used)
@@ -132,11 +132,11 @@ class ViewFeatures:
     @property
     def forecast(self) -> str:
         """Say how many passes the run needs, and what they leave on disk."""
-        pictures, missing = len(self._pass.manifest.used), len(self.missing)
+        images, missing = len(self._pass.manifest.used), len(self.missing)
         itemsize = np.dtype(self._pass.dtype).itemsize
-        size = readable(missing * pictures * FEATURES_PER_PICTURE * itemsize)
-        epochs = f"{missing} for {len(self._epochs)} epochs, each over {pictures} random views"
-        decoded = readable(self.pixels_to_store * PIXELS_PER_PICTURE)
+        size = readable(missing * images * FEATURES_PER_IMAGE * itemsize)
+        epochs = f"{missing} for {len(self._epochs)} epochs, each over {images} random views"
+        decoded = readable(self.pixels_to_store * PIXELS_PER_IMAGE)
         once = f", and {decoded} once for the decoded pictures" if self.pixels_to_store else ""
         if self._streamed_in is None:
             return f"{epochs}; {size} on disk{once}"

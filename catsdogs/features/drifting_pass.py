@@ -87,11 +87,11 @@ class ViewPass:
         Raises:
             UserError: If the cache cannot be written, or a picture changed since the manifest.
         """
-        pictures = self.manifest.used
+        images = self.manifest.used
         pixels = self.pixels.rows
-        count = sum(picture.split == "train" for picture in pictures)
+        count = sum(image.split == "train" for image in images)
         train = epoch_permutation(count, self.seed, epoch).split(self.batch_size)
-        judged = torch.arange(count, len(pictures)).split(BATCH)
+        judged = torch.arange(count, len(images)).split(BATCH)
         # In torch's own layout: channels last takes three quarters of the time on a CPU, but there
         # BatchNorm sums with ten times the error.
         backbone = self.make_backbone(self.weights.state | before).to(self.device)
@@ -102,13 +102,13 @@ class ViewPass:
         )
         writer = ScatteredWriter(row_files(folder, self.manifest, self.dtype))
         with (
-            progress(total=len(pictures), description=f"pass {epoch}", unit="picture") as bar,
+            progress(total=len(images), description=f"pass {epoch}", unit="picture") as bar,
             torch.inference_mode(),
         ):
 
             def send(batches: Iterable[Tensor]) -> None:
                 for rows in batches:
-                    views = [draw_view(self.seed, epoch, pictures[row].sha256) for row in rows]
+                    views = [draw_view(self.seed, epoch, images[row].sha256) for row in rows]
                     whole = torch.from_numpy(pixels[rows.numpy()])
                     seen = normalise(apply_views(whole.to(self.device), views))
                     with shorter:

@@ -13,7 +13,7 @@ from catsdogs.features.backbone import BackboneWeights, StateDict
 from catsdogs.features.drifting_features import ViewFeatures
 from catsdogs.features.drifting_pass import ViewPass
 from catsdogs.features.feature_store import (
-    FEATURES_PER_PICTURE,
+    FEATURES_PER_IMAGE,
     Features,
     FeatureStore,
     open_feature_store,
@@ -37,7 +37,7 @@ class EpochFeatures(Protocol):
         """How many passes of the backbone the run needs, and what they leave on disk."""
 
     @property
-    def pictures_to_store(self) -> int:
+    def images_to_store(self) -> int:
         """The pictures whose features the disk has yet to take."""
 
     @property
@@ -110,7 +110,7 @@ class FrozenFeatures:
         )
 
     @property
-    def pictures_to_store(self) -> int:
+    def images_to_store(self) -> int:
         """Those of the files of rows that are this process's own and not there yet."""
         files = row_files(store_path("features", self.key), self._manifest, self._data.store_dtype)
         return sum(len(files.rows_of(n)) for n in files.absent() if self._process_group.owns(n))
@@ -118,11 +118,11 @@ class FrozenFeatures:
     @property
     def forecast(self) -> str:
         """Say whether the one pass is needed."""
-        pictures = self.pictures_to_store
-        if not pictures:
+        images = self.images_to_store
+        if not images:
             return "none, the features are stored"
-        size = readable(pictures * FEATURES_PER_PICTURE * np.dtype(self._data.store_dtype).itemsize)
-        return f"1, over {pictures} pictures; {size} on disk"
+        size = readable(images * FEATURES_PER_IMAGE * np.dtype(self._data.store_dtype).itemsize)
+        return f"1, over {images} pictures; {size} on disk"
 
     @property
     def facts(self) -> dict[str, Any]:

@@ -32,7 +32,7 @@ MakeBackbone = Callable[[BackboneWeights, torch.device, Precision], Pass]
 ROW = (CHANNELS, SIDE, SIDE)
 
 
-FEATURES_PER_PICTURE = 512 * 8 * 8
+FEATURES_PER_IMAGE = 512 * 8 * 8
 
 
 @dataclasses.dataclass(frozen=True)
@@ -202,15 +202,15 @@ def split_rows(
     splits: dict[Split, Features] = {}
     start = 0
     for split in SPLITS:
-        pictures = [p for p in manifest.used if p.split == split]
+        images = [p for p in manifest.used if p.split == split]
         splits[split] = Features(
             SplitRows(files, start),
-            torch.tensor([float(p.label) for p in pictures]),
-            [p.path for p in pictures],
+            torch.tensor([float(p.label) for p in images]),
+            [p.path for p in images],
             device,
-            None if process_group.size == 1 else owned[start : start + len(pictures)],
+            None if process_group.size == 1 else owned[start : start + len(images)],
         )
-        start += len(pictures)
+        start += len(images)
     if device.type == "cuda" and _fits(files, process_group, device):
         return {split: features.on_device() for split, features in splits.items()}
     return splits

@@ -22,7 +22,7 @@ from filelock import FileLock, Timeout
 from torch import Tensor
 from torch.utils.data import DataLoader
 
-from catsdogs.data.images import PIPELINE, SIZE, PictureFiles
+from catsdogs.data.images import PIPELINE, SIZE, ImageFiles
 from catsdogs.data.manifest import Manifest
 from catsdogs.errors import UserError
 from catsdogs.features.shards import SEGMENT, RowFiles
@@ -34,7 +34,7 @@ BATCH = 32  # pictures at a time; files of rows hold whole batches
 Values = Callable[[Tensor], npt.NDArray[Any]]
 
 
-PIXELS_PER_PICTURE = 3 * 256 * 256  # a byte each
+PIXELS_PER_IMAGE = 3 * 256 * 256  # a byte each
 
 
 def store_path(kind: str, key: dict[str, str]) -> Path:
@@ -125,7 +125,7 @@ def _fill(
         for rows in torch.tensor(files.rows_of(segment)).split(BATCH)
     ]
     loader = DataLoader(
-        PictureFiles([manifest.root / picture.path for picture in manifest.used]),
+        ImageFiles([manifest.root / image.path for image in manifest.used]),
         batch_sampler=[rows.tolist() for _, rows in batches],
         num_workers=workers,
     )

@@ -18,7 +18,7 @@ from catsdogs.errors import UserError
 from catsdogs.features.backbone import Backbone, BackboneWeights, find_weights
 from catsdogs.features.folded_backbone import FoldedBackbone
 from catsdogs.features.shard_cache import BATCH
-from catsdogs.inference.image_paths import Source, list_pictures
+from catsdogs.inference.image_paths import Source, list_images
 from catsdogs.inference.predictions import Prediction
 from catsdogs.io.formatting import percent
 from catsdogs.io.progress import progress
@@ -160,7 +160,7 @@ class Classifier:
             UserError: If one of `pictures` leads to no file.
         """
         named = [pictures] if isinstance(pictures, str | os.PathLike) else pictures
-        return self.predict_files(list_pictures(named))
+        return self.predict_files(list_images(named))
 
     def predict_files(self, files: list[Path]) -> list[Prediction]:
         """Answer exactly these files, in order."""

@@ -23,7 +23,7 @@ from catsdogs.data.images import SIZE
 from catsdogs.drawing.species import draw_cat_or_dog
 from catsdogs.errors import UserError
 from catsdogs.inference.classifier import Classifier, PixelClassifier, Trained
-from catsdogs.inference.image_paths import list_pictures
+from catsdogs.inference.image_paths import list_images
 from catsdogs.io.files import atomic_file, atomic_write_text, checksum, make_directory
 from catsdogs.io.formatting import count
 from catsdogs.io.progress import progress
@@ -48,7 +48,7 @@ METADATA = "catsdogs.json"  # under this name the facts stand in the file itself
 ONNX_PACKAGES = ("onnx", "onnxscript", "onnxruntime")
 OPEN = (
     "from PIL import Image, ImageOps\n"
-    'image = ImageOps.exif_transpose(Image.open({picture!r})).convert("RGB")'
+    'image = ImageOps.exif_transpose(Image.open({image!r})).convert("RGB")'
     f".resize(({SIZE}, {SIZE}), Image.Resampling.BICUBIC)\n"
 )
 TORCH_EXAMPLE = f"""\
@@ -172,9 +172,9 @@ class Format:
     answer: Callable[[Path, Sequence[Tensor]], Tensor]
     template: str
 
-    def example(self, path: Path, picture: Path) -> str:
+    def example(self, path: Path, image: Path) -> str:
         """Return five lines of Python that need neither this project nor its checkpoint."""
-        return self.template.format(path=str(path), picture=str(picture))
+        return self.template.format(path=str(path), image=str(image))
 
 
 def require_onnx() -> None:
@@ -243,7 +243,7 @@ FORMATS = {
 
 
 @dataclasses.dataclass(frozen=True)
-class CheckPictures:
+class CheckImages:
     """What to check with.
 
     Attributes:
@@ -257,7 +257,7 @@ class CheckPictures:
     first: Path
 
 
-def check_pictures(sources: Sequence[str] | None) -> CheckPictures:
+def check_images(sources: Sequence[str] | None) -> CheckImages:
     """Read the pictures named, those that can be read; without any, draw a few.
 
     Raises:
@@ -267,8 +267,8 @@ def check_pictures(sources: Sequence[str] | None) -> CheckPictures:
         drawn = [draw_cat_or_dog(index % 2, index // 2, size=SIZE) for index in range(DRAWN)]
         pixels = torch.from_numpy(np.stack([np.array(image) for image in drawn]))
         pixels = pixels.permute(0, 3, 1, 2).contiguous()
-        return CheckPictures(pixels, count(DRAWN, "drawn picture"), Path("picture.jpg"))
-    files = list(dict.fromkeys(list_pictures(sources)))
+        return CheckImages(pixels, count(DRAWN, "drawn picture"), Path("picture.jpg"))
+    files = list(dict.fromkeys(list_images(sources)))
     batches = decoded_batches(files, 1, os.cpu_count() or 1)
     bar = progress(batches, total=len(files), description="decoding", unit="picture")
     read = {file: one for file, (one,) in zip(files, bar, strict=True) if isinstance(one, Tensor)}
@@ -277,4 +277,4 @@ def check_pictures(sources: Sequence[str] | None) -> CheckPictures:
     described = count(len(read), "picture")
     if len(read) < len(files):
         described += f" ({len(files) - len(read)} more could not be read)"
-    return CheckPictures(torch.stack(list(read.values())), described, next(iter(read)))
+    return CheckImages(torch.stack(list(read.values())), described, next(iter(read)))

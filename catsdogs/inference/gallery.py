@@ -53,7 +53,7 @@ def choose(ranking: Sequence[Prediction], most: int = MOST) -> Shown:
 
 def gallery(
     shown: Shown,
-    pictures: Sequence[Image.Image | None],
+    images: Sequence[Image.Image | None],
     unreadable: Sequence[Prediction],
     *,
     lead: str,
@@ -62,7 +62,7 @@ def gallery(
 
     Args:
         shown: What it shows.
-        pictures: The thumbnails of `shown.predictions`.
+        images: The thumbnails of `shown.predictions`.
         unreadable: Predictions without an answer.
         lead: What the classifier is and what it said, one or two sentences.
     """
@@ -76,7 +76,7 @@ def gallery(
     )
     script = _text("catsdogs.inference", "gallery.js")
     css = _text("catsdogs.reporting", "page.css") + _text("catsdogs.inference", "gallery.css")
-    cards = [_card(*one) for one in zip(shown.predictions, pictures, strict=True)]
+    cards = [_card(*one) for one in zip(shown.predictions, images, strict=True)]
     return environment.get_template("gallery.html.j2").render(
         lead=lead,
         note=shown.note,
@@ -90,22 +90,22 @@ def gallery(
     )
 
 
-def _card(prediction: Prediction, picture: Image.Image | None) -> dict[str, Any]:
+def _card(prediction: Prediction, image: Image.Image | None) -> dict[str, Any]:
     return {
         "path": printable(prediction.path),
         "label": prediction.label,
         "confidence": prediction.confidence,
         "logit": prediction.logit,
         "words": prediction.words,
-        "picture": picture and _data_uri(picture),
-        "width": picture and picture.width,
-        "height": picture and picture.height,
+        "picture": image and _data_uri(image),
+        "width": image and image.width,
+        "height": image and image.height,
     }
 
 
-def _data_uri(picture: Image.Image) -> str:
+def _data_uri(image: Image.Image) -> str:
     content = io.BytesIO()
-    picture.save(content, "JPEG", quality=80, optimize=True)
+    image.save(content, "JPEG", quality=80, optimize=True)
     return f"data:image/jpeg;base64,{_base64(content.getvalue())}"
 
 
@@ -138,9 +138,9 @@ def write_results(predictions: Sequence[Prediction], classifier: str, directory:
     heading = summary(predictions)
     if len(on_sheet) < len(ranking):
         heading += f"; here {len(on_sheet)}, at even steps from the surest cat to the surest dog"
-    picture = contact_sheet([(one, small[one.path]) for one in on_sheet], heading)
+    image = contact_sheet([(one, small[one.path]) for one in on_sheet], heading)
     with atomic_file(directory / "contact-sheet.png") as partial:
-        picture.save(partial, "PNG", optimize=True)
+        image.save(partial, "PNG", optimize=True)
     page = gallery(
         shown,
         [small[one.path] for one in shown.predictions],

@@ -13,7 +13,7 @@ Source = str | os.PathLike[str]
 MAGIC = re.compile(r"[*?[]")
 
 
-def list_pictures(sources: Iterable[Source]) -> list[Path]:
+def list_images(sources: Iterable[Source]) -> list[Path]:
     """Return the files that the sources name, in their order; a file named twice comes twice.
 
     A folder is searched in depth for `EXTENSIONS`, links followed, and gives its files sorted. A

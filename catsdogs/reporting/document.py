@@ -56,7 +56,7 @@ class Panels:
 
 
 @dataclass(frozen=True)
-class Picture:
+class CaptionedImage:
     """A small photograph or drawing with what is to be said of it."""
 
     path: Path
@@ -69,7 +69,7 @@ class Gallery:
     """Pictures side by side."""
 
     caption: str
-    pictures: tuple[Picture, ...]
+    images: tuple[CaptionedImage, ...]
 
 
 @dataclass(frozen=True)

@@ -16,12 +16,12 @@ from catsdogs.io.progress import progress
 from catsdogs.reporting.document import (
     SIGNS,
     Block,
+    CaptionedImage,
     Document,
     Figure,
     Gallery,
     Panels,
     Paragraph,
-    Picture,
     Section,
     Table,
     VerdictLine,
@@ -73,8 +73,8 @@ def _files(document: Document, results: str) -> Iterator[tuple[str, bytes]]:
     for section in document.sections:
         for block in section.blocks:
             if isinstance(block, Gallery):
-                for number, picture in enumerate(block.pictures, start=1):
-                    yield picture_file(section, number, picture), picture.path.read_bytes()
+                for number, image in enumerate(block.images, start=1):
+                    yield image_file(section, number, image), image.path.read_bytes()
     yield "results.csv", results.encode()
     yield "report.md", markdown(document).encode()
     yield "index.html", page(document, drawings).encode()
@@ -167,9 +167,9 @@ def markdown(document: Document) -> str:
     return "\n\n".join(parts) + "\n"
 
 
-def picture_file(section: Section, number: int, picture: Picture) -> str:
+def image_file(section: Section, number: int, image: CaptionedImage) -> str:
     """Return where a gallery's picture lies beside the report."""
-    return f"pictures/{section.anchor}-{number}{picture.path.suffix}"
+    return f"pictures/{section.anchor}-{number}{image.path.suffix}"
 
 
 def _block(block: Block, section: Section) -> Iterator[str]:
@@ -189,10 +189,10 @@ def _block(block: Block, section: Section) -> Iterator[str]:
         case Panels(caption, figures):
             yield "\n".join(map(_figure, figures))
             yield f"*{_text(caption)}*"
-        case Gallery(caption, pictures):
-            for number, picture in enumerate(pictures, start=1):
-                where = picture_file(section, number, picture)
-                yield f"![{_text(picture.alt)}]({where}) {_text(picture.caption)}"
+        case Gallery(caption, images):
+            for number, image in enumerate(images, start=1):
+                where = image_file(section, number, image)
+                yield f"![{_text(image.alt)}]({where}) {_text(image.caption)}"
             yield f"*{_text(caption)}*"
 
 

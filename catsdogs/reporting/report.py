@@ -99,11 +99,11 @@ def _lead(runs: Runs) -> str:
     return (
         f"{', '.join(plan.contenders)} on cats against dogs: "
         f"{count(len(plan.seeds), 'seed')}, {finished} of {count(len(plan.runs), 'run')} finished"
-        f"{_pictures(runs)}."
+        f"{_images(runs)}."
     )
 
 
-def _pictures(runs: Runs) -> str:
+def _images(runs: Runs) -> str:
     """Say how many there were; a run that failed early has not looked at them."""
     for run in runs.found:
         if run.facts.get("data"):

@@ -33,7 +33,7 @@ class SeedAnswers:
     """
 
     seed: int
-    pictures: int
+    images: int
     reference_right: int
     contender_right: int
     only_reference: int
@@ -73,15 +73,15 @@ def compare_accuracy(runs: Runs, pair: Pair) -> PairedComparison:
     """
     seeds: list[SeedAnswers] = []
     left_out: list[tuple[int, str]] = []
-    pictures: tuple[str, ...] | None = None
+    images: tuple[str, ...] | None = None
     for seed in runs.comparison.seeds:
         both = _answers_of_both(runs, pair, seed)
         if isinstance(both, str):
             left_out.append((seed, both))
-        elif pictures not in (None, both[0].paths):
+        elif images not in (None, both[0].paths):
             left_out.append((seed, f"other test pictures than those of seed {seeds[0].seed}"))
         else:
-            pictures = both[0].paths
+            images = both[0].paths
             seeds.append(_seed_answers(seed, *both))
     return _over_seeds(pair, tuple(seeds), tuple(left_out))
 
@@ -118,7 +118,7 @@ def answers_table(comparisons: Sequence[PairedComparison]) -> Table:
         (
             f"{comparison.pair.contender} and {comparison.pair.reference}",
             str(seed.seed),
-            f"{seed.contender_right} and {seed.reference_right} of {seed.pictures}",
+            f"{seed.contender_right} and {seed.reference_right} of {seed.images}",
             str(seed.only_contender),
             str(seed.only_reference),
             formatting.p_value(seed.p_value),
@@ -168,7 +168,7 @@ def _seed_answers(seed: int, reference: Predictions, contender: Predictions) -> 
     disagreements = only_reference + only_contender
     return SeedAnswers(
         seed,
-        pictures=len(one),
+        images=len(one),
         reference_right=int(one.sum()),
         contender_right=int(other.sum()),
         only_reference=only_reference,
@@ -182,18 +182,18 @@ def _over_seeds(
 ) -> PairedComparison:
     if not seeds:
         return PairedComparison(pair, seeds, left_out, math.nan, None, None)
-    pictures = seeds[0].pictures
+    images = seeds[0].images
     # In pictures, not in shares: whole numbers keep equal differences equal.
     contender = np.array([seed.contender_right for seed in seeds])
     reference = np.array([seed.reference_right for seed in seeds])
-    mean = float((contender - reference).mean()) / pictures
+    mean = float((contender - reference).mean()) / images
     if len(set((contender - reference).tolist())) == 1:
         return PairedComparison(pair, seeds, left_out, mean, None, None)
-    margin = MARGIN * pictures
+    margin = MARGIN * images
     low, high = ttest_rel(contender, reference).confidence_interval(CONFIDENCE)
     above = ttest_rel(contender, reference - margin, alternative="greater").pvalue
     below = ttest_rel(contender, reference + margin, alternative="less").pvalue
-    interval = float(low) / pictures, float(high) / pictures
+    interval = float(low) / images, float(high) / images
     return PairedComparison(pair, seeds, left_out, mean, interval, float(max(above, below)))
 
 

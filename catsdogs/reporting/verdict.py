@@ -155,10 +155,10 @@ def _identity(comparison: PairedComparison, parities: Sequence[Parity]) -> list[
     if len(rates) > 1:
         where = f"{len(same)} pairs of runs ({where}, {len(rates)} learning rates)"
     iterations = sum(parity.iterations for parity in same)
-    pictures = f"{comparison.seeds[0].pictures} " if comparison.seeds else ""
+    images = f"{comparison.seeds[0].images} " if comparison.seeds else ""
     sentences = [
         f"in {where}, the costs of all {iterations:,} iterations, the weights after the last step "
-        f"and the logits of all {pictures}test pictures are the same bits"
+        f"and the logits of all {images}test pictures are the same bits"
     ]
     for rate in sorted(rates, key=lambda rate: rate or 0.0):
         alike = [p.seed for p in same if p.learning_rate == rate and p.remark]
@@ -175,27 +175,27 @@ def _accuracy(comparison: PairedComparison, kind: Kind) -> list[str]:
     seeds, reference = comparison.seeds, comparison.pair.reference
     if not seeds:
         return []
-    where, pictures = formatting.count(len(seeds), "seed"), f"{seeds[0].pictures} test pictures"
+    where, images = formatting.count(len(seeds), "seed"), f"{seeds[0].images} test pictures"
     if kind == "the same answers":
-        return [f"in {where}, each of {pictures} gets the same answer from both"]
+        return [f"in {where}, each of {images} gets the same answer from both"]
     if len(seeds) == 1:
         return [_one_seed(seeds[0])]
     lies = _lies(comparison.mean, reference)
     if comparison.interval is None:
         return [
-            f"in each of {where} its accuracy on {pictures} {lies}, though not by the same "
+            f"in each of {where} its accuracy on {images} {lies}, though not by the same "
             "answers; without spread there is no interval"
         ]
     low, high = map(formatting.points, comparison.interval)
     return [
-        f"over {where} its mean accuracy on {pictures} {lies} (95 % interval {low} to {high} "
+        f"over {where} its mean accuracy on {images} {lies} (95 % interval {low} to {high} "
         f"points{_reading(comparison.interval, kind)})"
     ]
 
 
 def _one_seed(seed: SeedAnswers) -> str:
     return (
-        f"in seed {seed.seed} it answers {seed.contender_right} of {seed.pictures} test pictures "
+        f"in seed {seed.seed} it answers {seed.contender_right} of {seed.images} test pictures "
         f"rightly against {seed.reference_right} ({seed.only_contender} that only it has right, "
         f"{seed.only_reference} that only the other has), and one seed does not tell what the next "
         "would give"

@@ -41,8 +41,8 @@ def contact_sheet(mistakes: list[Mistake], directory: Path) -> Image.Image:
         row, column = divmod(index, COLUMNS)
         x, y = GAP + column * step_x, GAP + row * step_y
         if mistake.file:
-            with Image.open(directory / mistake.file) as picture:
-                sheet.paste(picture, (x + (SIDE - picture.width) // 2, y + SIDE - picture.height))
+            with Image.open(directory / mistake.file) as image:
+                sheet.paste(image, (x + (SIDE - image.width) // 2, y + SIDE - image.height))
         caption = f"{mistake.rank}. {class_name(mistake.label)} {mistake.logit:+.3g}"
         draw.text((x + SIDE // 2, y + SIDE + 3), caption, "black", font, anchor="ma")
     return sheet

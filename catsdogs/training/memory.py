@@ -12,8 +12,8 @@ from torch.optim import Optimizer
 
 from catsdogs.errors import UserError
 from catsdogs.features.epoch_features import EpochFeatures
-from catsdogs.features.feature_store import FEATURES_PER_PICTURE
-from catsdogs.features.shard_cache import PIXELS_PER_PICTURE
+from catsdogs.features.feature_store import FEATURES_PER_IMAGE
+from catsdogs.features.shard_cache import PIXELS_PER_IMAGE
 from catsdogs.io.files import cache_directory
 from catsdogs.io.formatting import readable
 from catsdogs.io.torch_file import FILE_BYTES_ONCE, FILE_BYTES_PER_TENSOR
@@ -76,7 +76,7 @@ def estimate_memory(
     params: Iterable[Tensor],
     *,
     frozen_bytes: int = 0,
-    pictures: int = 0,
+    images: int = 0,
     decoded: int = 0,
     feature_dtype: torch.dtype = torch.float32,
     checkpoints: int = 2,
@@ -87,7 +87,7 @@ def estimate_memory(
         factory: Builds the optimizer, as `functools.partial(Adam, lr=1e-3)` does.
         params: What is trained. Only shapes, types and devices are looked at.
         frozen_bytes: What a checkpoint holds besides the trained parameters and their state.
-        pictures: Pictures in the feature store.
+        images: Images in the feature store.
         decoded: Pictures in the store of decoded ones.
         feature_dtype: Type of the features in the store.
         checkpoints: Checkpoint files that are kept at the same time, beside one file of the
@@ -110,11 +110,11 @@ def estimate_memory(
         overhead = FILE_BYTES_ONCE + FILE_BYTES_PER_TENSOR * (len(given) + len(saved))
         parts.append(MemoryItem("checkpoints", DISK, checkpoints * (tensors + overhead)))
         parts.append(MemoryItem("weights", DISK, weights + FILE_BYTES_ONCE))
-    if pictures:
-        features = pictures * FEATURES_PER_PICTURE * feature_dtype.itemsize
+    if images:
+        features = images * FEATURES_PER_IMAGE * feature_dtype.itemsize
         parts.append(MemoryItem("feature store", DISK, features))
     if decoded:
-        parts.append(MemoryItem("pixel store", DISK, decoded * PIXELS_PER_PICTURE))
+        parts.append(MemoryItem("pixel store", DISK, decoded * PIXELS_PER_IMAGE))
     return MemoryEstimate(tuple(parts))
 
 
@@ -204,10 +204,10 @@ def plan_memory(
         batch_size: int = batch_size, store_dtype: str = data.store_dtype, **replaced: str
     ) -> MemoryEstimate:
         return estimate_memory(
-            lambda params: make_optimizer(params, data.train_pictures, batch_size, **replaced),
+            lambda params: make_optimizer(params, data.train_images, batch_size, **replaced),
             head.parameters(),
             frozen_bytes=features.statistics_bytes,
-            pictures=features.pictures_to_store,
+            images=features.images_to_store,
             decoded=features.pixels_to_store,
             feature_dtype=getattr(torch, store_dtype),
         )

@@ -195,7 +195,7 @@ def _stepper(plan: Plan) -> Factory:
     """Return what builds a contender's optimizer, to time its step on the head alone."""
     settings = plan.settings
     return lambda parameters: plan.make_optimizer(
-        parameters, settings.data.train_pictures, settings.batch_size
+        parameters, settings.data.train_images, settings.batch_size
     )
 
 

@@ -27,7 +27,7 @@ from catsdogs.runs.writer import strict_json
 from catsdogs.settings import DataSettings, Settings
 from catsdogs.training.checkpoint import TrainState
 from catsdogs.training.events import TrainConfig
-from catsdogs.training.finite_sum import require_recurring_pictures
+from catsdogs.training.finite_sum import require_recurring_images
 from catsdogs.training.heads import ConvHead, LinearHead, seeded_head
 from catsdogs.training.loop import wants
 from catsdogs.training.memory import plan_memory
@@ -96,16 +96,16 @@ def find_features(runs: Sequence[Settings]) -> list[EpochFeatures]:
     """
     first = runs[0]
     weights = find_weights(first.weights, seed=first.weights_seed)
-    manifest, device = find_pictures(first.data), choose_device(first.device)
+    manifest, device = find_images(first.data), choose_device(first.device)
     return [choose_features(settings, manifest, weights, device) for settings in runs]
 
 
 def _make_optimizer(plan: Plan, head: ConvHead | LinearHead) -> Optimizer:
     settings = plan.settings
-    train_pictures = settings.data.train_pictures
-    optimizer = plan.make_optimizer(head.parameters(), train_pictures, settings.batch_size)
+    train_images = settings.data.train_images
+    optimizer = plan.make_optimizer(head.parameters(), train_images, settings.batch_size)
     if wants(optimizer) is not None:
-        require_recurring_pictures(settings.protocol, plan.label)
+        require_recurring_images(settings.protocol, plan.label)
     clipped = settings.clip_value is not None or settings.clip_norm is not None
     if clipped and wants(optimizer) is not None:
         raise UserError(
@@ -125,7 +125,7 @@ def _make_optimizer(plan: Plan, head: ConvHead | LinearHead) -> Optimizer:
     return optimizer
 
 
-def find_pictures(data: DataSettings) -> Manifest:
+def find_images(data: DataSettings) -> Manifest:
     """Return the pictures that the settings name, drawn or fetched if need be, checked and split.
 
     Raises:
@@ -182,7 +182,7 @@ def prepare(
             "with python -m catsdogs.train"
         )
     weights = find_weights(settings.weights, seed=settings.weights_seed)
-    manifest = find_pictures(settings.data)
+    manifest = find_images(settings.data)
     process_group.check_equal(strict_json(plan.config), "settings")
     process_group.check_equal(weights.sha256, "weights")
     process_group.check_equal(manifest.sha256, "pictures")
@@ -271,7 +271,7 @@ def _facts(
 
 def counts(manifest: Manifest) -> dict[str, int]:
     """Return the number of pictures in each split."""
-    return dict(Counter(picture.split for picture in manifest.used))
+    return dict(Counter(image.split for image in manifest.used))
 
 
 def now() -> str:

@@ -16,7 +16,7 @@ from torch.utils.data import DataLoader, Dataset
 from torchvision import transforms
 
 from catsdogs.data.images import MEAN, SIZE, STD
-from catsdogs.data.manifest import Manifest, Picture
+from catsdogs.data.manifest import Manifest, ManifestEntry
 from catsdogs.features.backbone import Backbone, BackboneWeights
 from catsdogs.optim.published import PublishedAdam, PublishedSGD
 from catsdogs.training.heads import ConvHead
@@ -35,7 +35,7 @@ Batches = Iterable[tuple[Tensor, Tensor]]
 class MovedPictures(Dataset[tuple[Tensor, float]]):
     """Pictures that come out moved in another way every time, those for validation too."""
 
-    def __init__(self, root: Path, pictures: list[Picture]) -> None:
+    def __init__(self, root: Path, pictures: list[ManifestEntry]) -> None:
         self._root, self._pictures = root, pictures
         self._transform = transforms.Compose(
             [
@@ -103,6 +103,6 @@ def loaders(
     )
 
 
-def _spread(manifest: Manifest, split: str, count: int) -> list[Picture]:
+def _spread(manifest: Manifest, split: str, count: int) -> list[ManifestEntry]:
     pictures = [picture for picture in manifest.used if picture.split == split]
     return [pictures[index * len(pictures) // count] for index in range(count)]

@@ -16,7 +16,7 @@ from torch import Tensor
 from torch.nn.functional import binary_cross_entropy_with_logits
 from torch.utils.data import DataLoader
 
-from catsdogs.data.images import SIZE, PictureFiles, decode, normalise
+from catsdogs.data.images import SIZE, ImageFiles, decode, normalise
 from catsdogs.data.manifest import Split, make_manifest
 from catsdogs.data.sources import draw_folder
 from catsdogs.errors import UserError
@@ -262,7 +262,7 @@ def decode_all(files: list[Path]) -> None:
 
 def pass_all(backbone: Pass, files: list[Path], sizes: Sizes) -> None:
     """Send pictures from their files through a backbone, features back into main memory."""
-    for pixels in DataLoader(PictureFiles(files), BATCH, num_workers=sizes.workers):
+    for pixels in DataLoader(ImageFiles(files), BATCH, num_workers=sizes.workers):
         backbone(normalise(pixels.to(sizes.device))).cpu()
 
 

@@ -24,13 +24,13 @@ def by_torchvision(pixels: torch.Tensor, views: list[View]) -> torch.Tensor:
     fill, nearest = [0.0] * pixels.shape[1], InterpolationMode.NEAREST
     return torch.stack(
         [
-            affine(picture, view.angle, [0, view.shift], view.scale, [0.0, 0.0], nearest, fill)
-            for picture, view in zip(pixels, views, strict=True)
+            affine(image, view.angle, [0, view.shift], view.scale, [0.0, 0.0], nearest, fill)
+            for image, view in zip(pixels, views, strict=True)
         ]
     )
 
 
-def test_a_view_follows_seed_epoch_and_picture_and_nothing_else() -> None:
+def test_a_view_follows_seed_epoch_and_image_and_nothing_else() -> None:
     torch.manual_seed(1)
     np.random.seed(1)
     view = draw_view(3, 5, name(7))
@@ -108,10 +108,10 @@ def test_a_view_is_the_same_in_every_batch() -> None:
 
 
 def test_a_view_turns_clockwise_moves_down_and_leaves_black_behind() -> None:
-    picture = torch.zeros(1, 1, 64, 64)
-    picture[0, 0, :32, 28:36] = 1.0  # a hand at twelve o'clock
-    turned = apply_views(picture, [View(90.0, 0, 1.0)])
-    assert torch.equal(turned[0, 0], picture[0, 0].rot90(-1))
+    image = torch.zeros(1, 1, 64, 64)
+    image[0, 0, :32, 28:36] = 1.0  # a hand at twelve o'clock
+    turned = apply_views(image, [View(90.0, 0, 1.0)])
+    assert torch.equal(turned[0, 0], image[0, 0].rot90(-1))
     moved = apply_views(torch.ones(1, 1, 64, 64), [View(0.0, 10, 1.0)])[0, 0]
     assert not moved[:10].any()
     assert moved[10:].all()

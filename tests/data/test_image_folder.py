@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from catsdogs.data.image_folder import find_pictures
+from catsdogs.data.image_folder import find_images
 from catsdogs.errors import UserError
 
 
@@ -16,7 +16,7 @@ def touch(root: Path, *names: str) -> None:
 
 def test_the_flat_layout_is_sorted_by_file_name_as_strings(tmp_path: Path) -> None:
     touch(tmp_path, "cat.2.jpg", "cat.10.jpg", "cat.1.jpg", "dog.9.jpg", "dog.10.jpg")
-    assert list(find_pictures(tmp_path).items()) == [
+    assert list(find_images(tmp_path).items()) == [
         ("dog.10.jpg", 0),
         ("dog.9.jpg", 0),
         ("cat.1.jpg", 1),
@@ -27,7 +27,7 @@ def test_the_flat_layout_is_sorted_by_file_name_as_strings(tmp_path: Path) -> No
 
 def test_class_folders_of_any_letter_case_are_read_in_depth(tmp_path: Path) -> None:
     touch(tmp_path, "Cats/b.JPG", "Cats/more/a.webp", "DOG/x.jpeg", "DOG/y.png", "birds/z.jpg")
-    assert find_pictures(tmp_path) == {
+    assert find_images(tmp_path) == {
         "DOG/x.jpeg": 0,
         "DOG/y.png": 0,
         "Cats/more/a.webp": 1,
@@ -35,10 +35,10 @@ def test_class_folders_of_any_letter_case_are_read_in_depth(tmp_path: Path) -> N
     }
 
 
-def test_files_that_are_no_pictures_are_left_out(tmp_path: Path) -> None:
+def test_files_that_are_no_images_are_left_out(tmp_path: Path) -> None:
     touch(tmp_path, "cat.1.jpg", "dog.1.jpg", "cat.1.txt", "Thumbs.db", "cat.jpg", "mycat.1.jpg")
     (tmp_path / "dog.2.jpg").mkdir()
-    assert list(find_pictures(tmp_path)) == ["dog.1.jpg", "cat.1.jpg"]
+    assert list(find_images(tmp_path)) == ["dog.1.jpg", "cat.1.jpg"]
 
 
 @pytest.mark.parametrize(
@@ -55,9 +55,9 @@ def test_an_unusable_folder_is_refused_with_the_reason(
 ) -> None:
     touch(tmp_path, *names)
     with pytest.raises(UserError, match=message):
-        find_pictures(tmp_path)
+        find_images(tmp_path)
 
 
 def test_a_folder_that_does_not_exist_is_named(tmp_path: Path) -> None:
     with pytest.raises(UserError, match=r"data\.root=.*nowhere: there is no such folder"):
-        find_pictures(tmp_path / "nowhere")
+        find_images(tmp_path / "nowhere")

@@ -8,11 +8,11 @@ from PIL import Image
 from torchvision.transforms import v2
 
 from catsdogs.data.images import MEAN, STD, decode, normalise
-from tests.support.pictures import write_picture
+from tests.support.images import write_image
 
 
 def test_pixels_equal_torchvision_resize_and_normalise(tmp_path: Path) -> None:
-    write_picture(tmp_path / "picture.png")
+    write_image(tmp_path / "picture.png")
     image = Image.open(tmp_path / "picture.png")
     expected = v2.Compose(
         [

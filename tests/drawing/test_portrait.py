@@ -36,7 +36,7 @@ both = pytest.mark.parametrize("draw", [cat, creature])
 
 
 @both
-def test_the_same_arguments_give_the_same_picture_whatever_was_drawn_between(
+def test_the_same_arguments_give_the_same_image_whatever_was_drawn_between(
     draw: Callable[..., Image.Image],
 ) -> None:
     forwards = [draw(index).tobytes() for index in range(8)]
@@ -45,9 +45,9 @@ def test_the_same_arguments_give_the_same_picture_whatever_was_drawn_between(
 
 
 @both
-def test_another_index_or_seed_gives_another_picture(draw: Callable[..., Image.Image]) -> None:
-    pictures = {draw(index, seed=seed).tobytes() for index in range(8) for seed in range(4)}
-    assert len(pictures) == 32
+def test_another_index_or_seed_gives_another_image(draw: Callable[..., Image.Image]) -> None:
+    images = {draw(index, seed=seed).tobytes() for index in range(8) for seed in range(4)}
+    assert len(images) == 32
 
 
 def test_a_cat_a_dog_and_a_creature_of_one_index_have_nothing_in_common() -> None:
@@ -65,11 +65,11 @@ def test_drawing_neither_uses_nor_moves_the_global_generator() -> None:
 
 @pytest.mark.parametrize("size", [48, 128, 256])
 @both
-def test_a_picture_is_rgb_and_of_the_size_asked_for(
+def test_an_image_is_rgb_and_of_the_size_asked_for(
     draw: Callable[..., Image.Image], size: int
 ) -> None:
-    picture = draw(0, size=size)
-    assert (picture.mode, picture.size) == ("RGB", (size, size))
+    image = draw(0, size=size)
+    assert (image.mode, image.size) == ("RGB", (size, size))
 
 
 @both
@@ -80,9 +80,9 @@ def test_the_composition_is_the_same_at_any_size(draw: Callable[..., Image.Image
         assert _likeness(np.stack([large, small]))[0, 1] > 0.97
 
 
-def test_pictures_of_one_label_differ_in_composition() -> None:
-    pictures = np.stack([_coarse(cat(index, size=64)) for index in range(24)])
-    between = _likeness(pictures)[np.triu_indices(24, 1)]
+def test_images_of_one_label_differ_in_composition() -> None:
+    images = np.stack([_coarse(cat(index, size=64)) for index in range(24)])
+    between = _likeness(images)[np.triu_indices(24, 1)]
     assert np.median(between) < 0.5
 
 
@@ -119,7 +119,7 @@ def test_a_creatures_labels_name_the_parts_it_was_drawn_with() -> None:
 
 def test_the_zoos_labels_are_independent_of_colour() -> None:
     drawn = [draw_creature(index, size=32) for index in range(450)]
-    rows = np.stack([_colour_rows(picture) for picture, _ in drawn])
+    rows = np.stack([_colour_rows(image) for image, _ in drawn])
     labels = np.array([label for _, label in drawn])
     for column, kinds in zip(labels.T, ZOO_CLASSES, strict=True):
         for kind in range(kinds):
@@ -129,16 +129,16 @@ def test_the_zoos_labels_are_independent_of_colour() -> None:
             assert gap.max() < 0.6
 
 
-def _likeness(pictures: Rows) -> Rows:
-    return np.asarray(np.corrcoef(pictures))
+def _likeness(images: Rows) -> Rows:
+    return np.asarray(np.corrcoef(images))
 
 
-def _coarse(picture: Image.Image) -> Rows:
-    return np.asarray(picture.convert("L").resize((32, 32), Image.Resampling.BOX), float).ravel()
+def _coarse(image: Image.Image) -> Rows:
+    return np.asarray(image.convert("L").resize((32, 32), Image.Resampling.BOX), float).ravel()
 
 
-def _colour_rows(picture: Image.Image) -> Rows:
-    pixels = np.asarray(picture, float).reshape(-1, 3)
+def _colour_rows(image: Image.Image) -> Rows:
+    pixels = np.asarray(image, float).reshape(-1, 3)
     return np.concatenate([pixels.mean(0), pixels.std(0)])
 
 

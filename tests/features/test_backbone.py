@@ -14,7 +14,7 @@ from catsdogs.errors import UserError
 from catsdogs.features.backbone import Backbone, find_weights
 
 
-def test_a_picture_becomes_512_maps_of_8_by_8_equal_to_torchvision_layers() -> None:
+def test_an_image_becomes_512_maps_of_8_by_8_equal_to_torchvision_layers() -> None:
     state = find_weights("random").state
     pixels = torch.randn(2, 3, 256, 256, generator=torch.Generator().manual_seed(0))
     network = resnet18(weights=None).eval()

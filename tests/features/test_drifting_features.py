@@ -20,7 +20,7 @@ from catsdogs.features import drifting_pass
 from catsdogs.features.backbone import Backbone, BackboneWeights, StateDict, find_weights
 from catsdogs.features.drifting_features import ViewFeatures
 from catsdogs.features.drifting_pass import ViewPass
-from tests.support.pictures import PER_CLASS
+from tests.support.images import PER_CLASS
 
 CPU = torch.device("cpu")
 DRIFTING = ("running_mean", "running_var", "num_batches_tracked")
@@ -58,8 +58,8 @@ def small_weights() -> BackboneWeights:
 
 
 @pytest.fixture
-def manifest(pictures: Path) -> Manifest:
-    return make_manifest(pictures, PER_CLASS)
+def manifest(images: Path) -> Manifest:
+    return make_manifest(images, PER_CLASS)
 
 
 @pytest.fixture
@@ -157,11 +157,11 @@ def test_a_second_contender_computes_nothing(passes: ViewPass) -> None:
 def test_a_longer_run_goes_on_from_the_epochs_that_are_there(passes: ViewPass) -> None:
     ViewFeatures(passes, epochs=1)(1)
     longer = ViewFeatures(passes, epochs=2)
-    assert longer.pictures_to_store == 18
+    assert longer.images_to_store == 18
     second = stored(longer, 2)
     assert longer.computed == [2]
     fresh = ViewFeatures(dataclasses.replace(passes, dtype="float16"), epochs=2)
-    assert fresh.pictures_to_store == 36
+    assert fresh.images_to_store == 36
     # Asked for epoch 2 alone, it makes the pass of epoch 1 for its statistics.
     np.testing.assert_allclose(stored(fresh, 2), second, atol=2e-3, rtol=1e-3)
     assert fresh.computed == [1, 2]
@@ -226,7 +226,7 @@ def test_a_stream_has_the_numbers_of_the_store_and_keeps_nothing(
 ) -> None:
     streamed = ViewFeatures(passes, epochs=3)
     assert streamed.stream()
-    assert streamed.pictures_to_store == 18  # of 54
+    assert streamed.images_to_store == 18  # of 54
     folder = cache / "features"
     # Epoch 1 once more at the end, as when it was the best.
     numbers = []

@@ -33,7 +33,7 @@ from catsdogs.features.feature_store import (
     open_feature_store,
     store_key,
 )
-from tests.support.pictures import PER_CLASS
+from tests.support.images import PER_CLASS
 
 CPU = torch.device("cpu")
 
@@ -44,8 +44,8 @@ def weights() -> BackboneWeights:
 
 
 @pytest.fixture
-def manifest(pictures: Path) -> Manifest:
-    return make_manifest(pictures, PER_CLASS)
+def manifest(images: Path) -> Manifest:
+    return make_manifest(images, PER_CLASS)
 
 
 def average(pixels: Tensor) -> Tensor:
@@ -79,17 +79,17 @@ def only_file(path: Path) -> Path:
     return file
 
 
-def test_its_rows_are_the_backbone_of_each_picture_in_manifest_order(
+def test_its_rows_are_the_backbone_of_each_image_in_manifest_order(
     manifest: Manifest, weights: BackboneWeights
 ) -> None:
     store = open_feature_store(manifest, weights, device=CPU, workers=1)
-    picture = [p for p in manifest.pictures if p.split == "val"][1]
+    image = [p for p in manifest.images if p.split == "val"][1]
     with torch.no_grad():
-        one = Backbone(weights.state)(normalise(decode(manifest.root / picture.path)[None]))[0]
+        one = Backbone(weights.state)(normalise(decode(manifest.root / image.path)[None]))[0]
     features, labels = store.splits["val"].batch(torch.tensor([1]))
     torch.testing.assert_close(features[0], one, atol=1e-5, rtol=1e-4)
-    assert store.splits["val"].paths[1] == picture.path
-    assert labels.tolist() == [picture.label]
+    assert store.splits["val"].paths[1] == image.path
+    assert labels.tolist() == [image.label]
 
 
 def test_a_warm_store_is_found_without_the_backbone(
@@ -172,7 +172,7 @@ def test_a_damaged_file_is_set_aside_with_a_warning_and_computed_again_alone(
     with caplog.at_level(logging.WARNING):
         again = open_quick(manifest, weights, lambda *_: counted)
     assert again.built
-    assert counted.pictures == 8
+    assert counted.images == 8
     assert content_of(store.path) == whole
     if damage is not Path.unlink:
         assert f"{damaged}.damaged was damaged" in caplog.text
@@ -187,13 +187,13 @@ class Counted:
     """A backbone that counts, and whose process ends before the batch of the given number."""
 
     def __init__(self, cut: int = -1) -> None:
-        self.left, self.pictures = cut, 0
+        self.left, self.images = cut, 0
 
     def __call__(self, pixels: Tensor) -> Tensor:
         if self.left == 0:
             raise KeyboardInterrupt
         self.left -= 1
-        self.pictures += len(pixels)
+        self.images += len(pixels)
         return average(pixels)
 
 
@@ -209,7 +209,7 @@ def test_a_pass_that_was_cut_off_goes_on_after_the_files_that_are_there(
     counted = Counted()
     store = open_quick(manifest, weights, lambda *_: counted)
     assert store.built
-    assert counted.pictures == len(manifest.used) - kept
+    assert counted.images == len(manifest.used) - kept
     assert content_of(store.path) == expected
     assert not open_quick(manifest, weights, forbidden).built
 
@@ -257,12 +257,12 @@ def test_rows_that_are_kept_on_the_device_are_the_same(
     assert torch.equal(mine.batch(torch.tensor([9, 5]))[0], train.batch(torch.tensor([9, 5]))[0])
 
 
-def test_a_picture_that_vanished_since_the_manifest_is_named(
-    pictures: Path, weights: BackboneWeights, tmp_path: Path
+def test_an_image_that_vanished_since_the_manifest_is_named(
+    images: Path, weights: BackboneWeights, tmp_path: Path
 ) -> None:
     root = tmp_path / "copy"
     root.mkdir()
-    for file in pictures.iterdir():
+    for file in images.iterdir():
         (root / file.name).write_bytes(file.read_bytes())
     manifest = make_manifest(root, PER_CLASS)
     (root / "cat.0.jpg").unlink()
@@ -295,14 +295,14 @@ def test_the_lock_is_free_again_when_the_store_is_open(
     assert [lock.is_locked for lock in made] == [False]
 
 
-def test_two_processes_that_want_the_same_store_build_it_once(pictures: Path, cache: Path) -> None:
+def test_two_processes_that_want_the_same_store_build_it_once(images: Path, cache: Path) -> None:
     script = textwrap.dedent(f"""
         from pathlib import Path
         import torch
         from catsdogs.data.manifest import make_manifest
         from catsdogs.features.backbone import find_weights
         from catsdogs.features.feature_store import open_feature_store
-        manifest = make_manifest(Path({str(pictures)!r}), {PER_CLASS!r})
+        manifest = make_manifest(Path({str(images)!r}), {PER_CLASS!r})
         weights, device = find_weights("random"), torch.device("cpu")
         store = open_feature_store(manifest, weights, device=device, workers=0)
         print("built" if store.built else "found")

@@ -31,7 +31,7 @@ def test_its_features_are_those_of_the_backbone_to_rounding(
 
 
 @pytest.mark.parametrize("blocked", [True, False], ids=["blocked", "channels last"])
-def test_in_bfloat16_the_features_of_pictures_differ_by_less_than_a_hundredth(
+def test_in_bfloat16_the_features_of_images_differ_by_less_than_a_hundredth(
     blocked: bool, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     if blocked and not folded_backbone._has_blocked(torch.bfloat16):

@@ -17,14 +17,14 @@ from catsdogs.features.drifting_features import ViewFeatures
 from catsdogs.features.drifting_pass import ViewPass
 from catsdogs.features.shard_cache import Pixels
 from tests.features.test_drifting_features import forbidden, passes, small_weights, stored
-from tests.support.pictures import PER_CLASS
+from tests.support.images import PER_CLASS
 
 __all__ = ["passes", "small_weights"]  # fixtures
 
 
 @pytest.fixture
-def manifest(pictures: Path) -> Manifest:
-    return make_manifest(pictures, PER_CLASS)
+def manifest(images: Path) -> Manifest:
+    return make_manifest(images, PER_CLASS)
 
 
 @pytest.fixture
@@ -49,14 +49,14 @@ def by_eights(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 @pytest.mark.parametrize("workers", [0, 2])
-def test_its_rows_are_the_pictures_in_manifest_order(manifest: Manifest, workers: int) -> None:
-    expected = [decode(manifest.root / picture.path).numpy() for picture in manifest.used]
+def test_its_rows_are_the_images_in_manifest_order(manifest: Manifest, workers: int) -> None:
+    expected = [decode(manifest.root / image.path).numpy() for image in manifest.used]
     rows = Pixels(manifest, workers).rows[np.arange(18)]
     assert rows.dtype == np.uint8
     assert np.array_equal(rows, np.stack(expected))
 
 
-def test_a_picture_is_decoded_once_for_all_epochs_and_seeds(
+def test_an_image_is_decoded_once_for_all_epochs_and_seeds(
     passes: ViewPass, decoded: list[str]
 ) -> None:
     for seed in (3, 4):
@@ -125,7 +125,7 @@ def test_a_damaged_file_is_decoded_again_with_a_warning(
     assert f"{damaged}.damaged was damaged" in caplog.text
 
 
-def test_the_key_follows_what_decides_the_pixels_and_not_where_the_pictures_are(
+def test_the_key_follows_what_decides_the_pixels_and_not_where_the_images_are(
     manifest: Manifest, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     key = Pixels(manifest, 0).key

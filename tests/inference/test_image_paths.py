@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from catsdogs.errors import UserError
-from catsdogs.inference.image_paths import list_pictures
+from catsdogs.inference.image_paths import list_images
 from catsdogs.io.text import printable
 
 
@@ -29,7 +29,7 @@ def here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 
 def listed(*sources: str) -> list[str]:
-    return [path.as_posix() for path in list_pictures(sources)]
+    return [path.as_posix() for path in list_images(sources)]
 
 
 def test_a_folder_is_searched_in_depth_for_the_known_extensions(here: Path) -> None:

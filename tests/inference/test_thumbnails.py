@@ -21,7 +21,7 @@ from catsdogs.inference.thumbnails import (
     spread,
     thumbnails,
 )
-from tests.support.pictures import write_picture
+from tests.support.images import write_image
 
 ORIENTATION = 0x0112
 
@@ -60,7 +60,7 @@ def test_a_thumbnail_is_upright_and_keeps_the_aspect_ratio(
     assert small.getpixel((SIDE - 10, 48)) == pytest.approx((0, 0, 254), abs=3)
 
 
-def test_a_picture_of_one_pixel_in_height_and_one_that_is_gone_do_no_harm(tmp_path: Path) -> None:
+def test_an_image_of_one_pixel_in_height_and_one_that_is_gone_do_no_harm(tmp_path: Path) -> None:
     Image.new("RGB", (3000, 1)).save(tmp_path / "line.png")
     line, gone = thumbnails([tmp_path / "line.png", tmp_path / "gone.png"])
     assert line is not None
@@ -68,7 +68,7 @@ def test_a_picture_of_one_pixel_in_height_and_one_that_is_gone_do_no_harm(tmp_pa
     assert gone is None
 
 
-def test_the_sheet_shows_each_picture_in_its_place() -> None:
+def test_the_sheet_shows_each_image_in_its_place() -> None:
     colours = [(200, 0, 0), None, (0, 0, 200)]
     shown = [
         (Prediction(Path("x" * 99), 1.0), colour and Image.new("RGB", (SIDE, SIDE), colour))
@@ -87,10 +87,10 @@ def test_the_sheet_shows_each_picture_in_its_place() -> None:
     assert set(margins) == {(255, 255, 255)}  # a long name ends under its picture
 
 
-def test_many_pictures_are_shown_from_the_surest_cat_to_the_surest_dog(
+def test_many_images_are_shown_from_the_surest_cat_to_the_surest_dog(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    write_picture(tmp_path / "a.png")
+    write_image(tmp_path / "a.png")
     logits = [float(n) for n in range(-70, 80)]
     random.Random(0).shuffle(logits)
     told: dict[str, object] = {}

@@ -117,10 +117,10 @@ def test_the_table_of_63_blocks_for_the_head_is_predicted_without_allocating_it(
         partial(optim.SAGA, block_sizes=block_sizes(2000, 32)), params, checkpoints=0
     )
     assert size(plan, "table") == 63 * 2_103_811 * 4
-    per_picture = estimate_memory(
+    per_image = estimate_memory(
         partial(optim.SAGA, block_sizes=(1,) * 25_000), params, checkpoints=0
     )
-    assert size(per_picture, "table") == 25_000 * 2_103_811 * 4  # 210 GB
+    assert size(per_image, "table") == 25_000 * 2_103_811 * 4  # 210 GB
 
 
 def test_a_table_in_host_memory_is_counted_there() -> None:
@@ -132,11 +132,11 @@ def test_a_table_in_host_memory_is_counted_there() -> None:
 
 
 def test_the_feature_store_is_counted_on_disk_in_its_own_type() -> None:
-    plan = estimate_memory(optim.SGD, parameters(), pictures=2000, feature_dtype=torch.float16)
+    plan = estimate_memory(optim.SGD, parameters(), images=2000, feature_dtype=torch.float16)
     assert MemoryItem("feature store", "disk", 2000 * 512 * 8 * 8 * 2) in plan.parts
 
 
-def test_decoded_pictures_are_counted_on_disk_a_byte_for_each_of_their_values() -> None:
+def test_decoded_images_are_counted_on_disk_a_byte_for_each_of_their_values() -> None:
     plan = estimate_memory(optim.SGD, parameters(), decoded=2000)
     assert MemoryItem("pixel store", "disk", 2000 * 3 * 256 * 256) in plan.parts
 

@@ -40,10 +40,10 @@ def text(found: Section) -> str:
     return " ".join(block.text for block in found.blocks if isinstance(block, Paragraph))
 
 
-def keep_mistakes(run: Path, *pictures: tuple[str, int, float]) -> None:
+def keep_mistakes(run: Path, *images: tuple[str, int, float]) -> None:
     (run / "mistakes").mkdir()
     lines = ["rank,path,label,logit,file"]
-    for rank, (path, label, logit) in enumerate(pictures, start=1):
+    for rank, (path, label, logit) in enumerate(images, start=1):
         Image.new("RGB", (8, 8)).save(run / "mistakes" / f"{rank}.jpg")
         lines.append(f"{rank},{path},{label},{logit},mistakes/{rank}.jpg")
     (run / "mistakes.csv").write_text("\n".join(lines) + "\n")
@@ -107,7 +107,7 @@ def test_runs_that_all_failed_still_get_a_report(tmp_path: Path) -> None:
     ]
 
 
-def test_pictures_that_most_runs_are_wrong_about_come_first(tmp_path: Path) -> None:
+def test_images_that_most_runs_are_wrong_about_come_first(tmp_path: Path) -> None:
     folder = write_comparison(tmp_path, PAIR, (0,))
     one, other = (next(folder.glob(f"{label}*")) for label in PAIR)
     keep_mistakes(one, ("cat.1.jpg", 1, -9.0), ("dog.2.jpg", 0, 2.0))
@@ -115,11 +115,11 @@ def test_pictures_that_most_runs_are_wrong_about_come_first(tmp_path: Path) -> N
     runs = read_runs(folder)
     (gallery,) = section(contents(runs, verdicts(runs)), "Mistakes").blocks
     assert isinstance(gallery, Gallery)
-    assert [picture.caption for picture in gallery.pictures] == [
+    assert [image.caption for image in gallery.images] == [
         "dog, called cat with 80.6 % by 2 of 2 runs: native_adam, custom_adam",
         "cat, called dog with 100.0 % by 1 of 2 runs: native_adam",
     ]
-    assert gallery.pictures[0].path == one / "mistakes" / "2.jpg"
+    assert gallery.images[0].path == one / "mistakes" / "2.jpg"
 
 
 def test_checks_get_a_section_with_failed_claims_first(tmp_path: Path) -> None:

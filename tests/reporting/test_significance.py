@@ -27,7 +27,7 @@ with warnings.catch_warnings():
     from statsmodels.stats.weightstats import ttost_paired
 
 PAIR = Pair("native_adam", "custom_adam", twins=True)
-PICTURES = 20
+IMAGES = 20
 
 
 def with_errors(folder: Path, native: Sequence[int], custom: Sequence[int]) -> Runs:
@@ -38,7 +38,7 @@ def with_errors(folder: Path, native: Sequence[int], custom: Sequence[int]) -> R
     runs = {}
     for seed, (wrong, also_wrong) in enumerate(zip(native, custom, strict=True)):
         runs["native_adam", seed] = {"test_logits": mistaken(*range(wrong))}
-        last = range(PICTURES - also_wrong, PICTURES)
+        last = range(IMAGES - also_wrong, IMAGES)
         runs["custom_adam", seed] = {"test_logits": mistaken(*last)}
     return read_runs(write_comparison(folder, seeds=range(len(native)), runs=runs))
 
@@ -48,7 +48,7 @@ def compared(folder: Path, native: Sequence[int], custom: Sequence[int]) -> Pair
 
 
 def accuracies(wrong: Sequence[int]) -> NDArray[np.float64]:
-    return 1 - np.array(wrong) / PICTURES
+    return 1 - np.array(wrong) / IMAGES
 
 
 SPREAD = [((1, 2, 3), (2, 2, 1)), ((5, 4, 6, 5), (1, 2, 1, 0)), ((0, 1), (1, 3))]
@@ -88,7 +88,7 @@ def test_mcnemar_is_statsmodels_exact_one(tmp_path: Path, native: int, custom: i
     (seed,) = compared(tmp_path, [native], [custom]).seeds
     assert (seed.only_reference, seed.only_contender) == (custom, native)
     assert (seed.reference_right, seed.contender_right) == (20 - native, 20 - custom)
-    table = [[PICTURES - native - custom, custom], [native, 0]]
+    table = [[IMAGES - native - custom, custom], [native, 0]]
     assert seed.p_value == pytest.approx(mcnemar(table, exact=True).pvalue, rel=1e-12)
 
 
@@ -142,7 +142,7 @@ def test_seeds_that_cannot_be_compared_are_named_with_the_reason(tmp_path: Path)
     )
 
 
-def test_answers_to_other_pictures_are_not_paired(tmp_path: Path) -> None:
+def test_answers_to_other_images_are_not_paired(tmp_path: Path) -> None:
     folder = write_comparison(tmp_path)
     for label, seed in (("custom_adam", 1), ("native_adam", 2), ("custom_adam", 2)):
         path = folder / run_name(label, seed, 1e-3) / "predictions.csv"

@@ -21,14 +21,14 @@ def judged(folder: Path, **comparison: Any) -> Verdict:
 
 
 def with_errors(
-    native: Sequence[int], custom: Sequence[int], pictures: int = 400
+    native: Sequence[int], custom: Sequence[int], images: int = 400
 ) -> dict[tuple[str, int], Mapping[str, Any]]:
     """Return runs that answer so many test pictures wrongly, seed by seed, with other costs."""
     runs: dict[tuple[str, int], Mapping[str, Any]] = {}
     for seed, (wrong, also_wrong) in enumerate(zip(native, custom, strict=True)):
-        runs["native_adam", seed] = {"test_logits": mistaken(*range(wrong), pictures=pictures)}
-        last = range(pictures - also_wrong, pictures)
-        logits = mistaken(*last, pictures=pictures)
+        runs["native_adam", seed] = {"test_logits": mistaken(*range(wrong), images=images)}
+        last = range(images - also_wrong, images)
+        logits = mistaken(*last, images=images)
         runs["custom_adam", seed] = {"test_logits": logits, "costs": OTHER_COSTS}
     return runs
 

@@ -274,7 +274,7 @@ def test_a_label_and_a_name_with_markup_stay_text(tmp_path: Path) -> None:
     assert runs.found[0].test.paths[0] == "<b>.jpg"
 
 
-def test_a_name_of_a_picture_may_hold_a_comma_a_quote_and_a_line_break(tmp_path: Path) -> None:
+def test_a_name_of_an_image_may_hold_a_comma_a_quote_and_a_line_break(tmp_path: Path) -> None:
     directory = write_run(tmp_path)
     replace(directory / "predictions.csv", "cat.test0.jpg", '"a ""b"",\nc.jpg"')
     test = read_run(directory).test

@@ -43,7 +43,7 @@ def test_the_record_is_strict_json_even_when_a_cost_is_not_finite(tmp_path: Path
     assert facts == {"status": "diverged", "last": {"val_cost": "nan", "costs": ["inf"]}}
 
 
-def test_predictions_have_a_row_per_picture(tmp_path: Path) -> None:
+def test_predictions_have_a_row_per_image(tmp_path: Path) -> None:
     with RunRecord(tmp_path, {}) as record:
         record.write_predictions([("val", 'a "b", c.jpg', 1, -0.25)])
     assert rows(tmp_path / "predictions.csv") == [

@@ -36,7 +36,7 @@ from scripts.bench.training_parts import (
     WARM,
     Sizes,
 )
-from tests.support.pictures import PER_CLASS
+from tests.support.images import PER_CLASS
 
 TINY = {"--train-pictures": 4, "--subset": 2, "--epochs": 2, "--rounds": 1, "--repeats": 5}
 
@@ -57,13 +57,13 @@ def sizes() -> Sizes:
 
 
 def test_a_notebooks_epoch_trains_the_head_alone_and_lets_the_features_drift(
-    pictures: Path,
+    images: Path,
 ) -> None:
     weights = find_weights("random")
     run = NotebookRun(PublishedAdam, weights, torch.device("cpu"))
     network = nn.ModuleDict({"backbone": run.backbone, "head": run.head})
     before = {name: tensor.clone() for name, tensor in network.state_dict().items()}
-    run.train_epoch(*loaders(make_manifest(pictures, PER_CLASS), 4, 2, workers=0))
+    run.train_epoch(*loaders(make_manifest(images, PER_CLASS), 4, 2, workers=0))
     after = network.state_dict()
     moved = {name for name in before if not torch.equal(before[name], after[name])}
     assert all(parameter.grad is None for parameter in run.backbone.parameters())
@@ -71,8 +71,8 @@ def test_a_notebooks_epoch_trains_the_head_alone_and_lets_the_features_drift(
     assert moved == statistics | {name for name in before if name.startswith("head.")}
 
 
-def test_the_notebooks_pictures_are_moved_anew_in_every_epoch(pictures: Path) -> None:
-    for batches in loaders(make_manifest(pictures, PER_CLASS), 6, 2, workers=0):
+def test_the_notebooks_images_are_moved_anew_in_every_epoch(images: Path) -> None:
+    for batches in loaders(make_manifest(images, PER_CLASS), 6, 2, workers=0):
         first, second = (sorted(batches, key=lambda batch: len(batch[1])) for _ in range(2))
         assert [len(labels) for _, labels in first] == [len(labels) for _, labels in second]
         assert all(labels.sum() == len(labels) / 2 for _, labels in first)
@@ -93,9 +93,9 @@ def test_an_epoch_of_each_run_on_the_subset_is_scaled_to_whole_runs(
 
 
 def test_all_rounds_together_pass_every_picture_once_and_scale_each_portion_to_all(
-    sizes: Sizes, pictures: Path, monkeypatch: pytest.MonkeyPatch
+    sizes: Sizes, images: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    files = sorted(pictures.iterdir())
+    files = sorted(images.iterdir())
     passed: dict[str, list[Tensor]] = {EAGER: [], FOLDED: []}
 
     def keep(name: str, pixels: Tensor) -> Tensor:

@@ -24,19 +24,19 @@ def run_download(monkeypatch: pytest.MonkeyPatch) -> Callable[..., int]:
 def test_it_decodes_what_was_fetched_and_counts_it(
     run_download: Callable[..., int],
     monkeypatch: pytest.MonkeyPatch,
-    pictures: Path,
+    images: Path,
     capsys: pytest.CaptureFixture[str],
 ) -> None:
     asked = []
 
     def fetch(source: str, *, keep_archive: bool) -> Path:
         asked.append((source, keep_archive))
-        return pictures
+        return images
 
     monkeypatch.setattr(download, "fetch", fetch)
     assert run_download("pets", "--keep-archive") == 0
     assert asked == [("pets", True)]
-    assert f"{pictures}: 9 dogs, 9 cats, 0 of them unreadable" in capsys.readouterr().out
+    assert f"{images}: 9 dogs, 9 cats, 0 of them unreadable" in capsys.readouterr().out
 
 
 def test_without_a_credential_it_says_the_ways_out(

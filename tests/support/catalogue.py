@@ -41,7 +41,7 @@ class Case:
     command: str = "train"
     status: int = 2
     make: Make = lambda folder, monkeypatch: None
-    pictures: bool = False
+    images: bool = False
 
     def __str__(self) -> str:
         return self.given
@@ -53,7 +53,7 @@ class Case:
 
 
 @dataclasses.dataclass(frozen=True)
-class PictureCase:
+class ImageCase:
     """One picture that is not as it should be.
 
     Attributes:
@@ -94,7 +94,7 @@ def judge(
     """Run a case: its one line, its status, no traceback, and nothing left behind."""
     case.make(folder, monkeypatch)
     before = contents(folder)
-    prefix = small if case.pictures else []
+    prefix = small if case.images else []
     status = run(COMMANDS[case.command], *prefix, *case.arguments)
     captured = capfd.readouterr()
     lines = [line for line in captured.err.split("\n") if line and "\r" not in line]
@@ -114,10 +114,10 @@ def contents(folder: Path) -> dict[Path, int]:
     } | {path: 0 for path in folder.rglob("*") if "cache" not in path.parts and path.is_dir()}
 
 
-def page(pictures: Sequence[PictureCase], parts: Mapping[str, Sequence[Case]]) -> str:
+def page(images: Sequence[ImageCase], parts: Mapping[str, Sequence[Case]]) -> str:
     """Return the tables of the page."""
     lines = ["| a picture that is | is |", "|---|---|"]
-    lines += [f"| {_cell(one.given)} | {_cell(_outcome(one))} |" for one in pictures]
+    lines += [f"| {_cell(one.given)} | {_cell(_outcome(one))} |" for one in images]
     for title, cases in parts.items():
         lines += [
             "",
@@ -133,7 +133,7 @@ def page(pictures: Sequence[PictureCase], parts: Mapping[str, Sequence[Case]]) -
     return "\n".join(lines) + "\n"
 
 
-def _outcome(case: PictureCase) -> str:
+def _outcome(case: ImageCase) -> str:
     if case.outcome == "used":
         return f"used{case.note and ': '}{case.note}"
     return f"left out: {case.outcome}"

@@ -5,12 +5,12 @@ from pathlib import Path
 from PIL import Image
 
 from catsdogs.reporting.document import (
+    CaptionedImage,
     Document,
     Figure,
     Gallery,
     Panels,
     Paragraph,
-    Picture,
     Section,
     Table,
     VerdictLine,
@@ -55,7 +55,8 @@ def sample_document(folder: Path) -> Document:
                     drawn("single", EVIL),
                     Panels(f"panels {EVIL}", (drawn("left", "l"), drawn("right", "r"))),
                     Gallery(
-                        f"gallery {EVIL}", (Picture(thumbnail, f"picture {EVIL}", f"alt {EVIL}"),)
+                        f"gallery {EVIL}",
+                        (CaptionedImage(thumbnail, f"picture {EVIL}", f"alt {EVIL}"),),
                     ),
                 ),
             ),

@@ -17,11 +17,11 @@ VAL_COSTS = (0.7, 0.3, 0.2)
 LOGITS = (3.0, -3.0) * 10  # the right answers to a cat and a dog in turn
 
 
-def mistaken(*wrong: int, pictures: int = len(LOGITS)) -> tuple[float, ...]:
+def mistaken(*wrong: int, images: int = len(LOGITS)) -> tuple[float, ...]:
     """Return logits that answer so many test pictures rightly, but for those that are named."""
     return tuple(
-        logit if (picture % 2 == 0) != (picture in wrong) else -logit
-        for picture, logit in enumerate([3.0] * pictures)
+        logit if (image % 2 == 0) != (image in wrong) else -logit
+        for image, logit in enumerate([3.0] * images)
     )
 
 

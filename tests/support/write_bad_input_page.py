@@ -14,10 +14,10 @@ FIRST = "| a picture that is |"
 def main() -> None:
     """Keep what stands above the tables, but for the number of cases."""
     parts = test_catalogue.PARTS
-    count = len(test_pictures.PICTURES) + sum(map(len, parts.values()))
+    count = len(test_pictures.IMAGES) + sum(map(len, parts.values()))
     above = catalogue.PAGE.read_text().partition(FIRST)[0]
     above = re.sub(r"\d+ cases", f"{count} cases", above)
-    catalogue.PAGE.write_text(above + catalogue.page(test_pictures.PICTURES, parts))
+    catalogue.PAGE.write_text(above + catalogue.page(test_pictures.IMAGES, parts))
 
 
 if __name__ == "__main__":

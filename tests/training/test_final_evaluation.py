@@ -10,7 +10,7 @@ from PIL.Image import Exif
 
 from catsdogs.runs.mistakes import Mistake, contact_sheet
 from catsdogs.training.final_evaluation import MOST, keep_thumbnails, worst_mistakes
-from tests.support.pictures import write_picture
+from tests.support.images import write_image
 
 ORIENTATION, ROTATED = 0x0112, 6
 
@@ -62,7 +62,7 @@ def test_a_thumbnail_is_upright_small_keeps_its_aspect_and_says_nothing_else(
 
 
 @pytest.mark.parametrize("mode", ["RGBA", "P", "L", "LA", "CMYK", "I;16"])
-def test_a_picture_of_any_mode_has_a_thumbnail(tmp_path: Path, mode: str) -> None:
+def test_an_image_of_any_mode_has_a_thumbnail(tmp_path: Path, mode: str) -> None:
     name = "a.jpg" if mode == "CMYK" else "a.png"
     Image.new(mode, (300, 200)).save(tmp_path / name)
     (kept,) = keep_thumbnails([Mistake(1, name, 0, 1.0)], tmp_path, tmp_path)
@@ -70,10 +70,10 @@ def test_a_picture_of_any_mode_has_a_thumbnail(tmp_path: Path, mode: str) -> Non
         assert (thumbnail.mode, thumbnail.size) == ("RGB", (160, 107))
 
 
-def test_a_picture_that_is_gone_or_damaged_costs_its_thumbnail_and_a_warning(
+def test_an_image_that_is_gone_or_damaged_costs_its_thumbnail_and_a_warning(
     tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
-    write_picture(tmp_path / "here.jpg")
+    write_image(tmp_path / "here.jpg")
     (tmp_path / "damaged.jpg").write_bytes((tmp_path / "here.jpg").read_bytes()[:200])
     names = ["gone.jpg", "here.jpg", "damaged.jpg"]
     mistakes = [Mistake(rank, name, 0, 1.0) for rank, name in enumerate(names, start=1)]

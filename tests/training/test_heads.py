@@ -46,7 +46,7 @@ def test_composed_and_layered_agree_in_float32_to_rounding() -> None:
 
 
 @pytest.mark.parametrize("count", [1, 2])
-def test_one_logit_per_picture_also_for_a_batch_of_one(count: int) -> None:
+def test_one_logit_per_image_also_for_a_batch_of_one(count: int) -> None:
     head, features = conv_head(0), random_features(count)
     assert head(features).shape == head.layered(features).shape == (count,)
 

@@ -95,7 +95,7 @@ def test_every_epoch_trains_on_its_own_features_and_is_judged_on_them() -> None:
             assert cost == pytest.approx(expected, abs=1e-6)
 
 
-def test_an_epoch_cost_weighs_pictures_not_batches() -> None:
+def test_an_epoch_cost_weighs_images_not_batches() -> None:
     events = list(run(Linear(), epochs=1))
     costs = [event.cost for event in events if isinstance(event, StepDone)]
     epoch = events[-1]

@@ -146,7 +146,7 @@ def test_logits_that_are_no_numbers_count_as_dogs_in_the_curve(tmp_path: Path) -
     assert counts[:, counts.shape[1] // 2].tolist() == [1, 0, 2, 1]
 
 
-def test_mistakes_are_one_picture_of_the_thumbnails_and_a_table_of_their_paths(
+def test_mistakes_are_one_image_of_the_thumbnails_and_a_table_of_their_paths(
     tmp_path: Path,
 ) -> None:
     (tmp_path / "mistakes").mkdir()
@@ -167,7 +167,7 @@ def test_mistakes_are_one_picture_of_the_thumbnails_and_a_table_of_their_paths(
     ]
 
 
-def test_without_mistakes_the_table_says_so_and_there_is_no_picture(tmp_path: Path) -> None:
+def test_without_mistakes_the_table_says_so_and_there_is_no_image(tmp_path: Path) -> None:
     write_run(tmp_path)
     events = read_events(tmp_path)
     assert not events.Tags()["images"]

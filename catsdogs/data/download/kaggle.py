@@ -11,7 +11,7 @@ from catsdogs.data.download.kaggle_client import ARCHIVE, COMPETITION, download
 from catsdogs.data.image_folder import LABELS
 from catsdogs.io.files import atomic_directory, cache_directory, make_directory
 
-PICTURES_PER_CLASS = 12_500
+IMAGES_PER_CLASS = 12_500
 MOST_BYTES = 2 * 10**9  # the pictures of 2013 are 0.57 GB
 
 
@@ -38,18 +38,18 @@ def fetch_kaggle(*, keep_archive: bool = False) -> Path:
                 unpack(
                     archive,
                     partial,
-                    most_files=2 * PICTURES_PER_CLASS + 10,
+                    most_files=2 * IMAGES_PER_CLASS + 10,
                     most_bytes=MOST_BYTES,
                 )
-                _check_pictures(archive, partial)
+                _check_images(archive, partial)
             if not keep_archive:
                 archive.unlink()
     return folder / "train"
 
 
-def _check_pictures(archive: Path, folder: Path) -> None:
+def _check_images(archive: Path, folder: Path) -> None:
     expected = {
-        f"train/{kind}.{number}.jpg" for kind in LABELS for number in range(PICTURES_PER_CLASS)
+        f"train/{kind}.{number}.jpg" for kind in LABELS for number in range(IMAGES_PER_CLASS)
     }
     found = {path.relative_to(folder).as_posix() for path in folder.rglob("*") if path.is_file()}
     missing, strange = sorted(expected - found), sorted(found - expected)

@@ -73,13 +73,13 @@ def _sort(folder: Path) -> None:
     for directory in classes.values():
         directory.mkdir()
     for split in ("trainval", "test"):
-        for picture, name in _listed(folder, split):
-            breed, _, number = picture.stem.rpartition("_")
+        for image, name in _listed(folder, split):
+            breed, _, number = image.stem.rpartition("_")
             try:
-                picture.rename(classes[name] / f"{int(number):03d}_{breed}{picture.suffix}")
+                image.rename(classes[name] / f"{int(number):03d}_{breed}{image.suffix}")
             except (OSError, ValueError) as error:
                 raise ArchiveError(
-                    f"data=pets: {picture.name} is in the list of {split} and not among the "
+                    f"data=pets: {image.name} is in the list of {split} and not among the "
                     "pictures; the archives have changed"
                 ) from error
     shutil.rmtree(folder / "oxford-iiit-pet")
@@ -95,8 +95,8 @@ def _listed(folder: Path, split: str) -> list[tuple[Path, str]]:
         ) from error
     # torchvision hands out decoded pictures; the files themselves it keeps in these.
     return [
-        (Path(picture), pets.bin_classes[label])
-        for picture, label in zip(pets._images, pets._bin_labels, strict=True)
+        (Path(image), pets.bin_classes[label])
+        for image, label in zip(pets._images, pets._bin_labels, strict=True)
     ]
 
 

@@ -7,7 +7,7 @@ from pathlib import Path
 
 from catsdogs.errors import UserError
 from catsdogs.io.formatting import count, percent
-from catsdogs.reporting.document import Gallery, Paragraph, Picture
+from catsdogs.reporting.document import CaptionedImage, Gallery, Paragraph
 from catsdogs.runs.reader import DAMAGE, Run, Runs
 
 SHOWN = 12
@@ -71,17 +71,17 @@ def gallery(runs: Runs) -> Gallery | Paragraph:
     Args:
         runs: One for each contender and seed, as `chosen_runs` returns them.
     """
-    of_picture: dict[str, list[tuple[Run, Mistake]]] = {}
+    of_image: dict[str, list[tuple[Run, Mistake]]] = {}
     for run in runs.found:
         for mistake in read_mistakes(run):
-            of_picture.setdefault(mistake.path, []).append((run, mistake))
-    if not of_picture:
+            of_image.setdefault(mistake.path, []).append((run, mistake))
+    if not of_image:
         return Paragraph("No run kept pictures of its mistakes.")
-    ranked = sorted(of_picture.values(), key=_weight)[:SHOWN]
+    ranked = sorted(of_image.values(), key=_weight)[:SHOWN]
     return Gallery(
         "The test pictures that most runs were confidently wrong about, of those that each run "
         "kept; the probability is the mean over these runs.",
-        tuple(_picture(found, len(runs.found)) for found in ranked),
+        tuple(_image(found, len(runs.found)) for found in ranked),
     )
 
 
@@ -91,13 +91,13 @@ def _weight(found: list[tuple[Run, Mistake]]) -> tuple[float, float, str]:
     return -len(found), -sure, found[0][1].path
 
 
-def _picture(found: list[tuple[Run, Mistake]], runs: int) -> Picture:
+def _image(found: list[tuple[Run, Mistake]], runs: int) -> CaptionedImage:
     first = found[0][1]
     is_called = SPECIES[first.label], SPECIES[1 - first.label]
     sure = sum(1 / (1 + math.exp(-abs(mistake.logit))) for _, mistake in found) / len(found)
     who = ", ".join(dict.fromkeys(run.label for run, _ in found))
     words = f"{is_called[0]}, called {is_called[1]} with {percent(sure)}"
-    return Picture(
+    return CaptionedImage(
         first.thumbnail,
         f"{words} by {len(found)} of {count(runs, 'run')}: {who}",
         f"{first.path}, a {words}",

@@ -127,8 +127,8 @@ def _text(value: Any) -> str:
     return value if isinstance(value, str) else json.dumps(value)
 
 
-def _counts(pictures: Mapping[str, int]) -> str:
-    counts = (f"{number:,} {split}" for split, number in pictures.items())
+def _counts(images: Mapping[str, int]) -> str:
+    counts = (f"{number:,} {split}" for split, number in images.items())
     return ", ".join(counts) or NOT_RECORDED
 
 

@@ -16,7 +16,7 @@ BIAS = (
 
 
 SOURCE = "V. Jeronymo, monograph, Unicamp 2019"
-VAL_PICTURES = 200
+VAL_IMAGES = 200
 
 
 def results_table(runs: Runs) -> Table:
@@ -128,7 +128,7 @@ def published_table(runs: Runs) -> Table | None:
             "test accuracy here",
         ),
         tuple(rows),
-        f"{SOURCE}: the best of ten epochs of one run each, without a seed, on {VAL_PICTURES} "
+        f"{SOURCE}: the best of ten epochs of one run each, without a seed, on {VAL_IMAGES} "
         f"validation pictures; one standard error of such an accuracy is {_standard_errors()} "
         "points, so its four accuracies do not tell the runs apart. There: photographs of the "
         f"Kaggle competition and a backbone of ImageNet weights. Here: {_task(runs)}. {BIAS}",
@@ -151,7 +151,7 @@ def _task(runs: Runs) -> str:
 
 def _standard_errors() -> str:
     shares = [published.val_accuracy for published in PUBLISHED.values()]
-    errors = [100 * math.sqrt(share * (1 - share) / VAL_PICTURES) for share in shares]
+    errors = [100 * math.sqrt(share * (1 - share) / VAL_IMAGES) for share in shares]
     return f"{min(errors):.1f} to {max(errors):.1f}"
 
 

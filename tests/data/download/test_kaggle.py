@@ -18,22 +18,22 @@ import pytest
 from catsdogs.data.download import kaggle as kaggle_module
 from catsdogs.data.download.kaggle import fetch_kaggle
 from catsdogs.data.download.kaggle_client import find_credential
-from catsdogs.data.image_folder import find_pictures
+from catsdogs.data.image_folder import find_images
 from catsdogs.errors import UserError
+from tests.support.images import SIZES
 from tests.support.loopback import KaggleService, serving
-from tests.support.pictures import SIZES
 
 BLOCK = 1 << 20  # the client writes, and so resumes, in blocks of this
 TOKEN = "KGAT_a-secret-that-nobody-may-see"
 
 
-def competition(pictures: Path) -> bytes:
+def competition(images: Path) -> bytes:
     """Return `train.zip` as Kaggle lays it out, large enough to break off in."""
     file = io.BytesIO()
     file.write(bytes(3 * BLOCK))  # a zip archive may begin with anything
     with zipfile.ZipFile(file, "w") as archive:
         archive.writestr("train/", b"")
-        for path in sorted(pictures.iterdir()):
+        for path in sorted(images.iterdir()):
             archive.write(path, f"train/{path.name}")
     return file.getvalue()
 
@@ -52,13 +52,13 @@ def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 @pytest.fixture
 def service(
-    home: Path, pictures: Path, monkeypatch: pytest.MonkeyPatch
+    home: Path, images: Path, monkeypatch: pytest.MonkeyPatch
 ) -> Iterator[type[KaggleService]]:
     """Yield a service that hands out nine cats and nine dogs, and point the client to it."""
 
     class Service(KaggleService):
         token, refusal = TOKEN, None
-        archive, etag = competition(pictures), '"2013"'
+        archive, etag = competition(images), '"2013"'
 
     Service.stops, Service.seen = [], []
 
@@ -67,7 +67,7 @@ def service(
 
     monkeypatch.setattr(kaggle.KaggleApi, "config", str(home / ".kaggle" / "kaggle.json"))
     monkeypatch.setattr("time.sleep", lambda seconds: None)  # between the client's retries
-    monkeypatch.setattr(kaggle_module, "PICTURES_PER_CLASS", 9)
+    monkeypatch.setattr(kaggle_module, "IMAGES_PER_CLASS", 9)
     with serving(Service) as address:
         monkeypatch.setitem(kaggle_env._env_to_endpoint, kaggle_env.KaggleEnv.PROD, address)
         yield Service
@@ -101,13 +101,13 @@ def test_no_credential_is_said_with_the_ways_out_before_the_client_is_imported(
 
 
 @pytest.mark.usefixtures("token")
-def test_the_pictures_come_into_the_cache_and_no_second_copy_stays(
-    pictures: Path, cache: Path, capsys: pytest.CaptureFixture[str]
+def test_the_images_come_into_the_cache_and_no_second_copy_stays(
+    images: Path, cache: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     folder = fetch_kaggle()
     assert folder == cache / "kaggle" / "dogs-vs-cats" / "train"
-    assert find_pictures(folder) == find_pictures(pictures)
-    for path in pictures.iterdir():
+    assert find_images(folder) == find_images(images)
+    for path in images.iterdir():
         assert (folder / path.name).read_bytes() == path.read_bytes()
     assert files(cache / "kaggle") == {"dogs-vs-cats", "dogs-vs-cats.lock"}
     assert capsys.readouterr() == ("", "")
@@ -145,10 +145,10 @@ def test_the_client_asks_for_train_zip_alone_and_sends_the_token_to_kaggle_alone
 
 @pytest.mark.usefixtures("token")
 def test_a_connection_that_breaks_is_taken_up_again_where_it_broke(
-    service: type[KaggleService], pictures: Path
+    service: type[KaggleService], images: Path
 ) -> None:
     service.stops[:] = [BLOCK + 500, BLOCK]
-    assert find_pictures(fetch_kaggle()) == find_pictures(pictures)
+    assert find_images(fetch_kaggle()) == find_images(images)
     assert [ranges for _, path, _, ranges in service.seen if "storage" in path] == [
         "",
         f"bytes={BLOCK}-",
@@ -158,7 +158,7 @@ def test_a_connection_that_breaks_is_taken_up_again_where_it_broke(
 
 @pytest.mark.usefixtures("token")
 def test_a_download_that_was_given_up_goes_on_in_the_next_call(
-    service: type[KaggleService], pictures: Path, cache: Path
+    service: type[KaggleService], images: Path, cache: Path
 ) -> None:
     service.stops[:] = [BLOCK + 500, 0, 0, 0, 0, 0]
     with pytest.raises(UserError, match="what was fetched is kept") as raised:
@@ -170,7 +170,7 @@ def test_a_download_that_was_given_up_goes_on_in_the_next_call(
         "train.zip.download.kaggle-partial",
     }
     service.seen.clear()
-    assert find_pictures(fetch_kaggle()) == find_pictures(pictures)
+    assert find_images(fetch_kaggle()) == find_images(images)
     assert [ranges for _, path, _, ranges in service.seen if "storage" in path] == [
         "",
         f"bytes={BLOCK}-",
@@ -179,13 +179,13 @@ def test_a_download_that_was_given_up_goes_on_in_the_next_call(
 
 @pytest.mark.usefixtures("token")
 def test_a_file_that_changed_meanwhile_is_not_joined_to_the_part_of_the_old_one(
-    service: type[KaggleService], pictures: Path
+    service: type[KaggleService], images: Path
 ) -> None:
     service.stops[:] = [BLOCK + 500, 0, 0, 0, 0, 0]
     with pytest.raises(UserError):
         fetch_kaggle()
     service.etag = '"2014"'
-    assert find_pictures(fetch_kaggle()) == find_pictures(pictures)
+    assert find_images(fetch_kaggle()) == find_images(images)
 
 
 def test_an_interruption_between_download_and_unpacking_downloads_nothing_again(
@@ -195,7 +195,7 @@ def test_an_interruption_between_download_and_unpacking_downloads_nothing_again(
     (cache / "kaggle" / "train.zip").write_bytes(service.archive)
     (cache / "kaggle" / ".dogs-vs-cats.partial" / "train").mkdir(parents=True)
     (cache / "kaggle" / ".dogs-vs-cats.partial" / "train" / "cat.77.jpg").touch()
-    assert len(find_pictures(fetch_kaggle())) == 18
+    assert len(find_images(fetch_kaggle())) == 18
     assert service.seen == []
 
 
@@ -348,7 +348,7 @@ def within(folder: str) -> Callable[[bytes], bytes]:
 )
 def test_an_archive_that_is_not_the_known_one_is_set_aside_and_fetched_again(
     service: type[KaggleService],
-    pictures: Path,
+    images: Path,
     cache: Path,
     change: Callable[[bytes], bytes],
     message: str,
@@ -360,7 +360,7 @@ def test_an_archive_that_is_not_the_known_one_is_set_aside_and_fetched_again(
     assert "set aside as train.zip.wrong" in str(raised.value)
     assert files(cache / "kaggle") == {"dogs-vs-cats.lock", "train.zip.wrong"}
     service.archive = whole
-    assert find_pictures(fetch_kaggle()) == find_pictures(pictures)
+    assert find_images(fetch_kaggle()) == find_images(images)
 
 
 def test_a_command_ends_with_the_sentence_and_leaves_no_token_anywhere(

@@ -13,11 +13,11 @@ from torchvision.datasets import OxfordIIITPet
 
 from catsdogs.data.download import pets as pets_module
 from catsdogs.data.download.pets import fetch_pets
-from catsdogs.data.image_folder import LABELS, find_pictures
+from catsdogs.data.image_folder import LABELS, find_images
 from catsdogs.data.manifest import make_manifest
 from catsdogs.errors import UserError
+from tests.support.images import write_image
 from tests.support.loopback import FileServer, serving
-from tests.support.pictures import write_picture
 
 # Breed: its number in the lists, and 1 for a cat, 2 for a dog as they count.
 BREEDS = {"Abyssinian": (1, 1), "american_bulldog": (2, 2), "Bengal": (6, 1), "beagle": (5, 2)}
@@ -28,10 +28,10 @@ def make_set(folder: Path) -> None:
     """Write pictures and lists as they are unpacked from the two archives."""
     lists: dict[str, list[str]] = {"trainval": [], "test": []}
     for breed, (number, species) in BREEDS.items():
-        for picture in NUMBERS:
-            write_picture(folder / "images" / f"{breed}_{picture}.jpg", 100 * number + picture)
-            split = "test" if picture % 2 else "trainval"
-            lists[split].append(f"{breed}_{picture} {number} {species} 1\n")
+        for image in NUMBERS:
+            write_image(folder / "images" / f"{breed}_{image}.jpg", 100 * number + image)
+            split = "test" if image % 2 else "trainval"
+            lists[split].append(f"{breed}_{image} {number} {species} 1\n")
     # One of the originals is a GIF by another name, and some files are no pictures at all.
     gif = folder / "images" / "Abyssinian_3.jpg"
     Image.new("RGB", (8, 8), "red").save(gif, format="GIF")
@@ -75,12 +75,12 @@ def repack(server: type[FileServer], name: str, monkeypatch: pytest.MonkeyPatch)
     monkeypatch.setattr(OxfordIIITPet, "_RESOURCES", resources)
 
 
-def test_cats_are_ones_and_every_picture_of_both_lists_is_there(
+def test_cats_are_ones_and_every_image_of_both_lists_is_there(
     server: type[FileServer], cache: Path
 ) -> None:
     folder = fetch_pets()
     assert folder == cache / "pets" / "pictures"
-    found = find_pictures(folder)
+    found = find_images(folder)
     assert len(found) == len(BREEDS) * len(NUMBERS)
     for breed, (_, species) in BREEDS.items():
         for number in NUMBERS:
@@ -99,7 +99,7 @@ def test_the_split_is_balanced_and_every_breed_is_in_every_part_of_it() -> None:
 
 
 @pytest.mark.usefixtures("server")
-def test_nothing_but_the_pictures_stays_unless_asked_for(cache: Path) -> None:
+def test_nothing_but_the_images_stays_unless_asked_for(cache: Path) -> None:
     fetch_pets()
     assert {path.name for path in (cache / "pets").iterdir()} == {"pictures", "pictures.lock"}
     assert {path.name for path in (cache / "pets" / "pictures").iterdir()} == {"cats", "dogs"}
@@ -131,7 +131,7 @@ def test_an_unpacking_that_was_cut_off_is_done_again_from_the_archives_at_hand(
     (unpacked / "images").mkdir(parents=True)
     (unpacked / "annotations").mkdir()
     server.requests.clear()
-    assert len(find_pictures(fetch_pets())) == len(BREEDS) * len(NUMBERS)
+    assert len(find_images(fetch_pets())) == len(BREEDS) * len(NUMBERS)
     assert server.requests == []
 
 
@@ -141,11 +141,11 @@ def test_a_download_that_was_cut_off_is_noticed_and_done_again(server: type[File
         fetch_pets()
     server.cut.clear()
     server.requests.clear()
-    assert find_pictures(fetch_pets())
+    assert find_images(fetch_pets())
     assert set(server.requests) == {"annotations.tar.gz"}
 
 
-def test_a_picture_that_a_list_names_and_no_archive_holds_is_named(
+def test_an_image_that_a_list_names_and_no_archive_holds_is_named(
     server: type[FileServer], cache: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     (server.folder / "images" / "Bengal_7.jpg").unlink()

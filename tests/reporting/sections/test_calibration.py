@@ -37,8 +37,7 @@ def drawn() -> Predictions:
 def test_confusion_is_scikit_learns_matrix_summed_over_seeds(tmp_path: Path) -> None:
     wrong = {0: (0, 2, 4), 1: (1, 4), 2: (3,)}
     runs = {
-        ("native_adam", seed): {"test_logits": mistaken(*pictures)}
-        for seed, pictures in wrong.items()
+        ("native_adam", seed): {"test_logits": mistaken(*images)} for seed, images in wrong.items()
     }
     found = read_runs(write_comparison(tmp_path, ["native_adam"], runs=runs))
     tests = [run.test for run in found.found if run.test]

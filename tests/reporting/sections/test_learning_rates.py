@@ -67,7 +67,7 @@ def test_means_of_equally_many_right_answers_are_equal(tmp_path: Path) -> None:
     assert choice(runs).chosen.learning_rate == 0.01
 
 
-def test_test_pictures_take_no_part(tmp_path: Path) -> None:
+def test_test_images_take_no_part(tmp_path: Path) -> None:
     write_run(tmp_path, learning_rate=0.1, val_accuracies=(0.5, 0.6, 0.6))
     write_run(tmp_path, learning_rate=0.01, test_logits=mistaken(*range(20)))
     assert choice(read_runs(tmp_path), "native_adam").chosen.learning_rate == 0.01

@@ -88,7 +88,7 @@ def test_weights_of_another_head_are_not_compared(tmp_path: Path, custom: dict[s
     assert not found.identical
 
 
-def test_logits_of_other_pictures_are_not_compared(tmp_path: Path) -> None:
+def test_logits_of_other_images_are_not_compared(tmp_path: Path) -> None:
     folder = write_comparison(tmp_path, seeds=[0])
     path = folder / run_name("custom_adam", 0, 1e-3) / "predictions.csv"
     path.write_text(path.read_text().replace("cat.test0", "cat.test99"))

@@ -11,7 +11,7 @@ PER_CLASS: dict[Split, int] = {"train": 5, "val": 2, "test": 2}
 SIZES = [f"data.{split}_per_class={count}" for split, count in PER_CLASS.items()]
 
 
-def write_picture(path: Path, seed: int = 0) -> None:
+def write_image(path: Path, seed: int = 0) -> None:
     """Write a small picture of noise."""
     path.parent.mkdir(parents=True, exist_ok=True)
     noise = np.random.default_rng(seed).integers(0, 256, (12, 16, 3), dtype=np.uint8)
