@@ -5,21 +5,17 @@ python -m catsdogs.train optimizer=custom_adam data=drawn epochs=10 seed=0
 
 import shlex
 import sys
-from collections.abc import Iterable
-from typing import Any
 
 from hydra.core.hydra_config import HydraConfig
 from omegaconf import DictConfig, OmegaConf
-from torch import Tensor
 from torch.optim import Optimizer
 from torch.optim.lr_scheduler import LRScheduler
 
 from catsdogs.cli import build_from, command, plain
 from catsdogs.errors import UserError
 from catsdogs.settings import Settings
-from catsdogs.training.loop import what_it_must_know
 from catsdogs.training.run import train
-from catsdogs.training.setup import MakeOptimizer, MakeScheduler, Plan
+from catsdogs.training.setup import MakeOptimizer, MakeScheduler, Plan, optimizer_factory
 
 DIVERGED = 3
 
@@ -61,26 +57,8 @@ def _label(config: DictConfig) -> str:
 
 
 def _optimizer_factory(config: DictConfig) -> MakeOptimizer:
-    """Return what builds the optimizer over given parameters.
-
-    It raises UserError for hyperparameters that the class refuses and for no optimizer at all.
-    """
-    target = config.optimizer.get("_target_")
-    build = build_from(config.optimizer, "optimizer._target_")
-
-    def make(
-        parameters: Iterable[Tensor], train_images: int, batch_size: int, **replaced: Any
-    ) -> Optimizer:
-        known = what_it_must_know(build.func, train_images, batch_size)
-        try:
-            optimizer = build(parameters, **known, **replaced)
-        except (TypeError, ValueError) as error:
-            raise UserError(f"optimizer: {target} refuses its settings: {error}") from error
-        if not isinstance(optimizer, Optimizer):
-            raise UserError(f"optimizer._target_={target}: is no torch.optim.Optimizer")
-        return optimizer
-
-    return make
+    target = str(config.optimizer.get("_target_"))
+    return optimizer_factory(build_from(config.optimizer, "optimizer._target_"), target)
 
 
 def _scheduler_factory(config: DictConfig) -> MakeScheduler:

@@ -14,6 +14,6 @@ no optimizer by name. It does not judge whether an optimizer is a good one.
 
 from catsdogs.contract.claims import Finding
 from catsdogs.contract.harness import Factory
-from catsdogs.contract.suite import check
+from catsdogs.contract.suite import CheckResult, check
 
-__all__ = ["Factory", "Finding", "check"]
+__all__ = ["CheckResult", "Factory", "Finding", "check"]

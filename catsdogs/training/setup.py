@@ -1,14 +1,16 @@
 """All that a run needs, found and tried before it leaves anything behind."""
 
 import dataclasses
+import functools
 import time
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
 import torch
+from torch import Tensor
 from torch.optim import Optimizer
 from torch.optim.lr_scheduler import LRScheduler
 
@@ -29,7 +31,7 @@ from catsdogs.training.checkpoint import TrainState
 from catsdogs.training.events import TrainConfig
 from catsdogs.training.finite_sum import require_recurring_images
 from catsdogs.training.heads import ConvHead, LinearHead, seeded_head
-from catsdogs.training.loop import wants
+from catsdogs.training.loop import wants, what_it_must_know
 from catsdogs.training.memory import plan_memory
 from catsdogs.training.resume import read_run_facts, require_same_data
 from catsdogs.training.signals import Interruption
@@ -74,6 +76,42 @@ class Plan:
             clip_norm=settings.clip_norm,
             stop_when_flat=settings.stop_when_flat,
         )
+
+
+def optimizer_factory(build: Callable[..., Optimizer], name: str) -> MakeOptimizer:
+    """Return what builds an optimizer over given parameters for a run.
+
+    Args:
+        build: A `functools.partial` of the class, with its hyperparameters.
+        name: The optimizer's name in messages.
+
+    Returns:
+        A function of parameters, the number of training images and the batch size; keywords replace
+        hyperparameters. It raises UserError for hyperparameters that the class refuses, and if
+        what it builds is not an optimizer.
+    """
+
+    def make(
+        parameters: Iterable[Tensor], train_images: int, batch_size: int, **replaced: Any
+    ) -> Optimizer:
+        known = what_it_must_know(class_of(build), train_images, batch_size)
+        try:
+            optimizer = build(parameters, **known, **replaced)
+        except (TypeError, ValueError) as error:
+            raise UserError(f"optimizer: {name} refuses its settings: {error}") from error
+        if not isinstance(optimizer, Optimizer):
+            raise UserError(
+                f"optimizer: {name} builds a {type(optimizer).__name__}, which is not a "
+                "torch.optim.Optimizer"
+            )
+        return optimizer
+
+    return make
+
+
+def class_of(build: Callable[..., Any]) -> Any:
+    """Return what a `functools.partial`, or a chain of them, calls in the end."""
+    return class_of(build.func) if isinstance(build, functools.partial) else build
 
 
 def build(plan: Plan, device: torch.device) -> TrainState:
