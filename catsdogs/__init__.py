@@ -33,12 +33,14 @@ _MODULES = {
 }
 
 
-def __getattr__(name: str) -> Any:
-    if name == "optim":
-        return importlib.import_module("catsdogs.optim")
-    if name in _MODULES:
-        return getattr(importlib.import_module(_MODULES[name]), name)
-    raise AttributeError(f"module 'catsdogs' has no attribute {name!r}")
+if not TYPE_CHECKING:  # or a type checker would accept any attribute
+
+    def __getattr__(name: str) -> Any:
+        if name == "optim":
+            return importlib.import_module("catsdogs.optim")
+        if name in _MODULES:
+            return getattr(importlib.import_module(_MODULES[name]), name)
+        raise AttributeError(f"module 'catsdogs' has no attribute {name!r}")
 
 
 def __dir__() -> list[str]:

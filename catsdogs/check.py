@@ -1,4 +1,4 @@
-"""Try the drop-in contract on any optimizer: is it right, how fast is it, how much does it hold?
+"""Check any optimizer: the contract of torch.optim, the time of a step, and its memory.
 
 python -m catsdogs.check target=my_package.MyOptimizer kwargs.lr=1e-3 reference=native_adam
 """
@@ -30,7 +30,7 @@ from catsdogs.training.loop import wants, what_it_must_know
 from catsdogs.training.memory import MemoryEstimate, estimate_memory
 
 FAILED = 1
-IMAGES, TRAIN_IMAGES, BATCH_SIZE = 2400, 2000, 32  # of the default run, for the memory table
+IMAGES, TRAIN_IMAGES, BATCH_SIZE = 2400, 2000, 32  # of a default run, for the memory table
 
 
 @command("check")
@@ -46,7 +46,7 @@ def run(config: DictConfig) -> int:
     try:
         result = check_optimizer(build, reference=built_reference, name=name)
     except (TypeError, ValueError) as error:
-        raise UserError(f"this cannot be checked: {error}") from error
+        raise UserError(f"{name} cannot be checked: {error}") from error
     print(result.table(_width()))
     head_name = "linear" if wants(build.func) == "samples" else "conv"
     head = HEADS[head_name]()
@@ -55,13 +55,13 @@ def run(config: DictConfig) -> int:
     if built_reference is not None:
         contenders[str(reference)] = for_contract(built_reference)
     timings = time_steps(contenders, shapes, builds=3)
-    # The default run has a larger table than the contract's few samples need.
+    # A default run has more samples, and so a larger table, than the contract.
     known = what_it_must_know(build.func, TRAIN_IMAGES, BATCH_SIZE)
     memory = estimate_memory(partial(build, **known), head.parameters(), images=IMAGES)
     tables = {
         f"Time of a step on the {sum(map(math.prod, shapes)):,} parameters of "
         f"model.head={head_name}": _speed_table(timings),
-        f"Memory and disk of training it on {TRAIN_IMAGES:,} of {IMAGES:,} pictures in "
+        f"Memory and disk of training on {TRAIN_IMAGES:,} of {IMAGES:,} images in "
         f"batches of {BATCH_SIZE}": str(memory),
     }
     for title, table in tables.items():
@@ -79,19 +79,21 @@ def run(config: DictConfig) -> int:
 
 
 def main() -> None:
-    """Run the command; `kwargs.x=1` may be typed without Hydra's `+` for keys that are new."""
+    """Run the command; `kwargs.x=1` needs no `+`, which Hydra asks of new keys."""
     sys.argv[1:] = [f"+{word}" if word.startswith("kwargs.") else word for word in sys.argv[1:]]
     run()
 
 
 def _subject(config: DictConfig, values: dict[str, Any]) -> tuple[str, Any]:
     if (values.get("optimizer") is None) == (values["target"] is None):
-        raise UserError("give either optimizer=NAME or target=PATH.OF.CLASS, see --help")
+        raise UserError(
+            "optimizer, target: give one of optimizer=NAME and target=PATH.OF.CLASS, see --help"
+        )
     if values["target"] is not None:
         target = str(values["target"])
         return target.rpartition(".")[2], _by_path(target, values["kwargs"], "target")
     if values["kwargs"]:
-        raise UserError("kwargs: belong to target=; with optimizer= give optimizer.lr=1e-3")
+        raise UserError("kwargs: only for target=; with optimizer= give optimizer.lr=1e-3")
     name = str(HydraConfig.get().runtime.choices["optimizer"])
     return name, build_from(config.optimizer, "optimizer._target_")
 

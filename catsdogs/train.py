@@ -1,4 +1,4 @@
-"""Train the head on frozen features with the optimizer you name.
+"""Train a head on frozen features with one optimizer.
 
 python -m catsdogs.train optimizer=custom_adam data=drawn epochs=10 seed=0
 """
@@ -29,14 +29,14 @@ def main(config: DictConfig) -> int:
 
 
 def plan_run(config: DictConfig, label: str, command_line: str) -> Plan:
-    """Check the configuration of one run.
+    """Check the configuration of one run and return its plan.
 
     Raises:
-        UserError: For a setting that cannot work.
+        UserError: For an invalid setting.
     """
     values = plain(config)
     settings = Settings.from_config(values)
-    del values["resume"]  # how a run came about is no part of what it is
+    del values["resume"]  # resuming does not change a run's identity
     return Plan(
         settings=settings,
         label=label,
@@ -49,7 +49,7 @@ def plan_run(config: DictConfig, label: str, command_line: str) -> Plan:
 
 
 def _label(config: DictConfig) -> str:
-    """Name the run as its optimizer's file in conf/optimizer, or as the class put in its place."""
+    """Return the name of the optimizer's file in conf/optimizer, or of the class given instead."""
     hydra_config = HydraConfig.get()
     if any("optimizer._target_=" in override for override in hydra_config.overrides.task):
         return str(config.optimizer._target_).rpartition(".")[2]
@@ -70,7 +70,7 @@ def _scheduler_factory(config: DictConfig) -> MakeScheduler:
         try:
             scheduler: LRScheduler = build(optimizer)
         except (TypeError, ValueError) as error:
-            raise UserError(f"scheduler: refuses its settings: {error}") from error
+            raise UserError(f"scheduler: settings refused by the class: {error}") from error
         return scheduler
 
     return make

@@ -40,7 +40,13 @@ def compare(
     monkeypatch.chdir(tmp_path)
 
     def run(optimizers: dict[str, Any], **arguments: Any) -> catsdogs.OptimizerComparison:
-        given = {"lr": 1e-3, "seeds": [0], "epochs": 1, "data": images, "settings": SMALL}
+        given: dict[str, Any] = {
+            "lr": 1e-3,
+            "seeds": [0],
+            "epochs": 1,
+            "data": images,
+            "settings": SMALL,
+        }
         return catsdogs.compare_optimizers(optimizers, **given | arguments)
 
     return run

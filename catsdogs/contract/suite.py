@@ -75,21 +75,21 @@ def check(
     reference: Factory | None = None,
     progress: Callable[[int, int, Finding], None] | None = None,
 ) -> list[Finding]:
-    """Try every claim of the contract and return one finding for each, in a fixed order.
+    """Try every claim of the contract and return one finding per claim, in a fixed order.
 
     Args:
         factory: Builds the optimizer, `factory(params, **overrides)`; overrides are hyperparameters
             such as `lr` or `maximize`, as `functools.partial(MyOptimizer, lr=1e-3)` takes them.
-        reference: Builds the optimizer that it should equal step by step, if there is one.
+        reference: Builds the optimizer that it should equal step by step; None without one.
         progress: Called after each claim with (done, total, finding).
 
     Raises:
-        ValueError: If the factory builds nothing that the contract can drive.
+        ValueError: If the contract cannot drive what the factory builds.
     """
     harness = OptimizerHarness(factory, reference)
     findings = []
     threads = torch.get_num_threads()
-    torch.set_num_threads(1)  # the tensors are tiny; waking threads takes longer than the work
+    torch.set_num_threads(1)  # the tensors are tiny, and waking threads takes longer
     try:
         for done, claim in enumerate(CLAIMS, start=1):
             findings.append(claim.try_on(harness))
