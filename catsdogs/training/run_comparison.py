@@ -1,4 +1,4 @@
-"""All runs of a comparison in one process, each done once, whatever became of the others."""
+"""All runs of a comparison in one process: finished ones are kept, failed ones recorded."""
 
 import contextlib
 import dataclasses
@@ -37,19 +37,19 @@ def compare(
     command: str,
     learning_rates: tuple[float, ...],
 ) -> int:
-    """Do the runs that are not there yet, time the optimizers' steps, and write down all of it.
+    """Train the missing runs, time the optimizers' steps, and record both.
 
     Args:
-        plans: The runs, contender by contender; they share pictures and weights.
-        output_dir: Where `comparison.json` and the run directories go.
-        command: What was typed.
-        learning_rates: The grid that the plans were made from; empty without one.
+        plans: One per run, contender by contender, with the same images and weights.
+        output_dir: Folder of `comparison.json` and the run directories.
+        command: The command line, for the record.
+        learning_rates: Grid of the plans; empty without one.
 
     Returns:
         The number of runs that failed.
 
     Raises:
-        UserError: For settings that cannot work, before the first run.
+        UserError: For an invalid setting, before the first run.
     """
     for plan in plans:
         build(plan, choose_device(plan.settings.device))
@@ -60,21 +60,21 @@ def compare(
             runs = [_planned(*each) for each in zip(plans, features, strict=True)]
             comparison = _open(output_dir, runs, command, learning_rates)
             _announce_passes(plans, features)
-            done = _do_runs(plans, runs, output_dir)
+            done = _train_missing(plans, runs, output_dir)
             steppers = {plan.label: _stepper(plan) for plan in done}
             if steppers.keys() != comparison.step_seconds.keys():
                 seconds = _time_steps(steppers, plans[0].settings)
                 dataclasses.replace(comparison, step_seconds=seconds).write(output_dir)
     except Timeout as error:
         raise UserError(
-            f"output_dir={output_dir}: another compare is at work in this folder; wait for it or "
-            "choose another"
+            f"output_dir={output_dir}: locked by another compare; wait until it ends, or choose "
+            "another folder"
         ) from error
     return len(plans) - len(done)
 
 
 def _announce_passes(plans: Sequence[Plan], features: list[EpochFeatures]) -> None:
-    """Say how many passes the runs need together; each set of features is computed once."""
+    """Print the passes of the backbone that the runs need; equal features are computed once."""
     distinct = {
         json.dumps(each.key): (plan, each) for plan, each in zip(plans, features, strict=True)
     }
@@ -84,7 +84,7 @@ def _announce_passes(plans: Sequence[Plan], features: list[EpochFeatures]) -> No
 
 
 def _planned(plan: Plan, features: EpochFeatures) -> PlannedRun:
-    """Name a run after everything that decides its numbers; `features` knows the pictures."""
+    """Name a run by a hash of everything that decides its numbers, the images included."""
     config = {key: value for key, value in flat(plan.config) if key not in PLACES}
     facts: dict[str, Any] = {"config": config, "features": features.key, "versions": versions()}
     key = hashlib.sha256(json.dumps(facts, sort_keys=True).encode()).hexdigest()[:8]
@@ -95,7 +95,7 @@ def _planned(plan: Plan, features: EpochFeatures) -> PlannedRun:
 def _open(
     output_dir: Path, runs: list[PlannedRun], command: str, learning_rates: tuple[float, ...]
 ) -> Comparison:
-    """Write the plan before the first run; what the same plan has measured already is kept."""
+    """Write `comparison.json` before the first run, and keep step times measured before."""
     comparison = Comparison(
         command=command,
         contenders=tuple(dict.fromkeys(run.label for run in runs)),
@@ -104,7 +104,7 @@ def _open(
         runs=tuple(runs),
     )
     if (output_dir / FILE).exists():
-        with contextlib.suppress(UserError):  # a damaged plan is written anew
+        with contextlib.suppress(UserError):  # a damaged file is replaced
             before = read_comparison(output_dir)
             if before.runs == comparison.runs:
                 comparison = dataclasses.replace(comparison, step_seconds=before.step_seconds)
@@ -112,8 +112,8 @@ def _open(
     return comparison
 
 
-def _do_runs(plans: Sequence[Plan], runs: list[PlannedRun], output_dir: Path) -> list[Plan]:
-    """Do what is missing and return the plans whose runs have come to their end."""
+def _train_missing(plans: Sequence[Plan], runs: list[PlannedRun], output_dir: Path) -> list[Plan]:
+    """Train the missing runs and return the plans of those that finished or diverged."""
     done = []
     with progress(total=len(runs), description="runs", unit="run") as bar:
         for plan, run in zip(plans, runs, strict=True):
@@ -121,7 +121,7 @@ def _do_runs(plans: Sequence[Plan], runs: list[PlannedRun], output_dir: Path) ->
             facts = recorded_facts(directory)
             found = is_finished(facts)
             if not found:
-                facts = _do_run(plan, directory)
+                facts = _train_run(plan, directory)
             if is_finished(facts):
                 done.append(plan)
             tqdm.write(_line(run, facts, found))
@@ -129,13 +129,13 @@ def _do_runs(plans: Sequence[Plan], runs: list[PlannedRun], output_dir: Path) ->
     return done
 
 
-def _do_run(plan: Plan, directory: Path) -> dict[str, Any]:
-    """Train, or go on with it, with what a run prints in its `log.txt`, and return the facts.
+def _train_run(plan: Plan, directory: Path) -> dict[str, Any]:
+    """Train or resume one run, its output in `log.txt`, and return its recorded facts.
 
-    What stops a run is written down, and does not stop the others.
+    An error is recorded and does not stop the other runs.
     """
     if read_run_facts(directory).get("status") != "running":
-        shutil.rmtree(directory, ignore_errors=True)  # a run that failed or left nothing to read
+        shutil.rmtree(directory, ignore_errors=True)  # failed, or left no record
     directory.mkdir(parents=True, exist_ok=True)
     with (directory / "log.txt").open("a", encoding="utf-8") as log:
         try:
@@ -144,15 +144,15 @@ def _do_run(plan: Plan, directory: Path) -> dict[str, Any]:
         except RunLockedError:
             raise
         except Exception as error:
-            if _disk_is_full(error):  # the other runs fare no better, and this one can go on
+            if _disk_is_full(error):  # so would the other runs, and this one can resume
                 raise
-            traceback.print_exc(file=log)  # any other is this run's own
+            traceback.print_exc(file=log)  # the error of this run alone
             _record_failure(plan, directory, error)
     return recorded_facts(directory)
 
 
 def _disk_is_full(error: BaseException | None) -> bool:
-    """Tell whether there was no space; torch raises an error of its own in the handling of it."""
+    """Return whether the disk was full; torch raises an error of its own while handling that."""
     if isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT):
         return True
     return error is not None and _disk_is_full(error.__context__)
@@ -185,14 +185,14 @@ def _line(run: PlannedRun, facts: dict[str, Any], found: bool) -> str:
     if facts["status"] == "failed":
         line += f"  {' '.join(facts['error'].split())}"
     elif found:
-        line += "  (was there)"
+        line += "  (kept)"
     else:
         line += f"  {facts['total_seconds']:.1f} s"
     return line
 
 
 def _stepper(plan: Plan) -> Factory:
-    """Return what builds a contender's optimizer, to time its step on the head alone."""
+    """Return a factory of a contender's optimizer, to time its step on the head alone."""
     settings = plan.settings
     return lambda parameters: plan.make_optimizer(
         parameters, settings.data.train_images, settings.batch_size
@@ -202,6 +202,6 @@ def _stepper(plan: Plan) -> Factory:
 def _time_steps(factories: dict[str, Factory], settings: Settings) -> dict[str, tuple[float, ...]]:
     shapes = [tuple(parameter.shape) for parameter in HEADS[settings.head]().parameters()]
     device = choose_device(settings.device)
-    with reported("timing the steps", unit="repeat") as show:
+    with reported("timing steps", unit="repeat") as show:
         timings = time_steps(factories, shapes, device=device, builds=3, progress=show)
     return {label: timing.seconds for label, timing in timings.items()}

@@ -1,14 +1,16 @@
-"""All that a run needs, found and tried before it leaves anything behind."""
+"""Plan of a run, and its preparation: everything is found and checked before files are written."""
 
 import dataclasses
+import functools
 import time
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
 import torch
+from torch import Tensor
 from torch.optim import Optimizer
 from torch.optim.lr_scheduler import LRScheduler
 
@@ -29,7 +31,7 @@ from catsdogs.training.checkpoint import TrainState
 from catsdogs.training.events import TrainConfig
 from catsdogs.training.finite_sum import require_recurring_images
 from catsdogs.training.heads import ConvHead, LinearHead, seeded_head
-from catsdogs.training.loop import wants
+from catsdogs.training.loop import wants, what_it_must_know
 from catsdogs.training.memory import plan_memory
 from catsdogs.training.resume import read_run_facts, require_same_data
 from catsdogs.training.signals import Interruption
@@ -40,17 +42,17 @@ MakeScheduler = Callable[[Optimizer], LRScheduler | None]
 
 @dataclasses.dataclass(frozen=True)
 class Plan:
-    """What to train, and how the records name it.
+    """Everything that decides a run, and its name in the records.
 
     Attributes:
-        settings: Checked.
+        settings: Checked settings.
         label: The run's name in directories, TensorBoard and legends.
-        make_optimizer: Builds the optimizer over the head's parameters, for that many training
-            pictures and that batch size; keywords replace its configured hyperparameters.
-        make_scheduler: Builds the learning rate's scheduler over the optimizer, or None.
-        config: The resolved configuration, for the record and the checkpoints, without `resume`.
-        config_yaml: The same as text.
-        command: What was typed.
+        make_optimizer: Builds the optimizer from the head's parameters, the number of training
+            images and the batch size; keywords replace configured hyperparameters.
+        make_scheduler: Builds the learning-rate scheduler of an optimizer, or returns None.
+        config: The resolved configuration without `resume`, for the record and the checkpoints.
+        config_yaml: The same as YAML.
+        command: The command line, for the record.
     """
 
     settings: Settings
@@ -63,7 +65,7 @@ class Plan:
 
     @property
     def train_config(self) -> TrainConfig:
-        """How long and in which portions the head is trained."""
+        """Settings of the training loop."""
         settings = self.settings
         return TrainConfig(
             epochs=settings.epochs,
@@ -76,11 +78,47 @@ class Plan:
         )
 
 
+def optimizer_factory(build: Callable[..., Optimizer], name: str) -> MakeOptimizer:
+    """Return what builds an optimizer over given parameters for a run.
+
+    Args:
+        build: A `functools.partial` of the class, with its hyperparameters.
+        name: The optimizer's name in messages.
+
+    Returns:
+        A function of parameters, the number of training images and the batch size; keywords replace
+        hyperparameters. It raises UserError for hyperparameters that the class refuses, and if
+        what it builds is not an optimizer.
+    """
+
+    def make(
+        parameters: Iterable[Tensor], train_images: int, batch_size: int, **replaced: Any
+    ) -> Optimizer:
+        known = what_it_must_know(class_of(build), train_images, batch_size)
+        try:
+            optimizer = build(parameters, **known, **replaced)
+        except (TypeError, ValueError) as error:
+            raise UserError(f"optimizer: settings refused by {name}: {error}") from error
+        if not isinstance(optimizer, Optimizer):
+            raise UserError(
+                f"optimizer: {name} builds a {type(optimizer).__name__}, which is not a "
+                "torch.optim.Optimizer"
+            )
+        return optimizer
+
+    return make
+
+
+def class_of(build: Callable[..., Any]) -> Any:
+    """Return what a `functools.partial`, or a chain of them, calls in the end."""
+    return class_of(build.func) if isinstance(build, functools.partial) else build
+
+
 def build(plan: Plan, device: torch.device) -> TrainState:
-    """Build the seeded head and what trains it.
+    """Build the seeded head, its optimizer and its scheduler.
 
     Raises:
-        UserError: For settings that they refuse.
+        UserError: For settings that one of them refuses.
     """
     require_precision(plan.settings.precision, device)
     head = seeded_head(plan.settings.head, plan.settings.seed).to(device)
@@ -89,10 +127,10 @@ def build(plan: Plan, device: torch.device) -> TrainState:
 
 
 def find_features(runs: Sequence[Settings]) -> list[EpochFeatures]:
-    """Return the features of runs that share pictures and weights; none is computed yet.
+    """Return the features of runs with the same images and weights; none is computed yet.
 
     Raises:
-        UserError: For pictures or weights that cannot work.
+        UserError: For images or weights that cannot be used.
     """
     first = runs[0]
     weights = find_weights(first.weights, seed=first.weights_seed)
@@ -109,14 +147,14 @@ def _make_optimizer(plan: Plan, head: ConvHead | LinearHead) -> Optimizer:
     clipped = settings.clip_value is not None or settings.clip_norm is not None
     if clipped and wants(optimizer) is not None:
         raise UserError(
-            f"grad_clip: {plan.label} needs the gradient as it is: a table of clipped ones is not "
-            "that of a sum; leave out grad_clip"
+            f"grad_clip: {plan.label} keeps a table of gradients, and clipped ones do not add up; "
+            "leave out grad_clip"
         )
     if settings.compile:
         if not isinstance(optimizer, RuleOptimizer):
             raise UserError(
-                f"compile=true: compiles the update rules of catsdogs.optim, and {plan.label} is "
-                "none of them; use compile=false"
+                f"compile=true: {plan.label} is not an optimizer of catsdogs.optim, whose update "
+                "rules it compiles; use compile=false"
             )
         try:
             optimizer.compile()
@@ -126,7 +164,7 @@ def _make_optimizer(plan: Plan, head: ConvHead | LinearHead) -> Optimizer:
 
 
 def find_images(data: DataSettings) -> Manifest:
-    """Return the pictures that the settings name, drawn or fetched if need be, checked and split.
+    """Return the images of the settings, drawn or downloaded if needed, checked and split.
 
     Raises:
         UserError: For a folder that cannot be used.
@@ -143,7 +181,7 @@ def find_images(data: DataSettings) -> Manifest:
 
 @dataclasses.dataclass(frozen=True)
 class Prepared:
-    """A run that can begin: everything was found and fits, and nothing is written yet."""
+    """A run that is ready to start: its parts exist and fit, and no file is written yet."""
 
     plan: Plan
     process_group: ProcessGroup
@@ -161,31 +199,31 @@ def prepare(
     interruption: Interruption,
     begun: Path | None,
 ) -> Prepared:
-    """Find and check everything, and see to the first features.
+    """Find and check everything, and compute the first features.
 
     Args:
         plan: What to train.
-        device: Where this process computes.
+        device: Device of this process.
         process_group: The processes of the run.
-        interruption: Of this process.
-        begun: The directory of the run that is gone on with, if there is one.
+        interruption: Signal handling of this process.
+        begun: Directory of the run to resume; None for a new one.
 
     Raises:
-        UserError: For settings, pictures or weights that cannot work.
+        UserError: For settings, images or weights that cannot be used.
     """
     settings = plan.settings
     probe_directory(settings.output_dir, "output_dir")
     train_state = build(plan, device)
     if process_group.size > 1 and wants(train_state.optimizer) == "samples":
         raise UserError(
-            f"torchrun: {plan.label} must see every picture of a batch in one process; start it "
-            "with python -m catsdogs.train"
+            f"torchrun: {plan.label} needs all images of a batch in one process; start it with "
+            "python -m catsdogs.train"
         )
     weights = find_weights(settings.weights, seed=settings.weights_seed)
     manifest = find_images(settings.data)
     process_group.check_equal(strict_json(plan.config), "settings")
     process_group.check_equal(weights.sha256, "weights")
-    process_group.check_equal(manifest.sha256, "pictures")
+    process_group.check_equal(manifest.sha256, "images")
     _announce(plan, manifest, weights, device, process_group)
     features = choose_features(settings, manifest, weights, device, process_group)
     facts = _facts(plan, manifest, weights, device, process_group)
@@ -217,18 +255,18 @@ def _announce(
     shares = ", ".join(f"{count} {split}" for split, count in counts(manifest).items())
     processes = f", in {process_group.size} processes" * (process_group.size > 1)
     print(f"{plan.label}, seed {plan.settings.seed}, on {describe_device(device)}{processes}")
-    print(f"pictures: {shares}, half of them cats, from {manifest.root}")
+    print(f"images: {shares}, half of them cats, from {manifest.root}")
     if manifest.unreadable:
         first = manifest.unreadable[0]
         print(
-            f"left out: {len(manifest.unreadable)} unreadable pictures, "
-            f"the first {first.path} ({first.status})"
+            f"skipped: {len(manifest.unreadable)} unreadable images, the first "
+            f"{first.path} ({first.status})"
         )
     print(f"backbone: ResNet-18 with {weights.description}")
 
 
 def _open_features(features: EpochFeatures) -> None:
-    """See to the features with which the run starts, before it leaves anything behind."""
+    """Compute or find the features of the first epoch."""
     started = time.perf_counter()
     features(0)
     verb = "computed" if features.facts["computed"] else "found"
@@ -270,10 +308,10 @@ def _facts(
 
 
 def counts(manifest: Manifest) -> dict[str, int]:
-    """Return the number of pictures in each split."""
+    """Return the number of images per split."""
     return dict(Counter(image.split for image in manifest.used))
 
 
 def now() -> str:
-    """Return the time in UTC, to the second."""
+    """Return the current UTC time in ISO format, to the second."""
     return datetime.now(UTC).isoformat(timespec="seconds")
