@@ -103,3 +103,10 @@ def test_optimizers_and_claims_need_nothing_but_torch(part: str) -> None:
     modules = {m for file in (PACKAGE / part).rglob("*.py") for m in imported_modules(file)}
     libraries = {module.partition(".")[0] for module in modules}
     assert libraries - sys.stdlib_module_names <= {"torch", "catsdogs"}
+
+
+def test_selenium_is_imported_by_one_file_so_that_other_tests_do_without() -> None:
+    tests = Path(__file__).parent
+    modules = {file: imported_modules(file) for file in tests.rglob("*.py")}
+    files = [file for file, names in modules.items() if any("selenium" in n for n in names)]
+    assert files == [tests / "support" / "browser.py"]

@@ -66,7 +66,8 @@ def test_a_report_reads_every_run_of_an_old_comparison(comparison: Path) -> None
         for label in ("native_sgd", "custom_sgd", "custom_adam")
         for seed in (0, 1)
     ]
-    assert runs.missing == runs.repeated == ()
+    assert not runs.missing
+    assert not runs.repeated
     pairs = {
         (found.comparison.pair.contender, found.comparison.pair.reference): found
         for found in verdicts(runs)

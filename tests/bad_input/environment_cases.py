@@ -41,6 +41,10 @@ def without_a_home(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("pwd.getpwuid", lambda number: {}[number])
 
 
+def without_cuda(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("torch.cuda.device_count", lambda: 0)
+
+
 def a_file(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     (folder / "a_file").touch()
 
@@ -115,12 +119,8 @@ CASES = [
         ),
         images=True,
     ),
-    Case(
-        "a GPU on a machine without one",
-        ["device=cuda"],
-        make=lambda folder, monkeypatch: monkeypatch.setattr("torch.cuda.device_count", lambda: 0),
-    ),
-    Case("a GPU with a number too high", ["device=cuda:99"]),
+    Case("a GPU on a machine without one", ["device=cuda"], make=without_cuda),
+    Case("a GPU with a number too high", ["device=cuda:99"], make=without_cuda),
     Case(
         "MPS on a machine without it",
         ["device=mps"],

@@ -53,7 +53,7 @@ class Case:
 
     def row(self, answer: str, status: int) -> str:
         """Return the row of the page for an answer (the line on stderr without `error: `)."""
-        return f"| {_cell(self.given)} | `{self.command}` | {_cell(answer)} | {status} |"
+        return f"| {cell(self.given)} | `{self.command}` | {cell(answer)} | {status} |"
 
 
 @dataclasses.dataclass(frozen=True)
@@ -78,7 +78,7 @@ class ImageCase:
     def row(self, reason: str) -> str:
         """Return the row of the page for the reason the image is left out; empty if it is used."""
         outcome = f"left out: {reason}" if reason else f"used: {self.used_as}"
-        return f"| {_cell(self.given)} | {_cell(outcome)} |"
+        return f"| {cell(self.given)} | {cell(outcome)} |"
 
 
 def without_variable_parts(text: str, paths: Mapping[Path, str]) -> str:
@@ -104,15 +104,20 @@ def contents(folder: Path) -> dict[Path, int]:
     }
 
 
-def pinned_rows() -> dict[str, str]:
-    """Return the rows of the page by their first cell, which `first_cell` gives."""
-    rows = [line for line in PAGE.read_text().split("\n") if line.startswith("| ")]
-    return {first_cell(row): row for row in rows if row not in (IMAGE_HEADER, CASE_HEADER)}
+def cell(text: str) -> str:
+    """Return a text as a cell of a Markdown table."""
+    return text.replace("\\", "\\\\").replace("|", "\\|").replace("<", "&lt;").replace("*", "\\*")
 
 
 def first_cell(row: str) -> str:
     """Return the first cell of a row: what is given."""
     return row[2:].partition(" | ")[0]
+
+
+def pinned_rows() -> dict[str, str]:
+    """Return the rows of the page by their first cell."""
+    rows = [line for line in PAGE.read_text().split("\n") if line.startswith("| ")]
+    return {first_cell(row): row for row in rows if row not in (IMAGE_HEADER, CASE_HEADER)}
 
 
 def pinned_answer(given: str) -> str:
@@ -136,12 +141,8 @@ def page(
     count = len(images) + sum(map(len, parts.values()))
     above, _, _ = PAGE.read_text().partition(IMAGE_HEADER)
     lines = [re.sub(r"\d+ cases", f"{count} cases", above) + IMAGE_HEADER, "|---|---|"]
-    lines += [rows[_cell(image.given)] for image in images]
+    lines += [rows[cell(image.given)] for image in images]
     for title, cases in parts.items():
         lines += ["", f"## {title}", "", CASE_HEADER, "|---|---|---|---|"]
-        lines += [rows[_cell(case.given)] for case in cases]
+        lines += [rows[cell(case.given)] for case in cases]
     return "\n".join(lines) + "\n"
-
-
-def _cell(text: str) -> str:
-    return text.replace("\\", "\\\\").replace("|", "\\|").replace("<", "&lt;").replace("*", "\\*")
