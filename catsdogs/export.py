@@ -4,6 +4,7 @@ python -m catsdogs.export checkpoint=outputs/RUN/best.pt format=both
 """
 
 from pathlib import Path
+from typing import Literal
 
 from omegaconf import DictConfig
 
@@ -13,27 +14,31 @@ from catsdogs.inference.check_pictures import check_pictures
 from catsdogs.inference.exporting import PREPARATION, Exported, export
 from catsdogs.inference.file_formats import FORMATS, require_onnx
 from catsdogs.inference.trained import read_trained
-from catsdogs.settings import Reader
+from catsdogs.settings import HomePath, HomePathOrNull, Section, TextOrNull, Texts
 
-CHOICES = {"torch": ["torch"], "onnx": ["onnx"], "both": ["torch", "onnx"]}
+
+class ExportSettings(Section):
+    """Settings of `export`."""
+
+    checkpoint: HomePath
+    format: Literal["torch", "onnx", "both"]
+    out: HomePathOrNull
+    pictures: Texts | None
+    weights: TextOrNull
+    debug: bool
 
 
 @command("export")
 def main(config: DictConfig) -> int:
     """Export, check, and say what was written and how it is used."""
-    read = Reader("", plain(config))
-    checkpoint = Path(read.text("checkpoint")).expanduser()
-    formats = CHOICES[read.choice("format", tuple(CHOICES))]
-    out = _without_suffix(Path(read.text_or_null("out") or checkpoint).expanduser())
-    sources = read.texts_or_null("pictures")
-    weights = read.text_or_null("weights")
-    read.boolean("debug")
-    read.refuse_rest()
+    settings = ExportSettings.from_config(plain(config))
+    formats = ["torch", "onnx"] if settings.format == "both" else [settings.format]
+    out = _without_suffix(settings.out or settings.checkpoint)
     if "onnx" in formats:
         require_onnx()
     probe_directory(out.parent, "out")
-    trained = read_trained(checkpoint, weights)
-    pictures = check_pictures(sources)
+    trained = read_trained(settings.checkpoint, settings.weights)
+    pictures = check_pictures(settings.pictures)
     exported = export(trained, formats, out, pictures.pixels, pictures.described)
     for one in exported:
         _tell(one, pictures.described)

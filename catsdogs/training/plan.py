@@ -57,8 +57,8 @@ class Plan:
             batch_size=settings.batch_size,
             val_batch_size=settings.val_batch_size,
             seed=settings.seed,
-            clip_value=settings.clip_value,
-            clip_norm=settings.clip_norm,
+            clip_value=settings.grad_clip.value,
+            clip_norm=settings.grad_clip.norm,
             stop_when_flat=settings.stop_when_flat,
         )
 
@@ -69,8 +69,8 @@ def build(plan: Plan, device: torch.device) -> Trainer:
     Raises:
         UserError: For settings that they refuse.
     """
-    require_precision(plan.settings.precision, device)
-    head = seeded_head(plan.settings.head, plan.settings.seed).to(device)
+    require_precision(plan.settings.model.precision, device)
+    head = seeded_head(plan.settings.model.head, plan.settings.seed).to(device)
     optimizer = _make_optimizer(plan, head)
     return Trainer(head, optimizer, plan.make_scheduler(optimizer))
 
@@ -82,7 +82,7 @@ def find_features(runs: Sequence[Settings]) -> list[EpochFeatures]:
         UserError: For pictures or weights that cannot work.
     """
     first = runs[0]
-    weights = find_weights(first.weights, seed=first.weights_seed)
+    weights = find_weights(first.model.weights, seed=first.model.weights_seed)
     manifest, device = find_pictures(first.data), choose_device(first.device)
     return [choose_features(settings, manifest, weights, device) for settings in runs]
 
@@ -93,7 +93,7 @@ def _make_optimizer(plan: Plan, head: ConvHead | LinearHead) -> Optimizer:
     optimizer = plan.make_optimizer(head.parameters(), train_pictures, settings.batch_size)
     if wants(optimizer) is not None:
         require_recurring_pictures(settings.protocol, plan.label)
-    clipped = settings.clip_value is not None or settings.clip_norm is not None
+    clipped = settings.grad_clip.value is not None or settings.grad_clip.norm is not None
     if clipped and wants(optimizer) is not None:
         raise UserError(
             f"grad_clip: {plan.label} needs the gradient as it is: a table of clipped ones is not "

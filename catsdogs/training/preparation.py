@@ -62,7 +62,7 @@ def prepare(
             f"torchrun: {plan.label} must see every picture of a batch in one process; start it "
             "with python -m catsdogs.train"
         )
-    weights = find_weights(settings.weights, seed=settings.weights_seed)
+    weights = find_weights(settings.model.weights, seed=settings.model.weights_seed)
     manifest = find_pictures(settings.data)
     ranks.agree(strict_json(plan.config), "settings")
     ranks.agree(weights.sha256, "weights")

@@ -150,7 +150,7 @@ def choose_features(
     """Return the features that `protocol` names; nothing is computed yet."""
     data = settings.data
     if settings.protocol == "frozen":
-        return FrozenFeatures(manifest, weights, data, device, settings.precision, ranks)
+        return FrozenFeatures(manifest, weights, data, device, settings.model.precision, ranks)
     view_pass = ViewPass(
         manifest,
         weights,
@@ -159,6 +159,6 @@ def choose_features(
         data.store_dtype,
         device,
         count_decoders(data.workers, beside=None),
-        precision=settings.precision,
+        precision=settings.model.precision,
     )
     return ViewFeatures(view_pass, settings.epochs, ranks)
