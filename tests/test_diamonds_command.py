@@ -111,8 +111,8 @@ def test_a_cost_beyond_all_numbers_is_told_and_drawn(
 @pytest.mark.parametrize(
     ("argument", "message"),
     [
-        ("epochs=0", "epochs=0: must be a whole number, 1 or above"),
-        ("lr_step=0", "lr_step=0: must be null or a whole number, 1 or above"),
+        ("epochs=0", "epochs=0: must be an integer from 1 to 2**63 - 1"),
+        ("lr_step=0", "lr_step=0: must be null or an integer from 1 to 2**63 - 1"),
         ("published_sign=maybe", "published_sign=maybe: must be true or false"),
         ("hparams.sgd.lr=-1", "hparams.sgd={'lr': -1}: refused: Invalid learning rate: -1"),
         ("hparams.sgd.lr=nan", "hparams.sgd.lr=nan: must be a finite number"),

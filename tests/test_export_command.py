@@ -215,7 +215,7 @@ def test_onnx_without_its_packages_is_refused_with_the_way_to_get_them(
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        (["format=tflite"], "format=tflite: must be one of torch, onnx, both"),
+        (["format=tflite"], "format=tflite: must be 'torch', 'onnx' or 'both'"),
         (["pictures=nowhere"], "pictures=nowhere: there is no such file or folder"),
         (["pictures=text.jpg"], "pictures=text.jpg: none of them can be read"),
         (["out=/proc/nowhere/x"], "out=/proc/nowhere: cannot write to this folder"),

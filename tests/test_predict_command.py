@@ -133,8 +133,8 @@ def test_a_name_with_brackets_is_given_in_quotes_as_help_and_error_say(
     ("arguments", "message"),
     [
         ([], "pictures has no default: give pictures=VALUE"),
-        (["pictures="], "pictures=: must be a text or a list of texts"),
-        (["pictures=[]"], "pictures=[]: must be a text or a list of texts"),
+        (["pictures="], "pictures=: must be a string or a list of strings"),
+        (["pictures=[]"], "pictures=[]: must be a string or a list of strings"),
         (["pictures=nowhere"], "pictures=nowhere: there is no such file or folder"),
         (["pictures=a.jpg", "weights=gone.pth"], "weights=gone.pth: there is no such file"),
         (["pictures=a.jpg", "weights=embedded"], "weights=embedded: not the backbone of this"),

@@ -151,7 +151,9 @@ def choose_features(
     """Return the features that `protocol` names; nothing is computed yet."""
     data = settings.data
     if settings.protocol == "frozen":
-        return FrozenFeatures(manifest, weights, data, device, settings.precision, process_group)
+        return FrozenFeatures(
+            manifest, weights, data, device, settings.model.precision, process_group
+        )
     view_pass = ViewPass(
         manifest,
         weights,
@@ -160,6 +162,6 @@ def choose_features(
         data.store_dtype,
         device,
         count_decoders(data.workers, beside=None),
-        precision=settings.precision,
+        precision=settings.model.precision,
     )
     return ViewFeatures(view_pass, settings.epochs, process_group)

@@ -200,7 +200,7 @@ def _stepper(plan: Plan) -> Factory:
 
 
 def _time_steps(factories: dict[str, Factory], settings: Settings) -> dict[str, tuple[float, ...]]:
-    shapes = [tuple(parameter.shape) for parameter in HEADS[settings.head]().parameters()]
+    shapes = [tuple(parameter.shape) for parameter in HEADS[settings.model.head]().parameters()]
     device = choose_device(settings.device)
     with reported("timing steps", unit="repeat") as show:
         timings = time_steps(factories, shapes, device=device, builds=3, progress=show)

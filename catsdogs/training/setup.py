@@ -72,8 +72,8 @@ class Plan:
             batch_size=settings.batch_size,
             val_batch_size=settings.val_batch_size,
             seed=settings.seed,
-            clip_value=settings.clip_value,
-            clip_norm=settings.clip_norm,
+            clip_value=settings.grad_clip.value,
+            clip_norm=settings.grad_clip.norm,
             stop_when_flat=settings.stop_when_flat,
         )
 
@@ -120,8 +120,8 @@ def build(plan: Plan, device: torch.device) -> TrainState:
     Raises:
         UserError: For settings that one of them refuses.
     """
-    require_precision(plan.settings.precision, device)
-    head = seeded_head(plan.settings.head, plan.settings.seed).to(device)
+    require_precision(plan.settings.model.precision, device)
+    head = seeded_head(plan.settings.model.head, plan.settings.seed).to(device)
     optimizer = _make_optimizer(plan, head)
     return TrainState(head, optimizer, plan.make_scheduler(optimizer))
 
@@ -133,7 +133,7 @@ def find_features(runs: Sequence[Settings]) -> list[EpochFeatures]:
         UserError: For images or weights that cannot be used.
     """
     first = runs[0]
-    weights = find_weights(first.weights, seed=first.weights_seed)
+    weights = find_weights(first.model.weights, seed=first.model.weights_seed)
     manifest, device = find_images(first.data), choose_device(first.device)
     return [choose_features(settings, manifest, weights, device) for settings in runs]
 
@@ -144,7 +144,7 @@ def _make_optimizer(plan: Plan, head: ConvHead | LinearHead) -> Optimizer:
     optimizer = plan.make_optimizer(head.parameters(), train_images, settings.batch_size)
     if wants(optimizer) is not None:
         require_recurring_images(settings.protocol, plan.label)
-    clipped = settings.clip_value is not None or settings.clip_norm is not None
+    clipped = settings.grad_clip.value is not None or settings.grad_clip.norm is not None
     if clipped and wants(optimizer) is not None:
         raise UserError(
             f"grad_clip: {plan.label} keeps a table of gradients, and clipped ones do not add up; "
@@ -219,7 +219,7 @@ def prepare(
             f"torchrun: {plan.label} needs all images of a batch in one process; start it with "
             "python -m catsdogs.train"
         )
-    weights = find_weights(settings.weights, seed=settings.weights_seed)
+    weights = find_weights(settings.model.weights, seed=settings.model.weights_seed)
     manifest = find_images(settings.data)
     process_group.check_equal(strict_json(plan.config), "settings")
     process_group.check_equal(weights.sha256, "weights")

@@ -339,8 +339,8 @@ def within(folder: str) -> Callable[[bytes], bytes]:
 @pytest.mark.parametrize(
     ("change", "message"),
     [
-        (lambda content: content[:-100], "cut off, damaged or no archive"),
-        (lambda content: b"<html>sign in</html>", "cut off, damaged or no archive"),
+        (lambda content: content[:-100], "truncated, damaged or not an archive"),
+        (lambda content: b"<html>sign in</html>", "truncated, damaged or not an archive"),
         (without("train/cat.3.jpg"), "1 of 18 pictures are missing, for instance 'train/cat.3.jpg"),
         (adding("train/cat.9.jpg"), "1 not expected, for instance 'train/cat.9.jpg'"),
         (within("data/"), "18 of 18 pictures are missing and 18 not expected"),
