@@ -30,7 +30,7 @@ format: .venv/ready  ## apply the format and the safe fixes
 	$(BIN)/ruff format .
 
 docs: .venv/ready  ## build the documentation's site, offline, into site/index.html
-	$(BIN)/mkdocs build --strict
+	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict --quiet
 
 tensorboard: .venv/ready  ## show the runs under outputs/ on http://localhost:6006
 	$(BIN)/tensorboard --logdir outputs --host localhost
