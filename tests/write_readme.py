@@ -14,7 +14,7 @@ from pathlib import Path
 
 README = Path(__file__).parents[1] / "README.md"
 COMMAND = "python -m catsdogs.check optimizer=published_adam reference=native_adam"
-# A claim of each file that has one which this optimizer breaks, and one that holds.
+# One claim that holds, and one that fails from each kind of claim.
 SHOWN = (
     "takes_named_parameters",
     "refuses_a_negative_learning_rate",
