@@ -218,6 +218,18 @@ def test_make_targets_that_the_pages_name_exist() -> None:
         assert set(named) <= set(targets), page.name
 
 
+@pytest.mark.xfail(strict=False, reason="the pages name files by the layout to come")
+def test_files_that_the_pages_name_exist() -> None:
+    absent = []
+    for page in [page for page in PAGES if page.parent.name != "measurements"]:  # of their commits
+        named = re.findall(r"\b((?:catsdogs|conf|docs|scripts|tests)/[\w/.-]*)", page.read_text())
+        paths = (
+            README.parent / name.rstrip(".") for name in named if not re.search("NAME|my_", name)
+        )
+        absent += [f"{page.name}: {path}" for path in paths if not path.exists()]
+    assert not absent
+
+
 @pytest.mark.skipif(
     not hasattr(catsdogs, "check_optimizer"), reason="needs catsdogs.check_optimizer"
 )
