@@ -36,11 +36,11 @@ tensorboard: .venv/ready  ## show the runs under outputs/ on http://localhost:60
 	$(BIN)/tensorboard --logdir outputs --host localhost
 
 bench: .venv/ready  ## time optimizers and training, into outputs/optimizers.md and training.md
-	$(BIN)/python scripts/bench_optimizers.py --save outputs/optimizers.md
-	$(BIN)/python scripts/bench_training.py --save outputs/training.md
+	$(BIN)/python -m scripts.bench.optimizers --save outputs/optimizers.md
+	$(BIN)/python -m scripts.bench.training --save outputs/training.md
 
 chaos: .venv/ready  ## kill trainings at random moments and compare what is left, into outputs/chaos.md
-	$(BIN)/python scripts/chaos.py --save outputs/chaos.md
+	$(BIN)/python -m scripts.chaos --save outputs/chaos.md
 
 clean:  ## remove the virtual environment and caches, not the runs
 	rm -rf .venv .pytest_cache .mypy_cache .ruff_cache site

@@ -1,29 +1,47 @@
-"""Tell whether a hand-written optimizer is as right, good, fast and small as the built-in one."""
+"""Check and compare hand-written PyTorch optimizers with the built-in ones.
 
-import os
-from typing import TYPE_CHECKING
+Attributes are imported when they are first used: `import catsdogs` imports no torch.
+"""
+
+import importlib
+from typing import TYPE_CHECKING, Any
+
+from catsdogs._version import __version__
 
 if TYPE_CHECKING:
-    from catsdogs.inference.classifier import Classifier
+    from catsdogs import optim
+    from catsdogs.api import OptimizerComparison, check_optimizer, compare_optimizers
+    from catsdogs.contract import CheckResult
+    from catsdogs.inference.classifier import load
 
-__version__ = "0.1.0"
+__all__ = [
+    "CheckResult",
+    "OptimizerComparison",
+    "__version__",
+    "check_optimizer",
+    "compare_optimizers",
+    "load",
+    "optim",
+]
+
+_MODULES = {
+    "CheckResult": "catsdogs.contract",
+    "OptimizerComparison": "catsdogs.api",
+    "check_optimizer": "catsdogs.api",
+    "compare_optimizers": "catsdogs.api",
+    "load": "catsdogs.inference.classifier",
+}
 
 
-def load(
-    checkpoint: str | os.PathLike[str], *, weights: str | None = None, device: str = "auto"
-) -> "Classifier":
-    """Make the classifier of a checkpoint: `catsdogs.load("RUN/best.pt").predict("photos")`.
+if not TYPE_CHECKING:  # or a type checker would accept any attribute
 
-    Args:
-        checkpoint: `best.pt` or `last.pt` of any run.
-        weights: Where the backbone's weights are now, as `model.weights` names them; None for
-            where they were in training. Their SHA-256 must be the recorded one.
-        device: `auto` (CUDA if there is one), `cpu`, `cuda`, `cuda:N` or `mps`.
+    def __getattr__(name: str) -> Any:
+        if name == "optim":
+            return importlib.import_module("catsdogs.optim")
+        if name in _MODULES:
+            return getattr(importlib.import_module(_MODULES[name]), name)
+        raise AttributeError(f"module 'catsdogs' has no attribute {name!r}")
 
-    Raises:
-        catsdogs.errors.UserError: If checkpoint, weights or device cannot be had.
-    """
-    # Not at the top: a report needs no torch.
-    from catsdogs.inference.classifier import load as load_classifier
 
-    return load_classifier(checkpoint, weights=weights, device=device)
+def __dir__() -> list[str]:
+    return __all__

@@ -1,4 +1,4 @@
-"""Try the drop-in contract on any optimizer: is it right, how fast is it, how much does it hold?
+"""Check any optimizer: the contract of torch.optim, the time of a step, and its memory.
 
 python -m catsdogs.check target=my_package.MyOptimizer kwargs.lr=1e-3 reference=native_adam
 """
@@ -9,7 +9,6 @@ import math
 import shutil
 import sys
 import textwrap
-from collections import Counter
 from datetime import datetime
 from functools import partial
 from pathlib import Path
@@ -19,20 +18,19 @@ from hydra import compose
 from hydra.core.hydra_config import HydraConfig
 from omegaconf import DictConfig, OmegaConf
 
-from catsdogs.command import build_from, command, plain
-from catsdogs.contract import Factory, Finding, check
-from catsdogs.contract.speed import Timing, time_steps
+from catsdogs.api import check_optimizer, for_contract
+from catsdogs.cli import build_from, command, plain
+from catsdogs.contract import CheckResult
+from catsdogs.contract.timing import Timing, time_steps
 from catsdogs.errors import UserError
-from catsdogs.files import expanded, make_directory, probe_directory, write_whole
-from catsdogs.optim.memory import Plan, predict
-from catsdogs.progress import reported
-from catsdogs.records import hardware, versions
-from catsdogs.training.engine import wants, what_it_must_know
-from catsdogs.training.head import HEADS
+from catsdogs.io.files import atomic_write_text, expanded, make_directory, probe_directory
+from catsdogs.runs.environment import hardware, versions
+from catsdogs.training.heads import HEADS
+from catsdogs.training.loop import wants, what_it_must_know
+from catsdogs.training.memory import MemoryEstimate, estimate_memory
 
 FAILED = 1
-PICTURES, TRAIN_PICTURES, BATCH_SIZE = 2400, 2000, 32  # of the default run, for the memory table
-BLOCKS = 28, 8  # samples and block size that an optimizer with a table is tried with
+IMAGES, TRAIN_IMAGES, BATCH_SIZE = 2400, 2000, 32  # of a default run, for the memory table
 
 
 @command("check")
@@ -40,27 +38,30 @@ def run(config: DictConfig) -> int:
     """Check one optimizer and return 1 if a claim fails."""
     values = plain(config)
     name, build = _subject(config, values)
-    factory = _complete(build, *BLOCKS)
-    reference, its_reference = values["reference"], None
+    reference, built_reference = values["reference"], None
     if reference is not None:
-        its_reference = _complete(_reference(str(reference), values), *BLOCKS)
+        built_reference = _reference(str(reference), values)
     output_dir = expanded(Path(str(values["output_dir"])), "output_dir")
     probe_directory(output_dir, "output_dir")
-    findings = _try_claims(factory, its_reference)
-    _print_findings(findings)
+    try:
+        result = check_optimizer(build, reference=built_reference, name=name)
+    except (TypeError, ValueError) as error:
+        raise UserError(f"{name} cannot be checked: {error}") from error
+    print(result.table(_width()))
     head_name = "linear" if wants(build.func) == "samples" else "conv"
     head = HEADS[head_name]()
     shapes = [tuple(param.shape) for param in head.parameters()]
-    contenders = {name: factory} | ({str(reference): its_reference} if its_reference else {})
+    contenders = {name: for_contract(build)}
+    if built_reference is not None:
+        contenders[str(reference)] = for_contract(built_reference)
     timings = time_steps(contenders, shapes, builds=3)
-    # The default run has a larger table than the contract's few samples need.
-    memory = predict(
-        _complete(build, TRAIN_PICTURES, BATCH_SIZE), head.parameters(), pictures=PICTURES
-    )
+    # A default run has more samples, and so a larger table, than the contract.
+    known = what_it_must_know(build.func, TRAIN_IMAGES, BATCH_SIZE)
+    memory = estimate_memory(partial(build, **known), head.parameters(), images=IMAGES)
     tables = {
         f"Time of a step on the {sum(map(math.prod, shapes)):,} parameters of "
         f"model.head={head_name}": _speed_table(timings),
-        f"Memory and disk of training it on {TRAIN_PICTURES:,} of {PICTURES:,} pictures in "
+        f"Memory and disk of training on {TRAIN_IMAGES:,} of {IMAGES:,} images in "
         f"batches of {BATCH_SIZE}": str(memory),
     }
     for title, table in tables.items():
@@ -68,29 +69,31 @@ def run(config: DictConfig) -> int:
     directory = make_directory(
         output_dir / f"check-{name}-{datetime.now():%Y%m%d-%H%M%S}", "output_dir"
     )
-    _write(directory, name, values, findings, timings, memory, tables)
-    failed = [finding.name for finding in findings if finding.verdict == "fail"]
-    print(f"\n{_verdict(name, findings)}")
-    if failed:
-        print(textwrap.fill(f"failed: {', '.join(failed)}", _width(), subsequent_indent=" " * 8))
+    _write(directory, result, values, timings, memory, tables)
+    print(f"\n{result.verdict}")
+    if result.failed:
+        names = ", ".join(finding.name for finding in result.failed)
+        print(textwrap.fill(f"failed: {names}", _width(), subsequent_indent=" " * 8))
     print(f"records: {directory}")
-    return FAILED if failed else 0
+    return 0 if result.passed else FAILED
 
 
 def main() -> None:
-    """Run the command; `kwargs.x=1` may be typed without Hydra's `+` for keys that are new."""
+    """Run the command; `kwargs.x=1` needs no `+`, which Hydra asks of new keys."""
     sys.argv[1:] = [f"+{word}" if word.startswith("kwargs.") else word for word in sys.argv[1:]]
     run()
 
 
 def _subject(config: DictConfig, values: dict[str, Any]) -> tuple[str, Any]:
     if (values.get("optimizer") is None) == (values["target"] is None):
-        raise UserError("give either optimizer=NAME or target=PATH.OF.CLASS, see --help")
+        raise UserError(
+            "optimizer, target: give one of optimizer=NAME and target=PATH.OF.CLASS, see --help"
+        )
     if values["target"] is not None:
         target = str(values["target"])
         return target.rpartition(".")[2], _by_path(target, values["kwargs"], "target")
     if values["kwargs"]:
-        raise UserError("kwargs: belong to target=; with optimizer= give optimizer.lr=1e-3")
+        raise UserError("kwargs: only for target=; with optimizer= give optimizer.lr=1e-3")
     name = str(HydraConfig.get().runtime.choices["optimizer"])
     return name, build_from(config.optimizer, "optimizer._target_")
 
@@ -104,28 +107,6 @@ def _reference(choice: str, values: dict[str, Any]) -> Any:
 def _by_path(target: str, kwargs: dict[str, Any], setting: str) -> Any:
     node = OmegaConf.create({"_target_": target, "_partial_": True, "_convert_": "all", **kwargs})
     return build_from(node, setting)
-
-
-def _complete(build: Any, pictures: int, batch_size: int) -> Factory:
-    """Add what an optimizer with a table must know to be built at all."""
-    return partial(build, **what_it_must_know(build.func, pictures, batch_size))
-
-
-def _try_claims(factory: Factory, reference: Factory | None) -> list[Finding]:
-    with reported("trying claims", unit="claim") as show:
-        try:
-            return check(factory, reference=reference, progress=show)
-        except (TypeError, ValueError) as error:
-            raise UserError(f"this cannot be checked: {error}") from error
-
-
-def _print_findings(findings: list[Finding]) -> None:
-    width = _width()
-    for finding in findings:
-        line = f"{finding.verdict:<14}  {finding.claim}"
-        print(textwrap.fill(line, width, subsequent_indent=" " * 16))
-        if finding.verdict != "pass":
-            print(textwrap.indent(textwrap.fill(finding.evidence, width - 16), " " * 16))
 
 
 def _width() -> int:
@@ -143,45 +124,37 @@ def _speed_table(timings: dict[str, Timing]) -> str:
     return "\n".join(rows)
 
 
-def _verdict(name: str, findings: list[Finding]) -> str:
-    counts = Counter(finding.verdict for finding in findings)
-    judged = "is a drop-in optimizer" if not counts["fail"] else "is no drop-in optimizer"
-    tally = f"{counts['pass']} claims hold, {counts['fail']} fail"
-    return f"{name} {judged}: {tally}, {counts['not applicable']} do not apply"
-
-
 def _write(
     directory: Path,
-    name: str,
+    result: CheckResult,
     values: dict[str, Any],
-    findings: list[Finding],
     timings: dict[str, Timing],
-    memory: Plan,
+    memory: MemoryEstimate,
     tables: dict[str, str],
 ) -> None:
     facts = {
         "format": 1,
-        "name": name,
+        "name": result.name,
         "settings": values,
         "versions": versions(),
         "hardware": hardware(),
-        "findings": [dataclasses.asdict(finding) for finding in findings],
+        "findings": [dataclasses.asdict(finding) for finding in result.findings],
         "seconds_per_step": {who: list(timing.seconds) for who, timing in timings.items()},
         "memory": [dataclasses.asdict(part) for part in memory.parts],
     }
-    write_whole(directory / "check.json", json.dumps(facts, indent=2) + "\n")
+    atomic_write_text(directory / "check.json", json.dumps(facts, indent=2) + "\n")
     rows = [
         f"| {finding.verdict} | {_cell(finding.claim)} | {_cell(finding.evidence)} |"
-        for finding in findings
+        for finding in result.findings
     ]
     page = [
-        f"# {_verdict(name, findings)}",
+        f"# {result.verdict}",
         "\n| verdict | claim | evidence |\n|---|---|---|",
         *rows,
         *(f"\n## {title}\n\n```\n{table}\n```" for title, table in tables.items()),
         "",
     ]
-    write_whole(directory / "check.md", "\n".join(page))
+    atomic_write_text(directory / "check.md", "\n".join(page))
 
 
 def _cell(text: str) -> str:

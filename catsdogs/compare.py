@@ -1,4 +1,4 @@
-"""Compare optimizers: same features, same initial heads, same order of pictures, seed by seed.
+"""Compare optimizers on the same features, initial heads and order of images, seed by seed.
 
 python -m catsdogs.compare contenders=[native_adam,custom_adam] seeds=[0,1,2]
 """
@@ -15,13 +15,13 @@ from hydra.core.hydra_config import HydraConfig
 from hydra.errors import ConfigCompositionException, MissingConfigException
 from omegaconf import DictConfig, open_dict
 
-from catsdogs.command import command, plain
+from catsdogs.cli import command, plain
+from catsdogs.compute.distributed import STARTED_BY_TORCHRUN
 from catsdogs.errors import UserError
-from catsdogs.files import expanded
+from catsdogs.io.files import expanded
 from catsdogs.train import plan_run
-from catsdogs.training.comparison import compare
-from catsdogs.training.plan import Plan
-from catsdogs.training.ranks import STARTED_BY_TORCHRUN
+from catsdogs.training.run_comparison import compare
+from catsdogs.training.setup import Plan
 
 FAILED = 1
 KINDS: dict[type, str] = {str: "name", int: "whole number", float: "number"}
@@ -30,10 +30,11 @@ OWN = ("contenders", "seeds", "learning_rates", "output_dir")  # the rest belong
 
 @command("compare")
 def main(config: DictConfig) -> int:
-    """Do all runs that are not there yet; return 1 if one failed."""
+    """Train the runs that are missing; return 1 if one failed."""
     if STARTED_BY_TORCHRUN in os.environ:
         raise UserError(
-            "torchrun: a comparison runs in one process; give each machine seeds of its own instead"
+            "torchrun: compare is one process; run python -m catsdogs.compare on each "
+            "machine, with different seeds"
         )
     values = plain(config)
     labels = _distinct(values, "contenders", str)
@@ -56,10 +57,10 @@ def main(config: DictConfig) -> int:
 
 
 def _distinct(values: dict[str, Any], key: str, kind: type) -> list[Any]:
-    """Read a list of one kind without repetitions, in its order."""
+    """Return a list of values of one type, in order; refuse repeated ones."""
     given = values[key]
     if not isinstance(given, list) or not given:
-        raise UserError(f"{key}={given}: must be a list such as {key}=[a,b]")
+        raise UserError(f"{key}={given}: not a list; give {key}=[a,b]")
     try:
         items = [kind(item) for item in given]
     except (TypeError, ValueError):
@@ -67,7 +68,7 @@ def _distinct(values: dict[str, Any], key: str, kind: type) -> list[Any]:
     if items != given:  # int(0.5) is 0, and no error
         raise UserError(f"{key}={given}: every entry must be a {KINDS[kind]}")
     if len(set(items)) < len(items):
-        raise UserError(f"{key}={given}: names one of them twice")
+        raise UserError(f"{key}={given}: an entry is repeated; give each once")
     return items
 
 
@@ -81,12 +82,14 @@ def _plan(label: str, seed: int, rate: float | None, output_dir: Path, command_l
 
 
 def _compose(label: str, seed: int, rate: float | None) -> DictConfig:
-    """Compose what was typed once more, with one contender in the optimizer's place."""
+    """Compose the command line again with one contender as its optimizer."""
     typed = HydraConfig.get().overrides.task
     for override in typed:
         key = override.lstrip("+~").partition("=")[0]
         if key in ("optimizer", "seed"):
-            raise UserError(f"{override}: a comparison takes contenders=[...] and seeds=[...]")
+            raise UserError(
+                f"{override}: not a setting of compare; give contenders=[...] and seeds=[...]"
+            )
     chosen: Sequence[str] = [f"optimizer={label}", f"seed={seed}"]
     if rate is not None:
         chosen = [*chosen, f"optimizer.lr={rate!r}"]
@@ -94,7 +97,9 @@ def _compose(label: str, seed: int, rate: float | None) -> DictConfig:
         return compose("compare", [*typed, *chosen])
     except MissingConfigException as error:
         choices = ", ".join(sorted(error.options or ()))
-        raise UserError(f"contenders: {label} is no file of conf/optimizer: {choices}") from error
+        raise UserError(
+            f"contenders: no file {label} in conf/optimizer; choose from {choices}"
+        ) from error
     except ConfigCompositionException as error:
         reason = " ".join(str(error).split())
         raise UserError(f"contenders: {label} cannot be configured ({reason})") from error

@@ -10,15 +10,21 @@ from typing import Any
 from hydra import compose
 from omegaconf import DictConfig
 
-from catsdogs.command import build_from, command, plain
+from catsdogs.cli import build_from, command, plain
 from catsdogs.errors import UserError
-from catsdogs.files import expanded, make_directory, probe_directory
-from catsdogs.records import hardware, versions
-from catsdogs.regression.data import load_diamonds, prepare
-from catsdogs.regression.experiment import KINDS, METHODS, Contender, compare
+from catsdogs.io.files import expanded, make_directory, probe_directory
+from catsdogs.regression.experiment import (
+    KINDS,
+    METHODS,
+    Contender,
+    climbs_table,
+    compare,
+    table,
+    write_records,
+)
 from catsdogs.regression.figures import write_figures
-from catsdogs.regression.fit import MakeOptimizer
-from catsdogs.regression.results import climbs_table, table, write_records
+from catsdogs.regression.fit import MakeOptimizer, load_diamonds, prepare
+from catsdogs.runs.environment import hardware, versions
 from catsdogs.settings import Reader
 
 

@@ -7,12 +7,17 @@ from pathlib import Path
 
 from omegaconf import DictConfig
 
-from catsdogs.command import command, plain
-from catsdogs.files import probe_directory
-from catsdogs.inference.check_pictures import check_pictures
-from catsdogs.inference.exporting import PREPARATION, Exported, export
-from catsdogs.inference.file_formats import FORMATS, require_onnx
-from catsdogs.inference.trained import read_trained
+from catsdogs.cli import command, plain
+from catsdogs.inference.classifier import read_trained
+from catsdogs.inference.export import (
+    FORMATS,
+    PREPARATION,
+    Exported,
+    check_images,
+    export,
+    require_onnx,
+)
+from catsdogs.io.files import probe_directory
 from catsdogs.settings import Reader
 
 CHOICES = {"torch": ["torch"], "onnx": ["onnx"], "both": ["torch", "onnx"]}
@@ -33,13 +38,13 @@ def main(config: DictConfig) -> int:
         require_onnx()
     probe_directory(out.parent, "out")
     trained = read_trained(checkpoint, weights)
-    pictures = check_pictures(sources)
-    exported = export(trained, formats, out, pictures.pixels, pictures.described)
+    images = check_images(sources)
+    exported = export(trained, formats, out, images.pixels, images.described)
     for one in exported:
-        _tell(one, pictures.described)
+        _tell(one, images.described)
     print(f"\ninput: uint8 (n, 3, 256, 256); {PREPARATION}")
     for name, one in zip(formats, exported, strict=True):
-        print(f"\n{FORMATS[name].example(one.path, pictures.first)}", end="")
+        print(f"\n{FORMATS[name].example(one.path, images.first)}", end="")
     return 0
 
 

@@ -8,11 +8,12 @@ from pathlib import Path
 
 from omegaconf import DictConfig
 
-from catsdogs.command import command, plain
-from catsdogs.files import probe_directory
+from catsdogs.cli import command, plain
 from catsdogs.inference.classifier import load
-from catsdogs.inference.picture_list import list_pictures, printable
-from catsdogs.inference.results import summary, write_results
+from catsdogs.inference.gallery import summary, write_results
+from catsdogs.inference.image_paths import list_images
+from catsdogs.io.files import probe_directory
+from catsdogs.io.text import printable
 from catsdogs.settings import Reader
 
 
@@ -29,7 +30,7 @@ def main(config: DictConfig) -> int:
     read.boolean("debug")
     read.refuse_rest()
     probe_directory(output_dir, "output_dir")
-    files = list(dict.fromkeys(list_pictures(sources)))
+    files = list(dict.fromkeys(list_images(sources)))
     classifier = load(checkpoint, weights=weights, device=device)
     print(f"classifier: {classifier}")
     predictions = classifier.predict_files(files)

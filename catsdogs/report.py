@@ -8,17 +8,17 @@ from typing import Any
 
 from omegaconf import DictConfig
 
-from catsdogs.command import command, plain
+from catsdogs.cli import command, plain
 from catsdogs.errors import UserError
-from catsdogs.files import expanded
-from catsdogs.names import one_line
-from catsdogs.reporting.checks import check_table
-from catsdogs.reporting.contents import contents, headline
-from catsdogs.reporting.folder import write_report
-from catsdogs.reporting.gaps import reason
+from catsdogs.io.files import expanded
+from catsdogs.io.text import one_line
+from catsdogs.reporting.render import write_report
+from catsdogs.reporting.report import contents, headline
 from catsdogs.reporting.results_csv import results_csv
-from catsdogs.reporting.runs import Runs, read_runs
+from catsdogs.reporting.sections.contract import check_table
+from catsdogs.reporting.sections.incomplete_runs import reason
 from catsdogs.reporting.verdict import Verdict, verdicts
+from catsdogs.runs.reader import Runs, read_runs
 
 
 @command("report")

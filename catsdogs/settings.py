@@ -7,9 +7,9 @@ from pathlib import Path
 from typing import Any, Literal, cast, get_args
 
 from catsdogs.data.manifest import SPLITS, Split
-from catsdogs.data.source import Downloaded, Source
+from catsdogs.data.sources import Downloaded, Source
 from catsdogs.errors import UserError
-from catsdogs.files import expanded
+from catsdogs.io.files import expanded
 
 StoreType = Literal["float32", "float16"]
 Head = Literal["conv", "linear"]
@@ -17,7 +17,7 @@ Protocol = Literal["frozen", "monograph"]
 Precision = Literal["float32", "bfloat16", "float16"]
 LARGEST = 2**63 - 1  # what torch takes for a whole number
 MOST_WORKERS = 256  # each is a process
-MOST_PICTURES = 10**7  # of a class in a split; their features take 1.3 TB
+MOST_IMAGES = 10**7  # of a class in a split; their features take 1.3 TB
 
 
 @dataclasses.dataclass(frozen=True)
@@ -34,7 +34,7 @@ class DataSettings:
     workers: int | Literal["auto"]
 
     @property
-    def train_pictures(self) -> int:
+    def train_images(self) -> int:
         """Pictures of both classes to train on."""
         return 2 * self.per_class["train"]
 
@@ -102,7 +102,7 @@ def _data_settings(read: "Reader") -> DataSettings:
         drawing_seed=read.integer("drawing_seed", low=0) if source == "drawn" else 0,
         keep_archive=source in get_args(Downloaded) and read.boolean("keep_archive"),
         per_class={
-            split: read.integer(f"{split}_per_class", low=1, high=MOST_PICTURES) for split in SPLITS
+            split: read.integer(f"{split}_per_class", low=1, high=MOST_IMAGES) for split in SPLITS
         },
         max_bad_fraction=read.number("max_bad_fraction", low=0, high=1),
         store_dtype=cast(StoreType, read.choice("store_dtype", get_args(StoreType))),

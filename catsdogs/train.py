@@ -1,25 +1,21 @@
-"""Train the head on frozen features with the optimizer you name.
+"""Train a head on frozen features with one optimizer.
 
 python -m catsdogs.train optimizer=custom_adam data=drawn epochs=10 seed=0
 """
 
 import shlex
 import sys
-from collections.abc import Iterable
-from typing import Any
 
 from hydra.core.hydra_config import HydraConfig
 from omegaconf import DictConfig, OmegaConf
-from torch import Tensor
 from torch.optim import Optimizer
 from torch.optim.lr_scheduler import LRScheduler
 
-from catsdogs.command import build_from, command, plain
+from catsdogs.cli import build_from, command, plain
 from catsdogs.errors import UserError
 from catsdogs.settings import Settings
-from catsdogs.training.engine import what_it_must_know
-from catsdogs.training.plan import MakeOptimizer, MakeScheduler, Plan
 from catsdogs.training.run import train
+from catsdogs.training.setup import MakeOptimizer, MakeScheduler, Plan, optimizer_factory
 
 DIVERGED = 3
 
@@ -33,14 +29,14 @@ def main(config: DictConfig) -> int:
 
 
 def plan_run(config: DictConfig, label: str, command_line: str) -> Plan:
-    """Check the configuration of one run.
+    """Check the configuration of one run and return its plan.
 
     Raises:
-        UserError: For a setting that cannot work.
+        UserError: For an invalid setting.
     """
     values = plain(config)
     settings = Settings.from_config(values)
-    del values["resume"]  # how a run came about is no part of what it is
+    del values["resume"]  # resuming does not change a run's identity
     return Plan(
         settings=settings,
         label=label,
@@ -53,7 +49,7 @@ def plan_run(config: DictConfig, label: str, command_line: str) -> Plan:
 
 
 def _label(config: DictConfig) -> str:
-    """Name the run as its optimizer's file in conf/optimizer, or as the class put in its place."""
+    """Return the name of the optimizer's file in conf/optimizer, or of the class given instead."""
     hydra_config = HydraConfig.get()
     if any("optimizer._target_=" in override for override in hydra_config.overrides.task):
         return str(config.optimizer._target_).rpartition(".")[2]
@@ -61,26 +57,8 @@ def _label(config: DictConfig) -> str:
 
 
 def _optimizer_factory(config: DictConfig) -> MakeOptimizer:
-    """Return what builds the optimizer over given parameters.
-
-    It raises UserError for hyperparameters that the class refuses and for no optimizer at all.
-    """
-    target = config.optimizer.get("_target_")
-    build = build_from(config.optimizer, "optimizer._target_")
-
-    def make(
-        parameters: Iterable[Tensor], train_pictures: int, batch_size: int, **replaced: Any
-    ) -> Optimizer:
-        known = what_it_must_know(build.func, train_pictures, batch_size)
-        try:
-            optimizer = build(parameters, **known, **replaced)
-        except (TypeError, ValueError) as error:
-            raise UserError(f"optimizer: {target} refuses its settings: {error}") from error
-        if not isinstance(optimizer, Optimizer):
-            raise UserError(f"optimizer._target_={target}: is no torch.optim.Optimizer")
-        return optimizer
-
-    return make
+    target = str(config.optimizer.get("_target_"))
+    return optimizer_factory(build_from(config.optimizer, "optimizer._target_"), target)
 
 
 def _scheduler_factory(config: DictConfig) -> MakeScheduler:
@@ -92,7 +70,7 @@ def _scheduler_factory(config: DictConfig) -> MakeScheduler:
         try:
             scheduler: LRScheduler = build(optimizer)
         except (TypeError, ValueError) as error:
-            raise UserError(f"scheduler: refuses its settings: {error}") from error
+            raise UserError(f"scheduler: settings refused by the class: {error}") from error
         return scheduler
 
     return make

@@ -9,8 +9,8 @@ from pathlib import Path
 
 from PIL import Image
 
-from catsdogs.data.species import draw_cat_or_dog
-from catsdogs.data.zoo import draw_creature
+from catsdogs.drawing.species import draw_cat_or_dog
+from catsdogs.pretraining.zoo import draw_creature
 
 COLUMNS, ROWS, SIZE, GAP = 10, 4, 128, 4
 

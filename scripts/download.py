@@ -8,9 +8,9 @@ import argparse
 import sys
 from typing import get_args
 
-from catsdogs.data.folder import LABELS
+from catsdogs.data.image_folder import LABELS
 from catsdogs.data.manifest import SPLITS, make_manifest
-from catsdogs.data.source import Downloaded, fetch
+from catsdogs.data.sources import Downloaded, fetch
 from catsdogs.errors import UserError
 
 
@@ -34,7 +34,7 @@ def main() -> None:
         print("error: interrupted; the same command goes on", file=sys.stderr)
         sys.exit(130)
     counts = ", ".join(
-        f"{sum(picture.label == label for picture in manifest.pictures)} {name}s"
+        f"{sum(picture.label == label for picture in manifest.images)} {name}s"
         for name, label in LABELS.items()
     )
     print(f"{root}: {counts}, {len(manifest.unreadable)} of them unreadable")

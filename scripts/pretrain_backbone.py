@@ -13,11 +13,11 @@ from pathlib import Path
 import torch
 
 import catsdogs
+from catsdogs.compute.device import choose_device, set_determinism
 from catsdogs.errors import UserError
-from catsdogs.files import cache_directory
-from catsdogs.training.device import choose_device, set_determinism
-from catsdogs.training.pretrain import Pretraining, pretrain, progressive_resolutions
-from catsdogs.training.pretrained import write_weights
+from catsdogs.io.files import cache_directory
+from catsdogs.pretraining.pretrain import Pretraining, pretrain, progressive_resolutions
+from catsdogs.pretraining.weights_file import write_weights
 
 EMBEDDED = Path(catsdogs.__file__).parent / "weights" / "embedded.safetensors"
 

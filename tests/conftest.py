@@ -4,20 +4,15 @@ import shutil
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
-import numpy as np
 import pytest
 import torch
-from PIL import Image
 from selenium import webdriver
 from selenium.webdriver.chrome.options import Options as ChromeOptions
 from selenium.webdriver.chrome.service import Service as ChromeService
 from selenium.webdriver.remote.webdriver import WebDriver
 
 from catsdogs import check, compare, diamonds, export, predict, train
-from catsdogs.data.manifest import Split
-
-PER_CLASS: dict[Split, int] = {"train": 5, "val": 2, "test": 2}
-SIZES = [f"data.{split}_per_class={count}" for split, count in PER_CLASS.items()]
+from tests.support.images import SIZES, write_image
 
 
 @pytest.fixture(autouse=True)
@@ -59,27 +54,20 @@ def no_waiting_for_the_disk(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("os.fsync", lambda descriptor: None)
 
 
-def write_picture(path: Path, seed: int = 0) -> None:
-    """Write a small picture of noise."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    noise = np.random.default_rng(seed).integers(0, 256, (12, 16, 3), dtype=np.uint8)
-    Image.fromarray(noise).save(path)
-
-
 @pytest.fixture(scope="session")
-def pictures(tmp_path_factory: pytest.TempPathFactory) -> Path:
+def images(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Return a folder in the competition's layout with nine pictures of each class."""
     root = tmp_path_factory.mktemp("pictures")
     for seed, name in enumerate(("cat", "dog")):
         for number in range(9):
-            write_picture(root / f"{name}.{number}.jpg", 100 * seed + number)
+            write_image(root / f"{name}.{number}.jpg", 100 * seed + number)
     return root
 
 
 @pytest.fixture
-def small(pictures: Path) -> list[str]:
+def small(images: Path) -> list[str]:
     """Return the arguments of a run of seconds on the small folder of pictures."""
-    return ["data=folder", f"data.root={pictures}", "data.workers=0", "batch_size=4", *SIZES]
+    return ["data=folder", f"data.root={images}", "data.workers=0", "batch_size=4", *SIZES]
 
 
 @pytest.fixture

@@ -9,10 +9,10 @@ from pathlib import Path
 import pytest
 from filelock import FileLock
 
-from catsdogs import records
-from catsdogs.comparison import Comparison, read_comparison
 from catsdogs.errors import UserError
-from catsdogs.training import comparison
+from catsdogs.runs import writer
+from catsdogs.runs.comparison import Comparison, read_comparison
+from catsdogs.training import run_comparison
 
 Run = Callable[..., int]
 HERE = Path("outputs/comparison")
@@ -31,7 +31,7 @@ def runs(label: str = "") -> list[Path]:
 
 def facts(label: str) -> dict[str, str]:
     (directory,) = runs(label)
-    return records.recorded_facts(directory)
+    return writer.recorded_facts(directory)
 
 
 def moments() -> dict[str, int]:
@@ -87,9 +87,9 @@ def test_the_same_command_again_does_only_what_is_missing(
     before, plan = moments(), (HERE / "comparison.json").read_bytes()
     shutil.rmtree(runs("custom_sgd-seed1")[0])
     interrupted = runs("native_sgd-seed0")[0]
-    begun = records.recorded_facts(interrupted) | {"status": "running"}
+    begun = writer.recorded_facts(interrupted) | {"status": "running"}
     del begun["finished"]
-    records.write_facts(interrupted, begun)
+    writer.write_facts(interrupted, begun)
     capsys.readouterr()
     assert run_compare(*command) == 0
     after = moments()
@@ -108,20 +108,20 @@ def test_other_settings_are_other_runs_and_places_are_not(
     assert run_compare(*command, "epochs=2") == 0
     assert len(runs()) == 2
     assert [run.directory for run in read_comparison(HERE).runs] == [
-        path.name for path in runs() if records.recorded_facts(path)["config"]["epochs"] == 2
+        path.name for path in runs() if writer.recorded_facts(path)["config"]["epochs"] == 2
     ]
     names = {path.name for path in runs()}
     assert run_compare(*command, "epochs=2", "output_dir=elsewhere", "debug=true") == 0
     assert {path.parent.name for path in Path("elsewhere").glob("*/record.json")} < names
 
 
-def test_the_same_pictures_elsewhere_decoded_by_more_processes_are_the_same_run(
-    run_compare: Run, small: list[str], pictures: Path, tmp_path: Path
+def test_the_same_images_elsewhere_decoded_by_more_processes_are_the_same_run(
+    run_compare: Run, small: list[str], images: Path, tmp_path: Path
 ) -> None:
     command = [*small, "contenders=[native_sgd]", "seeds=[0]", "epochs=0"]
     assert run_compare(*command) == 0
     before = moments()
-    copy = shutil.copytree(pictures, tmp_path / "copy")
+    copy = shutil.copytree(images, tmp_path / "copy")
     assert run_compare(*command, f"data.root={copy}", "data.workers=auto") == 0
     assert moments() == before
     (copy / "cat.0.jpg").write_bytes((copy / "cat.1.jpg").read_bytes())
@@ -187,7 +187,7 @@ def test_every_contender_gets_the_whole_grid_of_learning_rates(
         ("custom_adam", 1e-2),
     ]
     assert all(
-        records.recorded_facts(HERE / run.directory)["config"]["optimizer"]["lr"]
+        writer.recorded_facts(HERE / run.directory)["config"]["optimizer"]["lr"]
         == run.learning_rate
         for run in found.runs
     )
@@ -219,7 +219,7 @@ def test_an_interruption_stops_the_whole_comparison(
     def interrupt(*_: object) -> None:
         raise KeyboardInterrupt
 
-    monkeypatch.setattr(comparison, "train", interrupt)
+    monkeypatch.setattr(run_comparison, "train", interrupt)
     assert run_compare(*small, "contenders=[native_sgd,custom_sgd]", "seeds=[0]") == 130
     assert json.loads((HERE / "comparison.json").read_text())["step_seconds"] == {}
     assert len(list(HERE.glob("*seed*"))) == 1

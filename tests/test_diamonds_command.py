@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 from matplotlib.figure import Figure
 
-from catsdogs.regression.data import load_diamonds
+from catsdogs.regression.fit import load_diamonds
 from catsdogs.regression.published import TABLE
 
 Run = Callable[..., int]

@@ -17,9 +17,9 @@ import torch
 
 import catsdogs
 import catsdogs.optim
-import write_readme
-from catsdogs.comparison import read_comparison
-from conftest import PER_CLASS, SIZES, write_picture
+from catsdogs.runs.comparison import read_comparison
+from tests import write_readme
+from tests.support.images import PER_CLASS, SIZES, write_image
 
 README = Path(__file__).parents[1] / "README.md"
 DOCS = README.parent / "docs"
@@ -71,7 +71,7 @@ def test_the_optimizer_of_the_page_passes_the_contract_and_trains_under_its_own_
     run_check: Callable[..., int],
     run_train: Callable[..., int],
     run_compare: Callable[..., int],
-    pictures: Path,
+    images: Path,
     tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,
     capsys: pytest.CaptureFixture[str],
@@ -88,7 +88,7 @@ def test_the_optimizer_of_the_page_passes_the_contract_and_trains_under_its_own_
     assert (len(check), len(train), len(compared)) == (1, 1, 1)
     assert run_check(*check[0]) == 0
     assert "Adagrad is a drop-in optimizer" in capsys.readouterr().out
-    small = ["data=folder", f"data.root={pictures}", "data.workers=0", "epochs=1", *SIZES]
+    small = ["data=folder", f"data.root={images}", "data.workers=0", "epochs=1", *SIZES]
     assert run_train(*train[0], *small) == 0
     assert run_compare(*compared[0], *small, "seeds=[0]") == 0
     found = read_comparison(tmp_path / "outputs" / "comparison")
@@ -174,8 +174,8 @@ def test_the_commands_of_the_readme_run_in_their_order(
     monkeypatch.syspath_prepend(str(tmp_path))
     for name in ("cats", "dogs"):
         for number in range(sum(PER_CLASS.values())):
-            write_picture(tmp_path / "my_pictures" / name / f"{number}.png", number)
-    write_picture(tmp_path / "new_pictures" / "a.jpg")
+            write_image(tmp_path / "my_pictures" / name / f"{number}.png", number)
+    write_image(tmp_path / "new_pictures" / "a.jpg")
     small = ["data.workers=0", "epochs=1", "model.weights=embedded", *SIZES]
     appended = {"catsdogs.train": small, "catsdogs.compare": [*small, "seeds=[0]"]}
     for line in "".join(blocks(README, "")).splitlines():

@@ -21,15 +21,11 @@ from torch import Tensor
 
 import catsdogs
 from catsdogs import export
-from catsdogs.files import checksum
-from catsdogs.inference.classifier import Classifier
-from catsdogs.inference.file_formats import FORMATS, Format
-from catsdogs.inference.pixel_classifier import PixelClassifier
-from catsdogs.inference.trained import read_trained
-from conftest import write_picture
-
-sys.path.append(str(Path(__file__).parent / "inference"))
-from sample_checkpoint import write_checkpoint
+from catsdogs.inference.classifier import Classifier, PixelClassifier, read_trained
+from catsdogs.inference.export import FORMATS, Format
+from catsdogs.io.files import checksum
+from tests.support.images import write_image
+from tests.support.sample_checkpoint import write_checkpoint
 
 Run = Callable[..., int]
 ORIENTATION, ROTATED = 0x0112, 6
@@ -39,8 +35,8 @@ ORIENTATION, ROTATED = 0x0112, 6
 def small_batches(monkeypatch: pytest.MonkeyPatch) -> None:
     """Keep passes short."""
     monkeypatch.setattr("catsdogs.inference.classifier.BATCH", 2)
-    monkeypatch.setattr("catsdogs.inference.check_pictures.DRAWN", 1)
-    monkeypatch.setattr("catsdogs.inference.exporting.CHECK_BATCH", 2)
+    monkeypatch.setattr("catsdogs.inference.export.DRAWN", 1)
+    monkeypatch.setattr("catsdogs.inference.export.CHECK_BATCH", 2)
 
 
 class Made(NamedTuple):
@@ -105,7 +101,7 @@ def test_each_file_has_its_facts_and_its_difference_beside_it(made: Made) -> Non
         assert str(made.folder) not in json.dumps(facts)  # the file goes to others
 
 
-def test_each_file_says_itself_how_to_prepare_a_picture(made: Made) -> None:
+def test_each_file_says_itself_how_to_prepare_an_image(made: Made) -> None:
     metadata = {"catsdogs.json": ""}
     torch.export.load(made.folder / "classifier.pt2", extra_files=metadata)
     model = onnx.load(made.folder / "classifier.onnx")
@@ -118,7 +114,7 @@ def test_each_file_says_itself_how_to_prepare_a_picture(made: Made) -> None:
 
 
 @pytest.mark.parametrize("name", FORMATS)
-def test_each_file_takes_any_number_of_pictures_and_has_the_statistics_of_the_checkpoint(
+def test_each_file_takes_any_number_of_images_and_has_the_statistics_of_the_checkpoint(
     made: Made, name: str
 ) -> None:
     generator = torch.Generator().manual_seed(0)
@@ -164,14 +160,14 @@ def test_a_file_that_answers_otherwise_is_not_kept(
 ) -> None:
     stand_in(monkeypatch, off_by)
     checkpoint = write_checkpoint(tmp_path / "best.pt")
-    write_picture(tmp_path / "a.png")
+    write_image(tmp_path / "a.png")
     before = set(tmp_path.iterdir())
     assert run_export(f"checkpoint={checkpoint}", "pictures=a.png") == 1
     assert "best.pt2 was not kept: its logits differ from PyTorch's by" in capfd.readouterr().err
     assert set(tmp_path.iterdir()) == before
 
 
-def test_without_pictures_a_few_are_drawn_and_the_files_lie_beside_the_checkpoint(
+def test_without_images_a_few_are_drawn_and_the_files_lie_beside_the_checkpoint(
     run_export: Run,
     tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,
@@ -184,14 +180,14 @@ def test_without_pictures_a_few_are_drawn_and_the_files_lie_beside_the_checkpoin
     assert "Image.open('picture.jpg')" in capsys.readouterr().out
 
 
-def test_pictures_that_cannot_be_read_are_left_out_of_the_check_and_counted(
+def test_images_that_cannot_be_read_are_left_out_of_the_check_and_counted(
     run_export: Run,
     tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,
     capsys: pytest.CaptureFixture[str],
 ) -> None:
     stand_in(monkeypatch, 0.0)
-    write_picture(tmp_path / "pictures" / "b.png")
+    write_image(tmp_path / "pictures" / "b.png")
     (tmp_path / "pictures" / "a.jpg").write_text("no picture")
     named = [f"checkpoint={write_checkpoint(tmp_path / 'best.pt')}", "pictures=pictures"]
     assert run_export(*named, "out=file.pt2") == 0
@@ -207,9 +203,7 @@ def test_onnx_without_its_packages_is_refused_with_the_way_to_get_them(
     monkeypatch: pytest.MonkeyPatch,
     capfd: pytest.CaptureFixture[str],
 ) -> None:
-    monkeypatch.setattr(
-        "catsdogs.inference.file_formats.ONNX_PACKAGES", ("onnx", "absent_a", "absent_b")
-    )
+    monkeypatch.setattr("catsdogs.inference.export.ONNX_PACKAGES", ("onnx", "absent_a", "absent_b"))
     checkpoint = write_checkpoint(tmp_path / "best.pt")
     assert run_export(f"checkpoint={checkpoint}", "format=both") == 2
     assert capfd.readouterr().err == (

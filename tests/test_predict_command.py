@@ -3,7 +3,6 @@
 import csv
 import os
 import re
-import sys
 from collections.abc import Callable
 from pathlib import Path
 
@@ -12,10 +11,8 @@ import torch
 from PIL import Image
 
 import catsdogs
-from conftest import write_picture
-
-sys.path.append(str(Path(__file__).parent / "inference"))
-from sample_checkpoint import write_checkpoint
+from tests.support.images import write_image
+from tests.support.sample_checkpoint import write_checkpoint
 
 Run = Callable[..., int]
 
@@ -38,10 +35,10 @@ def only_run() -> Path:
 
 
 def test_it_answers_as_the_run_itself_did(
-    run_train: Run, run_predict: Run, small: list[str], pictures: Path
+    run_train: Run, run_predict: Run, small: list[str], images: Path
 ) -> None:
     assert run_train(*small, "epochs=1") == 0
-    assert run_predict(f"checkpoint={only_run()}/best.pt", f"pictures={pictures}") == 0
+    assert run_predict(f"checkpoint={only_run()}/best.pt", f"pictures={images}") == 0
     (made,) = Path("outputs").glob("predict-*")
     assert re.fullmatch(r"predict-\d{8}-\d{6}", made.name)
     found = {Path(row["path"]).name: row for row in rows(made / "predictions.csv")}
@@ -59,9 +56,9 @@ def test_it_leaves_a_table_a_sheet_and_a_page_and_tells_the_counts(
 ) -> None:
     checkpoint = write_checkpoint(tmp_path / "best.pt", head="linear")
     for number, name in enumerate(("b.jpg", "in/a.png")):
-        write_picture(tmp_path / "pictures" / name, number)
+        write_image(tmp_path / "pictures" / name, number)
     (tmp_path / "pictures" / "broken.jpg").write_text("no picture")
-    write_picture(tmp_path / "pictures" / os.fsdecode(b"caf\xe9\n.png"))
+    write_image(tmp_path / "pictures" / os.fsdecode(b"caf\xe9\n.png"))
     (tmp_path / "out").mkdir()
     (tmp_path / "out" / "mine.txt").write_text("stays")
     named = [f"checkpoint={checkpoint}", "pictures=[pictures,pictures/*.jpg]", "output_dir=out"]
@@ -99,7 +96,7 @@ def test_the_page_says_how_to_call_it_from_the_shell_and_from_python(
     (code,) = re.findall("^```python\n(.*?)^```$", page, re.MULTILINE | re.DOTALL)
     (tmp_path / "outputs" / "RUN").mkdir(parents=True)
     write_checkpoint(tmp_path / "outputs" / "RUN" / "best.pt")
-    write_picture(tmp_path / "my_pictures" / "a.jpg")
+    write_image(tmp_path / "my_pictures" / "a.jpg")
     assert run_predict(*line.split()) == 0
     ((made,), out) = (tmp_path / "outputs").glob("predict-*"), capsys.readouterr().out
     assert "1 picture: " in out
@@ -124,7 +121,7 @@ def test_a_name_with_brackets_is_given_in_quotes_as_help_and_error_say(
     run_predict: Run, tmp_path: Path, capfd: pytest.CaptureFixture[str]
 ) -> None:
     checkpoint = write_checkpoint(tmp_path / "best.pt")
-    write_picture(tmp_path / "photo (1).jpg")
+    write_image(tmp_path / "photo (1).jpg")
     named = [f"checkpoint={checkpoint}", "output_dir=out"]
     assert run_predict(*named, "pictures=photo (1).jpg") == 2
     assert "quote a value that holds more than words" in capfd.readouterr().err
@@ -160,7 +157,7 @@ def test_wrong_input_gets_one_line_status_2_and_leaves_nothing(
 ) -> None:
     checkpoint = write_checkpoint(tmp_path / "best.pt")
     torch.save({"format": 0}, tmp_path / "old.pt")
-    write_picture(tmp_path / "a.jpg")
+    write_image(tmp_path / "a.jpg")
     before = set(tmp_path.rglob("*"))
     assert run_predict(f"checkpoint={checkpoint}", *arguments) == 2
     captured = capfd.readouterr()
@@ -170,14 +167,14 @@ def test_wrong_input_gets_one_line_status_2_and_leaves_nothing(
     assert set(tmp_path.rglob("*")) == before
 
 
-def test_no_picture_is_answered_for_a_folder_that_cannot_be_written_to(
+def test_no_image_is_answered_for_a_folder_that_cannot_be_written_to(
     run_predict: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def forbidden(*_: object, **__: object) -> None:
         raise AssertionError("the checkpoint was loaded first")
 
     monkeypatch.setattr("catsdogs.predict.load", forbidden)
-    write_picture(tmp_path / "a.jpg")
+    write_image(tmp_path / "a.jpg")
     assert run_predict("checkpoint=best.pt", "pictures=a.jpg", "output_dir=/proc/nowhere") == 2
 
 

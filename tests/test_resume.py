@@ -13,14 +13,15 @@ from typing import Any
 import pytest
 import torch
 
-from catsdogs.command import conf_directory
-from catsdogs.records import recorded_facts
-from catsdogs.training import engine
+from catsdogs.cli import conf_directory
+from catsdogs.features.folded_backbone import FoldedBackbone
+from catsdogs.runs.writer import recorded_facts
+from catsdogs.training import loop
 from catsdogs.training.checkpoint import load_checkpoint
-from catsdogs.training.folded import FoldedBackbone
-from catsdogs.training.resume import claim, is_finished
-from deaths import Death, Mortal, signal_in_step
-from same_runs import run_differences
+from catsdogs.training.events import Evaluation
+from catsdogs.training.resume import is_finished, lock_run
+from scripts.chaos.same_runs import run_differences
+from tests.support.deaths import Death, Mortal, signal_in_step
 
 Run = Callable[..., int]
 OPTIMIZERS = sorted(file.stem for file in (conf_directory() / "optimizer").glob("*.yaml"))
@@ -158,16 +159,16 @@ def test_a_signal_in_the_last_validation_is_not_forgotten(
 ) -> None:
     arguments = [*small, "model.head=linear", "epochs=1"]
     uninterrupted = whole(*arguments)
-    evaluate, calls = engine.evaluate, 0
+    evaluate, calls = loop.evaluate, 0
 
-    def signalling(*arguments: Any) -> engine.Evaluation:
+    def signalling(*arguments: Any) -> Evaluation:
         nonlocal calls
         calls += 1
         if calls == 3:  # training and validation of the untrained head came first
             os.kill(os.getpid(), signal.SIGTERM)
         return evaluate(*arguments)
 
-    monkeypatch.setattr(engine, "evaluate", signalling)
+    monkeypatch.setattr(loop, "evaluate", signalling)
     assert run_train(*arguments) == 143
     assert run_train(*arguments, "resume=auto") == 0
     assert run_differences(uninterrupted, only_run()) == []
@@ -214,19 +215,19 @@ def test_other_settings_are_refused_with_the_keys_that_differ(
     assert len(list(Path("outputs").iterdir())) == 2
 
 
-def test_other_pictures_are_refused(
+def test_other_images_are_refused(
     run_train: Run,
     small: list[str],
-    pictures: Path,
+    images: Path,
     cut_off: Callable[..., Path],
     capsys: pytest.CaptureFixture[str],
 ) -> None:
     directory = cut_off(*small, *LINEAR, step=2)
-    shutil.copytree(pictures, "others")
+    shutil.copytree(images, "others")
     shutil.copyfile("others/cat.0.jpg", "others/cat.1.jpg")
     assert run_train(*small, *LINEAR, "data.root=others", f"resume={directory}") == 2
     assert "that run had other data than data.root names now" in capsys.readouterr().err
-    shutil.copytree(pictures, "moved")
+    shutil.copytree(images, "moved")
     assert run_train(*small, *LINEAR, "data.root=moved", f"resume={directory}") == 0
 
 
@@ -318,7 +319,7 @@ def test_a_run_that_another_process_is_at_is_passed_over_or_refused(
     capsys: pytest.CaptureFixture[str],
 ) -> None:
     directory = cut_off(*small, *LINEAR, step=2)
-    with claim(directory):
+    with lock_run(directory):
         assert run_train(*small, *LINEAR, f"resume={directory}") == 2
         assert "another process is at this run" in capsys.readouterr().err
         assert run_train(*small, *LINEAR, "resume=auto") == 0
@@ -376,7 +377,7 @@ def test_a_comparison_that_was_cut_off_goes_on_within_the_run(
     assert run_compare(*arguments, "output_dir=outputs/whole") == 0
     shutil.move("outputs/whole", "whole")
     arguments.append("output_dir=outputs/whole")
-    train_step, steps = engine.train_step, 0
+    train_step, steps = loop.train_step, 0
 
     def step(*arguments: Any) -> float:
         nonlocal steps
@@ -387,7 +388,7 @@ def test_a_comparison_that_was_cut_off_goes_on_within_the_run(
             os.kill(os.getpid(), signal.SIGINT)
         return train_step(*arguments)
 
-    monkeypatch.setattr(engine, "train_step", step)
+    monkeypatch.setattr(loop, "train_step", step)
     assert run_compare(*arguments) in ((1, 2) if full else (130,))
     assert run_compare(*arguments) == 0
     runs = sorted(record.parent for record in Path("outputs/whole").glob("*/record.json"))

@@ -17,7 +17,7 @@ from selenium.webdriver.remote.webdriver import WebDriver
 from selenium.webdriver.remote.webelement import WebElement
 from selenium.webdriver.support.wait import WebDriverWait
 
-from catsdogs.training.tracking import TensorBoardTracker
+from catsdogs.training.tensorboard import TensorBoardTracker
 
 pytestmark = pytest.mark.browser
 RUNS = {
@@ -112,8 +112,8 @@ def open_tab(browser: WebDriver, page: str, tab: str) -> None:
 
 def colours(element: WebElement) -> set[tuple[int, ...]]:
     """Return every colour that an element shows on the screen."""
-    picture = Image.open(io.BytesIO(element.screenshot_as_png)).convert("RGB")
-    found = picture.getcolors(picture.width * picture.height) or []
+    image = Image.open(io.BytesIO(element.screenshot_as_png)).convert("RGB")
+    found = image.getcolors(image.width * image.height) or []
     return {colour for _, colour in found if isinstance(colour, tuple)}
 
 

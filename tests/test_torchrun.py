@@ -13,8 +13,8 @@ from pathlib import Path
 import pytest
 import torch
 
-from catsdogs.training.head import ConvHead, LinearHead, SharedHead, answer
-from catsdogs.training.ranks import Ranks
+from catsdogs.compute.distributed import ProcessGroup
+from catsdogs.training.heads import ConvHead, LinearHead, SharedHead, logits_of
 
 TOLERANCE = 1e-6
 
@@ -140,7 +140,7 @@ def test_what_needs_one_process_says_so_in_one_line(
     assert not (tmp_path / "here" / "outputs").exists()
 
 
-class Turns(Ranks):
+class Turns(ProcessGroup):
     """Adds what other processes gave in earlier turns, as if they had answered at once."""
 
     given: torch.Tensor
@@ -149,7 +149,7 @@ class Turns(Ranks):
         return tensor.add_(self.given)
 
 
-class Listening(Ranks):
+class Listening(ProcessGroup):
     """Keeps what this process gives."""
 
     heard: list[torch.Tensor]
@@ -166,7 +166,7 @@ def test_the_gradients_of_the_parts_of_a_batch_add_up_to_that_of_the_whole(
     torch.manual_seed(0)
     head = kind().double()
     features = torch.randn(5, 512, 8, 8, dtype=torch.float64)
-    answer(features, *head.compose()).square().sum().backward()
+    logits_of(features, *head.compose()).square().sum().backward()
     expected = [parameter.grad for parameter in head.parameters()]
     listening, turns = Listening(1, 2), Turns(0, 2)
     object.__setattr__(listening, "heard", [])

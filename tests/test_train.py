@@ -15,7 +15,7 @@ import torch
 from safetensors.numpy import load_file
 
 from catsdogs.training.checkpoint import load_checkpoint
-from event_files import hparams_table, read_events
+from tests.support.event_files import hparams_table, read_events
 
 Run = Callable[..., int]
 
@@ -116,7 +116,7 @@ def test_tensorboard_has_a_row_of_settings_and_results_for_every_run_a_diverged_
     assert all(len(list(run.rglob("*tfevents*"))) == 1 for run in runs)
 
 
-def test_the_mistakes_are_the_wrong_test_predictions_the_surest_first_with_their_pictures(
+def test_the_mistakes_are_the_wrong_test_predictions_the_surest_first_with_their_images(
     run_train: Run, small: list[str]
 ) -> None:
     assert run_train(*small, "epochs=0") == 0
@@ -216,13 +216,13 @@ def test_a_bug_ends_in_one_line_and_status_1(
         "model.precision=float16 device=cpu",
     ],
 )
-def test_no_picture_is_touched_for_a_run_that_cannot_end(
+def test_no_image_is_touched_for_a_run_that_cannot_end(
     run_train: Run, monkeypatch: pytest.MonkeyPatch, wrong: str
 ) -> None:
     def forbidden(*_: object, **__: object) -> None:
         raise AssertionError("pictures were touched first")
 
-    monkeypatch.setattr("catsdogs.data.source.draw_folder", forbidden)
+    monkeypatch.setattr("catsdogs.data.sources.draw_folder", forbidden)
     assert run_train(*wrong.split()) == 2
 
 
@@ -261,7 +261,7 @@ def test_a_run_that_does_not_fit_stops_before_it_allocates_and_says_what_would_f
 ) -> None:
     # Two rows of a table take 16.8 MB, one 8.4 MB; weights are there already.
     free = {"cpu": 30_000_000, "disk": 10**12}
-    monkeypatch.setattr("catsdogs.training.memory_plan.free_memory", lambda *_: free)
+    monkeypatch.setattr("catsdogs.training.memory.free_memory", lambda *_: free)
     assert run_train(*small, *SAGA) == 2
     message = capfd.readouterr().err
     assert "This run does not fit: it needs 3.7 MB more on cpu" in message
@@ -289,7 +289,7 @@ def test_a_table_of_half_precision_is_offered_where_it_fits_to_the_byte(
 ) -> None:
     # Gradients and mean of four bytes; one row for all ten pictures, of two instead of four.
     free = {"cpu": 2_103_811 * (4 + 4 + 2) - lacking, "disk": 10**12}
-    monkeypatch.setattr("catsdogs.training.memory_plan.free_memory", lambda *_: free)
+    monkeypatch.setattr("catsdogs.training.memory.free_memory", lambda *_: free)
     assert run_train(*small, optimizer, "batch_size=16") == 2
     assert advice in capfd.readouterr().err
 
@@ -383,7 +383,7 @@ def test_views_that_do_not_fit_on_the_disk_are_streamed(
 ) -> None:
     # Three epochs take 7.1 MB and one 2.4 MB beside checkpoints of 59 MB and pixels of 3.5 MB.
     free = {"cpu": 10**12, "disk": 67_000_000}
-    monkeypatch.setattr("catsdogs.training.memory_plan.free_memory", lambda *_: free)
+    monkeypatch.setattr("catsdogs.training.memory.free_memory", lambda *_: free)
     assert run_train(*small, "protocol=monograph", "epochs=3") == 0
     shown = capsys.readouterr().out
     assert "3 for 3 epochs, each over 18 random views, and one more if the best epoch" in shown

@@ -10,8 +10,8 @@ from pathlib import Path
 
 import pytest
 
-from conftest import write_picture
-from deaths import signal_in_step
+from tests.support.deaths import signal_in_step
+from tests.support.images import write_image
 
 PAGE = Path(__file__).parents[1] / "docs" / "tutorial.md"
 PER_CLASS = 40 + 10 + 10
@@ -42,9 +42,9 @@ def test_every_command_of_the_tutorial_runs_as_written_and_leaves_the_files_it_n
 ) -> None:
     for seed, name in enumerate(("cats", "dogs")):
         for number in range(PER_CLASS):
-            write_picture(Path("my_pictures", name, f"{number}.png"), 1000 * seed + number)
+            write_image(Path("my_pictures", name, f"{number}.png"), 1000 * seed + number)
     for number in range(3):
-        write_picture(Path("new_pictures", f"{number}.jpg"), 2000 + number)
+        write_image(Path("new_pictures", f"{number}.jpg"), 2000 + number)
     page = PAGE.read_text()
     typed = commands(page)
     assert [module.removeprefix("catsdogs.") for module, _ in typed] == [

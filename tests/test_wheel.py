@@ -48,7 +48,7 @@ def test_the_console_script_and_the_module_start_with_the_wheel_own_conf(
     )
     assert Path(where).is_relative_to(installed.parent)
     assert "optimizer: custom_adam" in run(installed / "catsdogs-train", "--help", cwd=tmp_path)
-    load = "from catsdogs.training.backbone import find_weights; find_weights('embedded')"
+    load = "from catsdogs.features.backbone import find_weights; find_weights('embedded')"
     run(installed / "python", "-c", load, cwd=tmp_path)
     assert "runs: ???" in run(installed / "catsdogs-report", "--help", cwd=tmp_path)
     assert "pictures: ???" in run(installed / "catsdogs-predict", "--help", cwd=tmp_path)
@@ -59,7 +59,7 @@ def test_the_console_script_and_the_module_start_with_the_wheel_own_conf(
     assert "A lead" in run(installed / "python", "-c", empty_page, cwd=tmp_path)
     write = (
         "from catsdogs.reporting.document import Document\n"
-        "from catsdogs.reporting.page import page\n"
+        "from catsdogs.reporting.render import page\n"
         "print(page(Document('A title', '', ()), {}))"
     )
     assert "<h1>A title</h1>" in run(installed / "python", "-c", write, cwd=tmp_path)

@@ -1,4 +1,4 @@
-"""What a drop-in `torch.optim.Optimizer` must do, as claims that are tried one by one.
+"""Contract of a drop-in `torch.optim.Optimizer`, as claims that are tried one by one.
 
     from functools import partial
     from catsdogs.contract import check
@@ -9,11 +9,11 @@
 
 The contract is the one that PyTorch's own optimizers keep: every first-order optimizer of
 `torch.optim` 2.15 that takes dense gradients passes every claim. It imports torch alone and knows
-no optimizer by name. It does not judge whether an optimizer is a good one.
+no optimizer by name. Passing says nothing about how well an optimizer trains.
 """
 
-from catsdogs.contract.checking import check
 from catsdogs.contract.claims import Finding
-from catsdogs.contract.subject import Factory
+from catsdogs.contract.harness import Factory
+from catsdogs.contract.suite import CheckResult, check
 
-__all__ = ["Factory", "Finding", "check"]
+__all__ = ["CheckResult", "Factory", "Finding", "check"]

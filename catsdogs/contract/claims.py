@@ -5,7 +5,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Literal
 
-from catsdogs.contract.subject import Subject
+from catsdogs.contract.harness import OptimizerHarness
 
 Verdict = Literal["pass", "fail", "not applicable"]
 
@@ -23,7 +23,7 @@ class Finding:
         return f"{self.verdict.upper():<14} {self.name}: {self.claim} [{self.evidence}]"
 
 
-class Broken(Exception):
+class ClaimFailed(Exception):
     """The claim does not hold; the message is the evidence."""
 
 
@@ -35,22 +35,22 @@ class NotApplicable(Exception):
 class Claim:
     """One sentence that must hold, and the function that tries it.
 
-    The function returns the evidence, or raises `Broken` or `NotApplicable` with it. Any other
+    The function returns the evidence, or raises `ClaimFailed` or `NotApplicable` with it. Any other
     exception means that the claim could not even be tried, which is a failure as well.
     """
 
     name: str
     sentence: str
-    attempt: Callable[[Subject], str]
+    attempt: Callable[[OptimizerHarness], str]
 
-    def try_on(self, subject: Subject) -> Finding:
+    def try_on(self, harness: OptimizerHarness) -> Finding:
         """Try the claim; warnings are silenced, since several claims provoke them."""
         verdict: Verdict = "pass"
         try:
             with warnings.catch_warnings():
                 warnings.simplefilter("ignore")
-                evidence = self.attempt(subject)
-        except Broken as broken:
+                evidence = self.attempt(harness)
+        except ClaimFailed as broken:
             verdict, evidence = "fail", str(broken)
         except NotApplicable as reason:
             verdict, evidence = "not applicable", str(reason)
@@ -66,20 +66,20 @@ def describe(error: Exception) -> str:
     )
 
 
-def claim(sentence: str) -> Callable[[Callable[[Subject], str]], Claim]:
+def claim(sentence: str) -> Callable[[Callable[[OptimizerHarness], str]], Claim]:
     """Turn a function into a claim with its name."""
     return lambda attempt: Claim(attempt.__name__, sentence, attempt)
 
 
 def require(holds: bool, evidence: str) -> None:
-    """Raise `Broken` with the evidence unless the claim holds."""
+    """Raise `ClaimFailed` with the evidence unless the claim holds."""
     if not holds:
-        raise Broken(evidence)
+        raise ClaimFailed(evidence)
 
 
-def require_separable(subject: Subject) -> None:
+def require_separable(harness: OptimizerHarness) -> None:
     """Leave out a claim about single parameters where all of them are one model."""
-    if subject.wants == "samples":
+    if harness.wants == "samples":
         raise NotApplicable(
             "it is told samples of one linear model, whose parameters are built and move together"
         )

@@ -17,8 +17,8 @@ from torch.nn import functional
 from torch.optim import Optimizer
 
 from catsdogs.contract.claims import NotApplicable, claim, require
-from catsdogs.contract.subject import (
-    Subject,
+from catsdogs.contract.harness import (
+    OptimizerHarness,
     copies,
     furthest,
     gradient,
@@ -31,18 +31,18 @@ FEATURES = 3
 
 
 @claim("A step that is not told what its gradient is from, or told what is not there, is refused.")
-def refuses_a_gradient_of_unknown_origin(subject: Subject) -> str:
-    sizes = _block_sizes(subject)
-    weights = subject.weights()
-    optimizer = subject.build(weights)
+def refuses_a_gradient_of_unknown_origin(harness: OptimizerHarness) -> str:
+    sizes = _block_sizes(harness)
+    weights = harness.weights()
+    optimizer = harness.build(weights)
     for place, weight in enumerate(weights):
         weight.grad = gradient(weight, 0, place)
     before = copies(weights)
     wrong: dict[str, dict[str, Any]] = {"nothing": {}}
-    if subject.wants == "block":
+    if harness.wants == "block":
         wrong |= {f"block {number}": {"block": number} for number in (len(sizes), -1)}
     else:
-        told, count = origin(optimizer, 0), subject.defaults["num_samples"]
+        told, count = origin(optimizer, 0), harness.defaults["num_samples"]
         for number in (count, -1):
             samples = told["samples"].clone()
             samples[0] = number
@@ -58,11 +58,11 @@ def refuses_a_gradient_of_unknown_origin(subject: Subject) -> str:
 
 
 @claim("Once every block was seen, a step goes along the mean gradient, corrected by its block.")
-def corrects_by_the_last_gradient_of_the_block(subject: Subject) -> str:
-    sizes = _block_sizes(subject)
+def corrects_by_the_last_gradient_of_the_block(harness: OptimizerHarness) -> str:
+    sizes = _block_sizes(harness)
     total, count = sum(sizes), len(sizes)
-    weights = subject.weights()
-    optimizer = subject.build(weights, **_plain(subject, lr=0.0))
+    weights = harness.weights()
+    optimizer = harness.build(weights, **_plain(harness, lr=0.0))
     stored = [_gradients(weights, 100 + block) for block in range(count)]
     for block in [*range(count), *reversed(range(count))]:
         _step(optimizer, weights, stored[block], block)
@@ -90,22 +90,22 @@ def corrects_by_the_last_gradient_of_the_block(subject: Subject) -> str:
 
 
 @claim("At a constant learning rate it reaches the exact least-squares solution.")
-def reaches_the_least_squares_solution(subject: Subject) -> str:
-    sizes = _block_sizes(subject)
+def reaches_the_least_squares_solution(harness: OptimizerHarness) -> str:
+    sizes = _block_sizes(harness)
     random = torch.Generator().manual_seed(1)
     x, y = torch.randn(2, sum(sizes), FEATURES, generator=random, dtype=torch.float64)
     x, y = x - x.mean(0), y[:, 0]  # without the mean, weight and bias do not hinder each other
     solution = torch.linalg.lstsq(x, y).solution
     weight = torch.zeros(1, FEATURES, dtype=torch.float64, requires_grad=True)
     bias = torch.zeros(1, dtype=torch.float64, requires_grad=True)
-    blocks = [functional.pad(x[rows], (0, 1), value=1.0) for _, rows in _passes(subject, sizes, 1)]
+    blocks = [functional.pad(x[rows], (0, 1), value=1.0) for _, rows in _passes(harness, sizes, 1)]
     steepest = max(float(torch.linalg.matrix_norm(xs, 2)) ** 2 / len(xs) for xs in blocks)
-    optimizer = subject.build([weight, bias], **_plain(subject, lr=1 / (3 * steepest)))
+    optimizer = harness.build([weight, bias], **_plain(harness, lr=1 / (3 * steepest)))
     told_step: Callable[..., Any] = optimizer.step
-    for block, rows in _passes(subject, sizes, 300):
+    for block, rows in _passes(harness, sizes, 300):
         slopes = (x[rows] @ weight.detach()[0] + bias.detach() - y[rows]) / len(rows)
         weight.grad, bias.grad = (slopes @ x[rows]).unsqueeze(0), slopes.sum().unsqueeze(0)
-        if subject.wants == "block":
+        if harness.wants == "block":
             told_step(block=block)
         else:
             told_step(samples=rows, features=x[rows], logit_grad=slopes)
@@ -114,32 +114,34 @@ def reaches_the_least_squares_solution(subject: Subject) -> str:
     return f"{gap:.0e} away after 300 passes over {len(sizes)} blocks"
 
 
-def _passes(subject: Subject, sizes: tuple[int, ...], count: int) -> Iterator[tuple[int, Tensor]]:
+def _passes(
+    harness: OptimizerHarness, sizes: tuple[int, ...], count: int
+) -> Iterator[tuple[int, Tensor]]:
     """Yield number and rows of each block in random order; samples are dealt anew in every pass."""
     random = torch.Generator().manual_seed(2)
     rows = torch.arange(sum(sizes))
     for _ in range(count):
-        if subject.wants == "samples":
+        if harness.wants == "samples":
             rows = torch.randperm(len(rows), generator=random)
         blocks = torch.split(rows, list(sizes))
         for block in torch.randperm(len(sizes), generator=random).tolist():
             yield block, blocks[block]
 
 
-def _block_sizes(subject: Subject) -> tuple[int, ...]:
-    if subject.wants is None:
+def _block_sizes(harness: OptimizerHarness) -> tuple[int, ...]:
+    if harness.wants is None:
         raise NotApplicable("it does not want to know what its gradient is from")
-    if subject.wants == "block":
-        sizes: tuple[int, ...] = subject.defaults["block_sizes"]
+    if harness.wants == "block":
+        sizes: tuple[int, ...] = harness.defaults["block_sizes"]
         return sizes
-    size, num_samples = samples_of_a_batch(subject.weights()), subject.defaults["num_samples"]
+    size, num_samples = samples_of_a_batch(harness.weights()), harness.defaults["num_samples"]
     return (size,) * int(num_samples // size)
 
 
-def _plain(subject: Subject, lr: float) -> dict[str, Any]:
+def _plain(harness: OptimizerHarness, lr: float) -> dict[str, Any]:
     # A table of lower precision rounds, which is a choice and no defect of the rule.
     off = {"weight_decay": 0.0, "maximize": False, "table_dtype": None}
-    return {"lr": lr} | {name: value for name, value in off.items() if name in subject.defaults}
+    return {"lr": lr} | {name: value for name, value in off.items() if name in harness.defaults}
 
 
 def _gradients(weights: Sequence[Tensor], number: int) -> list[Tensor]:

@@ -12,8 +12,8 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from catsdogs.contract.claims import Broken, NotApplicable, claim
-from catsdogs.contract.subject import Factory, Subject, distance
+from catsdogs.contract.claims import ClaimFailed, NotApplicable, claim
+from catsdogs.contract.harness import Factory, OptimizerHarness, distance
 
 STEPS = 30
 # Equal formulas differ by 1e-15 in float64 and 1e-6 in float32 over 50 steps; eps added before
@@ -22,24 +22,24 @@ FLOAT64, FLOAT32 = 1e-12, 5e-6
 
 
 @claim("In float64, weights and state equal the reference's to 1e-12 at every step.")
-def equals_the_reference_in_float64(subject: Subject) -> str:
-    return _equals(subject, torch.float64, FLOAT64)
+def equals_the_reference_in_float64(harness: OptimizerHarness) -> str:
+    return _equals(harness, torch.float64, FLOAT64)
 
 
 @claim("In float32, weights and state equal the reference's to rounding at every step.")
-def equals_the_reference_in_float32(subject: Subject) -> str:
-    return _equals(subject, torch.float32, FLOAT32)
+def equals_the_reference_in_float32(harness: OptimizerHarness) -> str:
+    return _equals(harness, torch.float32, FLOAT32)
 
 
-def _equals(subject: Subject, dtype: torch.dtype, tolerance: float) -> str:
-    if subject.reference is None:
+def _equals(harness: OptimizerHarness, dtype: torch.dtype, tolerance: float) -> str:
+    if harness.reference is None:
         raise NotApplicable("no reference was given")
     largest = 0.0
-    situations = list(_situations(subject, subject.reference))
+    situations = list(_situations(harness, harness.reference))
     for situation, overrides in situations:
-        ours, theirs = subject.weights(dtype=dtype), subject.weights(dtype=dtype)
-        custom = subject.build(ours, **overrides)
-        reference = subject.reference(theirs, **overrides)
+        ours, theirs = harness.weights(dtype=dtype), harness.weights(dtype=dtype)
+        custom = harness.build(ours, **overrides)
+        reference = harness.reference(theirs, **overrides)
         for number in range(STEPS):
             late = 1 if situation == "a late parameter" and number < 3 else 0
             if situation == "a new learning rate" and number == STEPS // 2:
@@ -47,14 +47,14 @@ def _equals(subject: Subject, dtype: torch.dtype, tolerance: float) -> str:
                     group["lr"] = group["lr"] / 2
             places = range(late, len(ours))
             scale = 1e-6 if situation == "small gradients" else 1.0
-            subject.run(custom, ours[late:], [number], places=places, scale=scale)
-            subject.run(reference, theirs[late:], [number], places=places, scale=scale)
+            harness.run(custom, ours[late:], [number], places=places, scale=scale)
+            harness.run(reference, theirs[late:], [number], places=places, scale=scale)
             for index, (mine, its) in enumerate(zip(ours, theirs, strict=True)):
                 for name, a, b in _pairs(mine, custom.state[mine], its, reference.state[its]):
                     gap = distance(a, b)
                     largest = max(largest, gap)
                     if not gap <= tolerance:
-                        raise Broken(
+                        raise ClaimFailed(
                             f"parts with {situation} at step {number + 1}: {name} of tensor "
                             f"{index} {tuple(mine.shape)} differs by {gap:.1e}"
                         )
@@ -63,9 +63,11 @@ def _equals(subject: Subject, dtype: torch.dtype, tolerance: float) -> str:
     return f"{equal} over {STEPS} steps with {tried}"
 
 
-def _situations(subject: Subject, reference: Factory) -> Iterator[tuple[str, dict[str, Any]]]:
-    theirs = reference(subject.weights()).defaults
-    both = subject.defaults.keys() & theirs.keys()
+def _situations(
+    harness: OptimizerHarness, reference: Factory
+) -> Iterator[tuple[str, dict[str, Any]]]:
+    theirs = reference(harness.weights()).defaults
+    both = harness.defaults.keys() & theirs.keys()
     yield "the given hyperparameters", {}
     yield "small gradients", {}  # where the place of eps shows
     if "weight_decay" in both:
@@ -74,7 +76,7 @@ def _situations(subject: Subject, reference: Factory) -> Iterator[tuple[str, dic
         yield "maximize", {"maximize": True}
     if "lr" in both:
         yield "a new learning rate", {}
-    if len(subject.shapes) > 1:
+    if len(harness.shapes) > 1:
         yield "a late parameter", {}
 
 

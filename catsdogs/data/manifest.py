@@ -11,12 +11,12 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Literal
 
-from catsdogs.data.folder import LABELS, find_pictures
-from catsdogs.data.pixels import read_picture
+from catsdogs.data.image_folder import LABELS, find_images
+from catsdogs.data.images import read_image
 from catsdogs.errors import UserError
-from catsdogs.files import cache_directory, expanded, make_directory, write_whole
-from catsdogs.names import is_one_line, one_line
-from catsdogs.progress import progress
+from catsdogs.io.files import atomic_write_text, cache_directory, expanded, make_directory
+from catsdogs.io.progress import progress
+from catsdogs.io.text import is_one_line, one_line
 
 Split = Literal["train", "val", "test"]
 SPLITS: tuple[Split, ...] = ("train", "val", "test")
@@ -28,7 +28,7 @@ log = logging.getLogger(__name__)
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
-class Picture:
+class ManifestEntry:
     """One file, as it was found when it was decoded in full.
 
     Attributes:
@@ -56,17 +56,17 @@ class Manifest:
     """The pictures of a folder, split; `used` is in the order of the feature store's rows."""
 
     root: Path
-    pictures: tuple[Picture, ...]
+    images: tuple[ManifestEntry, ...]
 
     @property
-    def used(self) -> list[Picture]:
+    def used(self) -> list[ManifestEntry]:
         """Pictures that belong to a split: train, then val, then test, dogs first in each."""
-        return [p for split in SPLITS for p in self.pictures if p.split == split]
+        return [p for split in SPLITS for p in self.images if p.split == split]
 
     @property
-    def unreadable(self) -> list[Picture]:
+    def unreadable(self) -> list[ManifestEntry]:
         """Pictures that could not be decoded; they belong to no split."""
-        return [p for p in self.pictures if p.status != OK]
+        return [p for p in self.images if p.status != OK]
 
     @property
     def sha256(self) -> str:
@@ -76,7 +76,7 @@ class Manifest:
 
     def to_csv(self) -> str:
         """Return one line per picture, under a header line."""
-        return _to_csv(self.pictures)
+        return _to_csv(self.images)
 
 
 def make_manifest(
@@ -98,18 +98,20 @@ def make_manifest(
     root = expanded(root, "data.root").resolve()
     if not is_one_line(str(root)):
         raise UserError(f"data.root={one_line(str(root))}: {BAD_NAME}")
-    pictures = _decode_all(root, find_pictures(root))
-    bad = [p for p in pictures if p.status != OK]
-    if len(bad) > max_bad_fraction * len(pictures):
+    images = _decode_all(root, find_images(root))
+    bad = [p for p in images if p.status != OK]
+    if len(bad) > max_bad_fraction * len(images):
         raise UserError(
-            f"data.root={root}: {len(bad)} of {len(pictures)} pictures are unreadable, more than "
+            f"data.root={root}: {len(bad)} of {len(images)} pictures are unreadable, more than "
             f"data.max_bad_fraction={max_bad_fraction:g} allows; the first: {bad[0].path} "
             f"({bad[0].status})"
         )
-    return Manifest(root, split_per_class(pictures, per_class))
+    return Manifest(root, split_per_class(images, per_class))
 
 
-def split_per_class(pictures: list[Picture], per_class: dict[Split, int]) -> tuple[Picture, ...]:
+def split_per_class(
+    images: list[ManifestEntry], per_class: dict[Split, int]
+) -> tuple[ManifestEntry, ...]:
     """Give the first readable pictures of each class to train, the next to val, the next to test.
 
     Raises:
@@ -118,7 +120,7 @@ def split_per_class(pictures: list[Picture], per_class: dict[Split, int]) -> tup
     asked = sum(per_class.values())
     splits: dict[str, str] = {}
     for name, label in LABELS.items():
-        readable = [p.path for p in pictures if p.label == label and p.status == OK]
+        readable = [p.path for p in images if p.label == label and p.status == OK]
         if len(readable) < asked:
             settings = ", ".join(f"data.{split}_per_class={per_class[split]}" for split in SPLITS)
             raise UserError(
@@ -126,10 +128,10 @@ def split_per_class(pictures: list[Picture], per_class: dict[Split, int]) -> tup
             )
         wanted = [split for split in SPLITS for _ in range(per_class[split])]
         splits |= dict(zip(readable, wanted, strict=False))
-    return tuple(dataclasses.replace(p, split=splits.get(p.path, "")) for p in pictures)
+    return tuple(dataclasses.replace(p, split=splits.get(p.path, "")) for p in images)
 
 
-def _decode_all(root: Path, labels: dict[str, int]) -> list[Picture]:
+def _decode_all(root: Path, labels: dict[str, int]) -> list[ManifestEntry]:
     kept = make_directory(cache_directory() / "manifests", "CATSDOGS_CACHE")
     kept /= f"{_listing_hash(root, labels)}.csv"
     if kept.exists():
@@ -139,7 +141,7 @@ def _decode_all(root: Path, labels: dict[str, int]) -> list[Picture]:
             log.warning("the kept manifest %s is damaged (%s); checking again", kept, error)
     # Pillow releases the interpreter lock while it decodes, so threads use every core.
     with ThreadPoolExecutor(os.cpu_count()) as pool:
-        pictures = list(
+        images = list(
             progress(
                 pool.map(lambda item: _decode(root, *item), labels.items()),
                 total=len(labels),
@@ -147,14 +149,14 @@ def _decode_all(root: Path, labels: dict[str, int]) -> list[Picture]:
                 unit="picture",
             )
         )
-    rows = _to_csv(pictures)
-    write_whole(kept, f"{KEPT}{_digest(rows)}\n{rows}")
-    return pictures
+    rows = _to_csv(images)
+    atomic_write_text(kept, f"{KEPT}{_digest(rows)}\n{rows}")
+    return images
 
 
-def _decode(root: Path, path: str, label: int) -> Picture:
+def _decode(root: Path, path: str, label: int) -> ManifestEntry:
     if not is_one_line(path):
-        return Picture(one_line(path), label, 0, 0, "", BAD_NAME)
+        return ManifestEntry(one_line(path), label, 0, 0, "", BAD_NAME)
     digest = ""
     try:
         file = root / path
@@ -165,11 +167,11 @@ def _decode(root: Path, path: str, label: int) -> Picture:
         if not content:
             raise OSError("empty")
         digest = hashlib.sha256(content).hexdigest()
-        picture = read_picture(io.BytesIO(content))
-        return Picture(path, label, picture.width, picture.height, digest, OK)
+        image = read_image(io.BytesIO(content))
+        return ManifestEntry(path, label, image.width, image.height, digest, OK)
     except OSError as error:
         reason = error.strerror or str(error)
-        return Picture(path, label, 0, 0, digest, one_line(" ".join(reason.split())))
+        return ManifestEntry(path, label, 0, 0, digest, one_line(" ".join(reason.split())))
 
 
 def _listing_hash(root: Path, labels: dict[str, int]) -> str:
@@ -184,11 +186,11 @@ def _listing_hash(root: Path, labels: dict[str, int]) -> str:
     return digest.hexdigest()[:16]
 
 
-def _to_csv(pictures: list[Picture] | tuple[Picture, ...]) -> str:
+def _to_csv(images: list[ManifestEntry] | tuple[ManifestEntry, ...]) -> str:
     text = io.StringIO()
     writer = csv.writer(text, lineterminator="\n")
-    writer.writerow(field.name for field in dataclasses.fields(Picture))
-    writer.writerows(dataclasses.astuple(p) for p in pictures)
+    writer.writerow(field.name for field in dataclasses.fields(ManifestEntry))
+    writer.writerows(dataclasses.astuple(p) for p in images)
     return text.getvalue()
 
 
@@ -196,7 +198,7 @@ def _digest(text: str) -> str:
     return hashlib.sha256(text.encode()).hexdigest()
 
 
-def _read_kept(file: Path, labels: dict[str, int]) -> list[Picture]:
+def _read_kept(file: Path, labels: dict[str, int]) -> list[ManifestEntry]:
     """Read a kept manifest.
 
     Raises:
@@ -206,8 +208,8 @@ def _read_kept(file: Path, labels: dict[str, int]) -> list[Picture]:
     first, _, rows = file.read_bytes().decode().partition("\n")
     if first != f"{KEPT}{_digest(rows)}":
         raise ValueError("its checksum is wrong")
-    pictures = [
-        Picture(
+    images = [
+        ManifestEntry(
             path=row["path"],
             label=int(row["label"]),
             width=int(row["width"]),
@@ -217,6 +219,6 @@ def _read_kept(file: Path, labels: dict[str, int]) -> list[Picture]:
         )
         for row in csv.DictReader(io.StringIO(rows))
     ]
-    if [(p.path, p.label) for p in pictures] != [(one_line(p), n) for p, n in labels.items()]:
+    if [(p.path, p.label) for p in images] != [(one_line(p), n) for p, n in labels.items()]:
         raise ValueError("it is of other pictures")
-    return pictures
+    return images

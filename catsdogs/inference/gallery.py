@@ -3,19 +3,28 @@
 import base64
 import hashlib
 import io
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 from importlib.resources import files
+from pathlib import Path
 from typing import Any
 
 from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup
 from PIL import Image
 
-from catsdogs.inference.answers import Prediction
-from catsdogs.inference.picture_list import printable
-from catsdogs.inference.thumbnails import spread
-from catsdogs.reporting.wording import count
+from catsdogs.inference.predictions import Prediction, to_csv
+from catsdogs.inference.thumbnails import (
+    MOST_ON_SHEET,
+    contact_sheet,
+    ranked,
+    spread,
+    thumbnails,
+)
+from catsdogs.io.files import atomic_file, atomic_write_text, make_directory
+from catsdogs.io.formatting import count
+from catsdogs.io.text import printable
 
 MOST = 1000  # pictures on the page; a thumbnail takes some 8 kB of it
 MOST_UNREADABLE = 200
@@ -44,7 +53,7 @@ def choose(ranking: Sequence[Prediction], most: int = MOST) -> Shown:
 
 def gallery(
     shown: Shown,
-    pictures: Sequence[Image.Image | None],
+    images: Sequence[Image.Image | None],
     unreadable: Sequence[Prediction],
     *,
     lead: str,
@@ -53,7 +62,7 @@ def gallery(
 
     Args:
         shown: What it shows.
-        pictures: The thumbnails of `shown.predictions`.
+        images: The thumbnails of `shown.predictions`.
         unreadable: Predictions without an answer.
         lead: What the classifier is and what it said, one or two sentences.
     """
@@ -67,7 +76,7 @@ def gallery(
     )
     script = _text("catsdogs.inference", "gallery.js")
     css = _text("catsdogs.reporting", "page.css") + _text("catsdogs.inference", "gallery.css")
-    cards = [_card(*one) for one in zip(shown.predictions, pictures, strict=True)]
+    cards = [_card(*one) for one in zip(shown.predictions, images, strict=True)]
     return environment.get_template("gallery.html.j2").render(
         lead=lead,
         note=shown.note,
@@ -81,22 +90,22 @@ def gallery(
     )
 
 
-def _card(prediction: Prediction, picture: Image.Image | None) -> dict[str, Any]:
+def _card(prediction: Prediction, image: Image.Image | None) -> dict[str, Any]:
     return {
         "path": printable(prediction.path),
         "label": prediction.label,
         "confidence": prediction.confidence,
         "logit": prediction.logit,
         "words": prediction.words,
-        "picture": picture and _data_uri(picture),
-        "width": picture and picture.width,
-        "height": picture and picture.height,
+        "picture": image and _data_uri(image),
+        "width": image and image.width,
+        "height": image and image.height,
     }
 
 
-def _data_uri(picture: Image.Image) -> str:
+def _data_uri(image: Image.Image) -> str:
     content = io.BytesIO()
-    picture.save(content, "JPEG", quality=80, optimize=True)
+    image.save(content, "JPEG", quality=80, optimize=True)
     return f"data:image/jpeg;base64,{_base64(content.getvalue())}"
 
 
@@ -106,3 +115,44 @@ def _base64(content: bytes) -> str:
 
 def _text(package: str, name: str) -> str:
     return files(package).joinpath(name).read_text(encoding="utf-8")
+
+
+def write_results(predictions: Sequence[Prediction], classifier: str, directory: Path) -> None:
+    """Write `predictions.csv`, `contact-sheet.png` and `gallery.html`; other files stay.
+
+    Args:
+        predictions: In the order of the table.
+        classifier: What gave them, for a reader.
+        directory: Made if it is not there.
+
+    Raises:
+        UserError: If the folder cannot be written to.
+    """
+    make_directory(directory, "output_dir")
+    atomic_write_text(directory / "predictions.csv", to_csv(predictions))
+    ranking = ranked(predictions)
+    shown = choose(ranking)
+    on_sheet = spread(sorted(ranking, key=lambda one: -(one.logit or 0.0)), MOST_ON_SHEET)
+    wanted = list(dict.fromkeys(one.path for one in (*shown.predictions, *on_sheet)))
+    small = dict(zip(wanted, thumbnails(wanted), strict=True))
+    heading = summary(predictions)
+    if len(on_sheet) < len(ranking):
+        heading += f"; here {len(on_sheet)}, at even steps from the surest cat to the surest dog"
+    image = contact_sheet([(one, small[one.path]) for one in on_sheet], heading)
+    with atomic_file(directory / "contact-sheet.png") as partial:
+        image.save(partial, "PNG", optimize=True)
+    page = gallery(
+        shown,
+        [small[one.path] for one in shown.predictions],
+        [one for one in predictions if one.logit is None],
+        lead=f"{summary(predictions)}. Classifier: {classifier}.",
+    )
+    atomic_write_text(directory / "gallery.html", page)
+
+
+def summary(predictions: Sequence[Prediction]) -> str:
+    """Say in a line how many files were which."""
+    labels = Counter(one.label for one in predictions)
+    line = f"{count(len(predictions), 'picture')}: {count(labels['cat'], 'cat')}, "
+    line += count(labels["dog"], "dog")
+    return line + (f", {labels['']} without an answer" if labels[""] else "")

@@ -10,9 +10,9 @@ import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from catsdogs.files import whole_file
-from catsdogs.regression.data import Floats
-from catsdogs.regression.experiment import METHODS, Outcome
+from catsdogs.io.files import atomic_file
+from catsdogs.regression.experiment import METHODS, ExperimentResult
+from catsdogs.regression.fit import Floats
 from catsdogs.regression.published import TABLE
 
 STYLE: dict[Any, Any] = {
@@ -39,7 +39,7 @@ LINES: dict[str, dict[str, Any]] = {
 }
 
 
-def write_figures(outcome: Outcome, directory: Path) -> None:
+def write_figures(outcome: ExperimentResult, directory: Path) -> None:
     """Write `runtime_and_rmse` and `costs`, each as SVG and PNG; the same for the same numbers."""
     with matplotlib.rc_context(STYLE):
         for name, figure in (
@@ -51,11 +51,11 @@ def write_figures(outcome: Outcome, directory: Path) -> None:
 
 
 def _save(figure: Figure, path: Path, metadata: dict[str, None]) -> None:
-    with whole_file(path) as partial:
+    with atomic_file(path) as partial:
         figure.savefig(partial, format=path.suffix[1:], dpi=160, metadata=metadata)
 
 
-def runtime_and_rmse(outcome: Outcome) -> Figure:
+def runtime_and_rmse(outcome: ExperimentResult) -> Figure:
     """Draw runtime and RMSE, the latter on a logarithmic axis, beside the published ones."""
     figure = Figure(figsize=(9.0, 4.2), layout="constrained")
     left, right = figure.subplots(1, 2, sharey=True)
@@ -97,7 +97,7 @@ def _bars(axes: Axes, values: Mapping[str, list[float]], text: Callable[[float],
     axes.tick_params(axis="y", length=0)
 
 
-def costs(outcome: Outcome) -> Figure:
+def costs(outcome: ExperimentResult) -> Figure:
     """Draw how far the cost of every epoch lies above that of least squares, method by method.
 
     A second row, if the tutorial's listings were run, shows theirs.

@@ -24,8 +24,7 @@ import itertools
 from collections.abc import Callable
 from typing import NamedTuple
 
-from catsdogs.regression.data import Line, Problem, epochs, start
-from catsdogs.regression.fit import Stopped, stop_reason
+from catsdogs.regression.fit import Line, Problem, Stopped, epochs, start, stop_reason
 
 EPOCHS = 10_000
 

@@ -56,7 +56,7 @@ class Panels:
 
 
 @dataclass(frozen=True)
-class Picture:
+class CaptionedImage:
     """A small photograph or drawing with what is to be said of it."""
 
     path: Path
@@ -69,11 +69,11 @@ class Gallery:
     """Pictures side by side."""
 
     caption: str
-    pictures: tuple[Picture, ...]
+    images: tuple[CaptionedImage, ...]
 
 
 @dataclass(frozen=True)
-class Finding:
+class VerdictLine:
     """What a reader came for, in one sentence.
 
     Attributes:
@@ -90,7 +90,7 @@ class Finding:
 SIGNS = {"=": "equal", "≈": "close", "≠": "different", "?": "undecided"}
 
 
-Block = Paragraph | Finding | Table | Figure | Panels | Gallery
+Block = Paragraph | VerdictLine | Table | Figure | Panels | Gallery
 
 
 @dataclass(frozen=True)

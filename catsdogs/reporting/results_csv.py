@@ -6,12 +6,12 @@ import math
 from dataclasses import asdict
 from typing import Any
 
-from catsdogs.comparison import PlannedRun
-from catsdogs.reporting.answers import calibration
-from catsdogs.reporting.gaps import reason
-from catsdogs.reporting.learning_rates import chosen_runs
-from catsdogs.reporting.outcome import outcome
-from catsdogs.reporting.runs import Run, Runs
+from catsdogs.reporting.run_summary import outcome
+from catsdogs.reporting.sections.calibration import calibration
+from catsdogs.reporting.sections.incomplete_runs import reason
+from catsdogs.reporting.sections.learning_rates import chosen_runs
+from catsdogs.runs.comparison import PlannedRun
+from catsdogs.runs.reader import Run, Runs
 
 # What each column means, in their order.
 COLUMNS = {
@@ -47,20 +47,26 @@ def results_csv(runs: Runs) -> str:
     """Return the text of `results.csv`, its columns as `COLUMNS` explains them.
 
     Floats read back to the same bits; a cell is empty where a run did not get so far.
+    """
+    text = io.StringIO()
+    writer = csv.DictWriter(text, COLUMNS, lineterminator="\n")
+    writer.writeheader()
+    for row in result_rows(runs):
+        writer.writerow({name: _cell(value) for name, value in row.items()})
+    return text.getvalue()
 
-    Args:
-        runs: All of them; those that are missing get a row too.
+
+def result_rows(runs: Runs) -> list[dict[str, Any]]:
+    """Return a row per run, missing ones included, with a value for each of `COLUMNS`.
+
+    A value is None where a run did not get so far.
     """
     chosen = chosen_runs(runs)
     used = {run.directory for run in chosen.found}
     rows = [_row(runs, run, run.status, run.directory in used) for run in runs.found]
     rows += [_missing_row(run, run in chosen.missing) for run in runs.missing]
     rows += [_row(runs, run, "repeated", False) for run in runs.repeated]
-    text = io.StringIO()
-    writer = csv.DictWriter(text, COLUMNS, lineterminator="\n")
-    writer.writeheader()
-    writer.writerows({name: _cell(value) for name, value in row.items()} for row in rows)
-    return text.getvalue()
+    return [{name: _known(row.get(name)) for name in COLUMNS} for row in rows]
 
 
 def _row(runs: Runs, run: Run, status: str, chosen: bool) -> dict[str, Any]:
@@ -102,7 +108,11 @@ def _nbytes(run: Run, name: str) -> int | None:
     return sum(int(part["nbytes"]) for part in run.facts["memory"] if part["name"] == name)
 
 
+def _known(value: Any) -> Any:
+    return None if isinstance(value, float) and math.isnan(value) else value
+
+
 def _cell(value: Any) -> str:
-    if value is None or (isinstance(value, float) and math.isnan(value)):
+    if value is None:
         return ""
     return str(value).lower() if isinstance(value, bool) else str(value)

@@ -5,18 +5,18 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
-from catsdogs.reporting import wording
+from catsdogs.io import formatting
 from catsdogs.reporting.document import Table
-from catsdogs.reporting.learning_rates import chosen_runs
-from catsdogs.reporting.pairs import Pair, pairs_of
-from catsdogs.reporting.parity import Parity, parities
-from catsdogs.reporting.runs import Runs
-from catsdogs.reporting.statistics import (
+from catsdogs.reporting.sections.learning_rates import chosen_runs
+from catsdogs.reporting.sections.parity import Parity, parities
+from catsdogs.reporting.significance import (
     CONFIDENCE,
-    Comparison,
+    PairedComparison,
     SeedAnswers,
     compare_accuracy,
 )
+from catsdogs.runs.contenders import Pair, pairs_of
+from catsdogs.runs.reader import Runs
 
 Kind = Literal[
     "identical bit for bit",
@@ -47,7 +47,7 @@ class Verdict:
         sentence: With the evidence.
     """
 
-    comparison: Comparison
+    comparison: PairedComparison
     parities: tuple[Parity, ...]
     kind: Kind
     sentence: str
@@ -69,7 +69,7 @@ def verdicts(runs: Runs) -> tuple[Verdict, ...]:
     )
 
 
-def judge(runs: Runs, comparison: Comparison, parities: Sequence[Parity]) -> Verdict:
+def judge(runs: Runs, comparison: PairedComparison, parities: Sequence[Parity]) -> Verdict:
     """Judge one pair.
 
     Args:
@@ -111,7 +111,7 @@ def verdict_table(verdicts: Sequence[Verdict]) -> Table:
     )
 
 
-def _kind(comparison: Comparison, parities: Sequence[Parity], diverged_alone: bool) -> Kind:
+def _kind(comparison: PairedComparison, parities: Sequence[Parity], diverged_alone: bool) -> Kind:
     if diverged_alone:
         return "different"
     if any(parity.identical for parity in parities) and not any(map(_differs, parities)):
@@ -143,57 +143,59 @@ def _diverged_alone(runs: Runs, pair: Pair) -> list[str]:
         finished = {run.seed for run in runs.finished(other)}
         seeds = [r.seed for r in runs.of(label) if r.status == "diverged" and r.seed in finished]
         if seeds:
-            where = wording.numbered("seed", seeds)
+            where = formatting.numbered("seed", seeds)
             sentences.append(f"{label} diverged in {where}, where {other} finished")
     return sentences
 
 
-def _identity(comparison: Comparison, parities: Sequence[Parity]) -> list[str]:
+def _identity(comparison: PairedComparison, parities: Sequence[Parity]) -> list[str]:
     same = [parity for parity in parities if parity.identical]
     rates = {parity.learning_rate for parity in same}
-    where = wording.count(len({parity.seed for parity in same}), "seed")
+    where = formatting.count(len({parity.seed for parity in same}), "seed")
     if len(rates) > 1:
         where = f"{len(same)} pairs of runs ({where}, {len(rates)} learning rates)"
     iterations = sum(parity.iterations for parity in same)
-    pictures = f"{comparison.seeds[0].pictures} " if comparison.seeds else ""
+    images = f"{comparison.seeds[0].images} " if comparison.seeds else ""
     sentences = [
         f"in {where}, the costs of all {iterations:,} iterations, the weights after the last step "
-        f"and the logits of all {pictures}test pictures are the same bits"
+        f"and the logits of all {images}test pictures are the same bits"
     ]
     for rate in sorted(rates, key=lambda rate: rate or 0.0):
         alike = [p.seed for p in same if p.learning_rate == rate and p.remark]
         if alike:
-            at = f" at a learning rate of {wording.learning_rate(rate)}" if len(rates) > 1 else ""
-            sentences.append(f"in {wording.numbered('seed', alike)}{at} both diverged, alike")
+            at = (
+                f" at a learning rate of {formatting.learning_rate(rate)}" if len(rates) > 1 else ""
+            )
+            sentences.append(f"in {formatting.numbered('seed', alike)}{at} both diverged, alike")
     return sentences
 
 
-def _accuracy(comparison: Comparison, kind: Kind) -> list[str]:
+def _accuracy(comparison: PairedComparison, kind: Kind) -> list[str]:
     """Say how far apart the test accuracies are; nothing where no seed can be compared."""
     seeds, reference = comparison.seeds, comparison.pair.reference
     if not seeds:
         return []
-    where, pictures = wording.count(len(seeds), "seed"), f"{seeds[0].pictures} test pictures"
+    where, images = formatting.count(len(seeds), "seed"), f"{seeds[0].images} test pictures"
     if kind == "the same answers":
-        return [f"in {where}, each of {pictures} gets the same answer from both"]
+        return [f"in {where}, each of {images} gets the same answer from both"]
     if len(seeds) == 1:
         return [_one_seed(seeds[0])]
     lies = _lies(comparison.mean, reference)
     if comparison.interval is None:
         return [
-            f"in each of {where} its accuracy on {pictures} {lies}, though not by the same "
+            f"in each of {where} its accuracy on {images} {lies}, though not by the same "
             "answers; without spread there is no interval"
         ]
-    low, high = map(wording.points, comparison.interval)
+    low, high = map(formatting.points, comparison.interval)
     return [
-        f"over {where} its mean accuracy on {pictures} {lies} (95 % interval {low} to {high} "
+        f"over {where} its mean accuracy on {images} {lies} (95 % interval {low} to {high} "
         f"points{_reading(comparison.interval, kind)})"
     ]
 
 
 def _one_seed(seed: SeedAnswers) -> str:
     return (
-        f"in seed {seed.seed} it answers {seed.contender_right} of {seed.pictures} test pictures "
+        f"in seed {seed.seed} it answers {seed.contender_right} of {seed.images} test pictures "
         f"rightly against {seed.reference_right} ({seed.only_contender} that only it has right, "
         f"{seed.only_reference} that only the other has), and one seed does not tell what the next "
         "would give"
@@ -217,7 +219,7 @@ def _reading(interval: tuple[float, float], kind: Kind) -> str:
     return ", which misses zero" if kind == "different" else ", small but not zero"
 
 
-def _arithmetic(comparison: Comparison, parities: Sequence[Parity]) -> list[str]:
+def _arithmetic(comparison: PairedComparison, parities: Sequence[Parity]) -> list[str]:
     """Say where twins part; others are not meant to be the same arithmetic."""
     there = [parity for parity in parities if parity.iterations]
     if not comparison.pair.twins or not there:
@@ -225,7 +227,7 @@ def _arithmetic(comparison: Comparison, parities: Sequence[Parity]) -> list[str]
     firsts = [p.first_difference for p in there if p.first_difference is not None]
     if firsts:
         most = max(parity.largest_cost_difference for parity in there)
-        how = f"never by more than {wording.difference(most)}"
+        how = f"never by more than {formatting.difference(most)}"
         if math.isinf(most):
             how = "at last only one of them is a number"
         costs = f"the costs first differ at iteration {min(firsts):,}, and {how}"
@@ -236,7 +238,7 @@ def _arithmetic(comparison: Comparison, parities: Sequence[Parity]) -> list[str]
     if not apart:
         return [costs]
     worst = max(apart, key=lambda parity: parity.largest_weight_difference)
-    weights = wording.difference(worst.largest_weight_difference)
+    weights = formatting.difference(worst.largest_weight_difference)
     return [f"{costs}; the final weights differ by at most {weights} ({worst.tensor})"]
 
 

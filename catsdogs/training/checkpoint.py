@@ -11,15 +11,15 @@ from torch.optim import Optimizer
 from torch.optim.lr_scheduler import LRScheduler
 
 from catsdogs.errors import UserError
-from catsdogs.files import whole_file
-from catsdogs.training.head import ConvHead, LinearHead
-from catsdogs.training.torch_file import load_torch_file
+from catsdogs.io.files import atomic_file
+from catsdogs.io.torch_file import load_torch_file
+from catsdogs.training.heads import ConvHead, LinearHead
 
 FORMAT = 2
 
 
 @dataclasses.dataclass(frozen=True)
-class Trainer:
+class TrainState:
     """What a run trains and trains with: all that changes from step to step."""
 
     head: ConvHead | LinearHead
@@ -64,11 +64,11 @@ class Trainer:
             torch.cuda.set_rng_state_all(state["random"]["cuda"])
 
 
-def save_checkpoint(path: Path, trainer: Trainer, facts: dict[str, Any]) -> None:
+def save_checkpoint(path: Path, train_state: TrainState, facts: dict[str, Any]) -> None:
     """Write what is trained and `facts` (plain values and tensors only) as one whole file."""
     # Into a file of ours: torch's own hides from its error that the disk is full.
-    with whole_file(path) as partial, partial.open("wb") as file:
-        torch.save({"format": FORMAT, **trainer.state(), **facts}, file)
+    with atomic_file(path) as partial, partial.open("wb") as file:
+        torch.save({"format": FORMAT, **train_state.state(), **facts}, file)
 
 
 def load_checkpoint(path: Path) -> dict[str, Any]:
@@ -118,6 +118,6 @@ def _tensors(value: Any) -> int:
 
 def save_tensors(path: Path, head: nn.Module) -> None:
     """Write the head's tensors as one whole file that is read without torch."""
-    with whole_file(path) as partial:
+    with atomic_file(path) as partial:
         # Not by save_file, whose files none but their owner may read.
         partial.write_bytes(safetensors.torch.save(head.state_dict()))

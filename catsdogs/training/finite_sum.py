@@ -14,7 +14,7 @@ from catsdogs.errors import UserError
 from catsdogs.settings import Protocol
 
 
-def require_recurring_pictures(protocol: Protocol, optimizer: str) -> None:
+def require_recurring_images(protocol: Protocol, optimizer: str) -> None:
     """Refuse random views, of which none comes twice.
 
     Args:

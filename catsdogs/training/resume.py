@@ -11,10 +11,10 @@ from typing import Any
 from filelock import FileLock, Timeout
 
 from catsdogs.errors import UserError
-from catsdogs.files import set_aside
-from catsdogs.records import recorded_facts
+from catsdogs.io.files import quarantine
+from catsdogs.runs.writer import recorded_facts
 from catsdogs.training.checkpoint import load_checkpoint
-from catsdogs.training.engine import Position
+from catsdogs.training.events import LoopPosition
 
 log = logging.getLogger(__name__)
 # What changes no number: where things are, how fast, and what is done about an error.
@@ -33,12 +33,12 @@ FREE = ("epochs", *PLACES)  # what may differ from the run that is taken up
 NEEDED = {"label": str, "config": dict, "data": dict, "weights": dict, "versions": dict}
 
 
-class AtWorkError(UserError):
+class RunLockedError(UserError):
     """Another process is at the same run."""
 
 
 @dataclasses.dataclass
-class Journey:
+class RunProgress:
     """How far a run has come, through all processes that were at it.
 
     Attributes:
@@ -54,12 +54,12 @@ class Journey:
     best: dict[str, Any] = dataclasses.field(default_factory=lambda: {"val_accuracy": -math.inf})
     best_cost: dict[str, Any] = dataclasses.field(default_factory=lambda: {"val_cost": math.inf})
     last: dict[str, Any] = dataclasses.field(default_factory=dict)
-    position: Position | None = None
+    position: LoopPosition | None = None
     training_seconds: float = 0.0
     seconds: float = 0.0
     started: str = ""
 
-    def add_epoch(self, last: dict[str, Any], position: Position, seconds: float) -> bool:
+    def add_epoch(self, last: dict[str, Any], position: LoopPosition, seconds: float) -> bool:
         """Take note of an epoch and tell whether it is the best so far."""
         better = bool(last["val_accuracy"] > self.best["val_accuracy"])
         self.last, self.position = last, position
@@ -79,16 +79,16 @@ class Journey:
         return {"journey": facts, "clock": clock}
 
     @classmethod
-    def from_checkpoint(cls, content: dict[str, Any]) -> "Journey":
+    def from_checkpoint(cls, content: dict[str, Any]) -> "RunProgress":
         """Read what `facts` gave."""
         facts, clock = dict(content["journey"]), dict(content["clock"])
         seconds = clock.pop("epoch_seconds")
-        position = Position(**facts.pop("position"), seconds=seconds)
+        position = LoopPosition(**facts.pop("position"), seconds=seconds)
         return cls(**facts, **clock, position=position)
 
 
 @contextlib.contextmanager
-def claim(directory: Path) -> Iterator[None]:
+def lock_run(directory: Path) -> Iterator[None]:
     """Hold a run directory against other processes.
 
     Raises:
@@ -98,7 +98,7 @@ def claim(directory: Path) -> Iterator[None]:
     try:
         lock.acquire(timeout=0)
     except Timeout as error:
-        raise AtWorkError(
+        raise RunLockedError(
             f"{directory}: another process is at this run; wait for it or stop it"
         ) from error
     try:
@@ -107,7 +107,7 @@ def claim(directory: Path) -> Iterator[None]:
         lock.release()
 
 
-def known_facts(directory: Path) -> dict[str, Any]:
+def read_run_facts(directory: Path) -> dict[str, Any]:
     """Return what the record says of a run, or its checkpoint where the record is damaged.
 
     Empty where neither can be read.
@@ -124,11 +124,11 @@ def known_facts(directory: Path) -> dict[str, Any]:
     return {}
 
 
-def set_damaged_record_aside(directory: Path) -> None:
+def quarantine_damaged_record(directory: Path) -> None:
     """Make room for a new `record.json` where the old one does not say what it must."""
     path = directory / "record.json"
     if path.exists() and not _is_whole(recorded_facts(directory)):
-        aside = set_aside(path)
+        aside = quarantine(path)
         log.warning("%s was damaged, so it is made again from the checkpoint", aside)
 
 
@@ -136,7 +136,7 @@ def find_unfinished(output_dir: Path, config: dict[str, Any], label: str) -> lis
     """Return the unfinished runs of the same configuration, the newest first."""
     begun = []
     for path in output_dir.glob("*/record.json"):
-        facts = known_facts(path.parent)
+        facts = read_run_facts(path.parent)
         if not facts:
             log.warning("%s cannot be read, so that run is left as it is", path)
         elif (
@@ -159,7 +159,7 @@ def require_same_run(directory: Path, config: dict[str, Any], label: str) -> dic
     Raises:
         UserError: If there is none, or with the settings that differ.
     """
-    facts = known_facts(directory)
+    facts = read_run_facts(directory)
     if not facts:
         raise UserError(
             f"resume={directory}: no run can be read there; give a run directory, or auto"
@@ -212,7 +212,7 @@ def differences(before: Any, now: dict[str, Any]) -> list[str]:
     ]
 
 
-def take_up(directory: Path) -> dict[str, Any] | None:
+def load_last_good_checkpoint(directory: Path) -> dict[str, Any] | None:
     """Return the last sound checkpoint of a run; None if there is none and it must start over.
 
     A damaged one is set aside and named. `best.pt` serves where `last.pt` does not. Without a sound
@@ -226,7 +226,7 @@ def take_up(directory: Path) -> dict[str, Any] | None:
         try:
             sound[name] = load_checkpoint(path)
         except UserError as error:
-            log.warning("%s; it is set aside as %s", error, set_aside(path).name)
+            log.warning("%s; it is set aside as %s", error, quarantine(path).name)
     best, last = sound.get("best.pt"), sound.get("last.pt")
     hidden: list[str] = next((state["hidden_state"] for state in (last, best) if state), [])
     if hidden:

@@ -15,50 +15,50 @@ from typing import Any
 
 import torch
 
-from catsdogs.data.manifest import Split
-from catsdogs.files import make_directory, set_aside, write_whole
-from catsdogs.records import DamagedRecords, RunRecord
-from catsdogs.training.checkpoint import load_checkpoint, save_tensors
-from catsdogs.training.device import (
+from catsdogs.compute.device import (
     choose_device,
-    keep_float32_whole,
-    keep_freed_memory,
+    disable_tf32,
     set_determinism,
+    tune_malloc,
 )
-from catsdogs.training.engine import DivergedError, EpochDone, Evaluation, StepDone, fit
-from catsdogs.training.feature_store import Features
-from catsdogs.training.head import SharedHead
-from catsdogs.training.interruption import Interrupted, Interruption
-from catsdogs.training.journal import Journal
-from catsdogs.training.judging import Answers, judge, keep_answers
-from catsdogs.training.plan import Plan
-from catsdogs.training.preparation import Prepared, counts, now, prepare
-from catsdogs.training.ranks import joined
+from catsdogs.compute.distributed import join_process_group
+from catsdogs.data.manifest import Split
+from catsdogs.features.feature_store import Features
+from catsdogs.io.files import atomic_write_text, make_directory, quarantine
+from catsdogs.runs.writer import DamagedRecords, RunRecord
+from catsdogs.training.checkpoint import load_checkpoint, save_tensors
+from catsdogs.training.events import DivergedError, EpochDone, Evaluation, StepDone
+from catsdogs.training.final_evaluation import Predictions, evaluate_best, save_predictions
+from catsdogs.training.heads import SharedHead
+from catsdogs.training.loop import fit
 from catsdogs.training.resume import (
-    AtWorkError,
-    Journey,
-    claim,
+    RunLockedError,
+    RunProgress,
     find_unfinished,
     is_finished,
-    known_facts,
+    load_last_good_checkpoint,
+    lock_run,
+    quarantine_damaged_record,
+    read_run_facts,
     require_same_run,
-    set_damaged_record_aside,
-    take_up,
 )
-from catsdogs.training.tracking import Status, TensorBoardTracker, hyperparameters
+from catsdogs.training.run_logger import RunLogger
+from catsdogs.training.setup import Plan, Prepared, counts, now, prepare
+from catsdogs.training.signals import Interrupted, Interruption
+from catsdogs.training.tensorboard import Status, TensorBoardTracker, hyperparameters
 
 log = logging.getLogger(__name__)
 
 
 @dataclasses.dataclass(frozen=True)
-class Outcome:
+class RunResult:
     """How a run ended, and the directory that says everything else; of no use but in rank 0."""
 
     directory: Path
     status: Status
 
 
-def train(plan: Plan, directory: Path | None = None) -> Outcome:
+def train(plan: Plan, directory: Path | None = None) -> RunResult:
     """Carry out a plan; nothing is written before every setting has been tried.
 
     Under torchrun every process calls this, and the first one writes.
@@ -75,20 +75,24 @@ def train(plan: Plan, directory: Path | None = None) -> Outcome:
     started = time.perf_counter()
     device = choose_device(plan.settings.device)
     set_determinism(plan.settings.deterministic)
-    keep_float32_whole()
-    keep_freed_memory()
-    with Interruption() as interruption, joined(device) as ranks, contextlib.ExitStack() as held:
-        begun = _find_begun(plan, directory, held) if ranks.first else None
-        done: Outcome | None = ranks.send(_finished(begun, plan.settings.epochs))
+    disable_tf32()
+    tune_malloc()
+    with (
+        Interruption() as interruption,
+        join_process_group(device) as process_group,
+        contextlib.ExitStack() as held,
+    ):
+        begun = _find_begun(plan, directory, held) if process_group.is_main else None
+        done: RunResult | None = process_group.broadcast(_finished(begun, plan.settings.epochs))
         if done is not None:
             print(f"{done.directory} is finished, there is nothing to do; more epochs= go on")
             return done
         try:
-            run = prepare(plan, device, ranks, interruption, begun)
+            run = prepare(plan, device, process_group, interruption, begun)
         except Interrupted as error:
             going_on = "interrupted before the training; the same command goes on where it was"
             raise Interrupted(error.number, going_on) from None
-        if not ranks.first:
+        if not process_group.is_main:
             return _assist(run)
         if directory is None:
             directory = begun or _make_run_directory(plan, held)
@@ -107,38 +111,38 @@ def _find_begun(plan: Plan, directory: Path | None, held: contextlib.ExitStack) 
     """
     settings = plan.settings
     if directory is not None:
-        held.enter_context(claim(directory))
-        return directory if known_facts(directory) else None
+        held.enter_context(lock_run(directory))
+        return directory if read_run_facts(directory) else None
     if settings.resume is None:
         return None
     if settings.resume != "auto":
         named = Path(settings.resume).expanduser()
         require_same_run(named, plan.config, plan.label)
-        held.enter_context(claim(named))
+        held.enter_context(lock_run(named))
         return named
     for found in find_unfinished(settings.output_dir, plan.config, plan.label):
         try:
-            held.enter_context(claim(found))
-        except AtWorkError as error:
+            held.enter_context(lock_run(found))
+        except RunLockedError as error:
             print(f"resume=auto: {error}; passed over")
             continue
-        if not is_finished(known_facts(found)):  # by the one that held it until now
+        if not is_finished(read_run_facts(found)):  # by the one that held it until now
             return found
     print(f"resume=auto: {settings.output_dir} has no unfinished run of this kind; a new one")
     return None
 
 
-def _finished(begun: Path | None, epochs: int) -> Outcome | None:
+def _finished(begun: Path | None, epochs: int) -> RunResult | None:
     """Return the outcome of a run that has nothing left to do."""
-    facts = known_facts(begun) if begun is not None else {}
+    facts = read_run_facts(begun) if begun is not None else {}
     if begun is None or not is_finished(facts):
         return None
     if facts["status"] == "finished" and facts["config"]["epochs"] < epochs:
         return None
-    return Outcome(begun, facts["status"])
+    return RunResult(begun, facts["status"])
 
 
-def _lead(run: Prepared, directory: Path, started: float) -> Outcome:
+def _lead(run: Prepared, directory: Path, started: float) -> RunResult:
     """Train as the process that writes, alone or with others."""
     plan, settings, features = run.plan, run.plan.settings, run.features
     record, state = _open_record(run, directory)
@@ -146,44 +150,44 @@ def _lead(run: Prepared, directory: Path, started: float) -> Outcome:
         name: run.facts[name] for name in ("label", "versions", "threads", "weights", "pixels")
     }
     model_facts["data"] = {"sha256": run.facts["data"]["sha256"]}
-    write_whole(directory / "config.yaml", plan.config_yaml)
+    atomic_write_text(directory / "config.yaml", plan.config_yaml)
     with (
         record,
         TensorBoardTracker(directory, hyperparameters(plan.label, plan.config)) as tracker,
     ):
-        events, journey = _set_out(run, state)
-        journal = Journal(
+        events, run_progress = _set_out(run, state)
+        run_logger = RunLogger(
             record,
             tracker,
-            run.trainer,
-            journey,
+            run.train_state,
+            run_progress,
             lambda epoch: model_facts | {"backbone_statistics": features.statistics(epoch)},
             started,
         )
         steps_per_epoch = -(-counts(run.manifest)["train"] // settings.batch_size)
-        status = journal.follow(
+        status = run_logger.follow(
             events,
             iterations=settings.epochs * steps_per_epoch,
             interruption=run.interruption,
         )
-        save_tensors(directory / "last.safetensors", run.trainer.head)
+        save_tensors(directory / "last.safetensors", run.train_state.head)
         best = load_checkpoint(directory / "best.pt")
         splits, answers = _judge_best(run, best)
-        keep_answers(answers, splits, run.manifest.root, record, tracker)
+        save_predictions(answers, splits, run.manifest.root, record, tracker)
         tracker.add_end(status)
     # After the tracker's file is closed: what says that it is finished has everything.
     record.update(
         status=status,
         feature_store=features.facts,
         finished=now(),
-        training_seconds=journey.training_seconds,
-        total_seconds=journal.total_seconds,
+        training_seconds=run_progress.training_seconds,
+        total_seconds=run_logger.total_seconds,
     )
-    _conclude(journey, answers["test"], directory, settings.output_dir)
-    return Outcome(directory, status)
+    _conclude(run_progress, answers["test"], directory, settings.output_dir)
+    return RunResult(directory, status)
 
 
-def _assist(run: Prepared) -> Outcome:
+def _assist(run: Prepared) -> RunResult:
     """Train along with the process that writes."""
     status: Status = "finished"
     events, _ = _set_out(run, None)
@@ -197,24 +201,24 @@ def _assist(run: Prepared) -> Outcome:
         if run.interruption.asked:  # too late for a step to see it
             raise Interrupted(run.interruption.asked)
     _judge_best(run, None)
-    return Outcome(Path(), status)
+    return RunResult(Path(), status)
 
 
 def _open_record(run: Prepared, directory: Path) -> tuple[RunRecord, dict[str, Any] | None]:
     """Open the records, and return the checkpoint from which the run goes on, if there is one."""
     state = None
     if "resumed" in run.facts:
-        state = take_up(directory)
-        set_damaged_record_aside(directory)
+        state = load_last_good_checkpoint(directory)
+        quarantine_damaged_record(directory)
     if state is not None:
-        position = Journey.from_checkpoint(state).position
+        position = RunProgress.from_checkpoint(state).position
         assert position is not None
         try:
             record = RunRecord(
                 directory, run.facts, steps=position.iteration, epochs=position.epoch
             )
         except DamagedRecords as error:
-            aside = set_aside(error.path) if error.path.exists() else error.path
+            aside = quarantine(error.path) if error.path.exists() else error.path
             log.warning("%s; it is set aside as %s, and the run starts over", error, aside.name)
         else:
             print(f"going on with {directory} after iteration {position.iteration}\n")
@@ -224,39 +228,45 @@ def _open_record(run: Prepared, directory: Path) -> tuple[RunRecord, dict[str, A
 
 def _set_out(
     run: Prepared, state: dict[str, Any] | None
-) -> tuple[Iterator[StepDone | EpochDone], Journey]:
+) -> tuple[Iterator[StepDone | EpochDone], RunProgress]:
     """Bring every process to where the first one's checkpoint was, and return what follows."""
-    settings, trainer, ranks = run.plan.settings, run.trainer, run.ranks
-    state = ranks.send(state)
-    journey = Journey(started=run.facts["started"])
+    settings, train_state, process_group = run.plan.settings, run.train_state, run.process_group
+    state = process_group.broadcast(state)
+    run_progress = RunProgress(started=run.facts["started"])
     # For optimizers that draw; nothing else in a run does.
     torch.manual_seed(settings.seed)
     if state is not None:
-        journey = Journey.from_checkpoint(state)
-        trainer.restore(state)
-        run.features.recall(journey.last["epoch"], state["backbone_statistics"])
+        run_progress = RunProgress.from_checkpoint(state)
+        train_state.restore(state)
+        run.features.recall(run_progress.last["epoch"], state["backbone_statistics"])
     events = fit(
-        trainer.head if ranks.size == 1 else SharedHead(trainer.head, ranks),
-        trainer.optimizer,
+        train_state.head
+        if process_group.size == 1
+        else SharedHead(train_state.head, process_group),
+        train_state.optimizer,
         run.features,
-        run.plan.course,
-        trainer.scheduler,
-        start=journey.position,
+        run.plan.train_config,
+        train_state.scheduler,
+        start=run_progress.position,
         asked_to_stop=lambda: bool(run.interruption.asked),
-        ranks=ranks,
+        process_group=process_group,
     )
-    return events, journey
+    return events, run_progress
 
 
 def _judge_best(
     run: Prepared, best: dict[str, Any] | None
-) -> tuple[dict[Split, Features], Answers]:
+) -> tuple[dict[Split, Features], Predictions]:
     """Let all processes answer for the first one's best checkpoint, on its epoch's features."""
-    told = run.ranks.send({"epoch": best["epoch"], "head": best["head"]} if best else None)
-    run.trainer.head.load_state_dict(told["head"])
+    told = run.process_group.broadcast(
+        {"epoch": best["epoch"], "head": best["head"]} if best else None
+    )
+    run.train_state.head.load_state_dict(told["head"])
     splits = run.features(told["epoch"])
     settings = run.plan.settings
-    return splits, judge(run.trainer.head, splits, settings.val_batch_size, run.ranks)
+    return splits, evaluate_best(
+        run.train_state.head, splits, settings.val_batch_size, run.process_group
+    )
 
 
 def _way_on(plan: Plan, directory: Path) -> str:
@@ -267,8 +277,10 @@ def _way_on(plan: Plan, directory: Path) -> str:
     return f"go on with: {plan.command}{named * (plan.settings.resume is None)}"
 
 
-def _conclude(journey: Journey, test: Evaluation, directory: Path, output_dir: Path) -> None:
-    best = journey.best
+def _conclude(
+    run_progress: RunProgress, test: Evaluation, directory: Path, output_dir: Path
+) -> None:
+    best = run_progress.best
     print(
         f"\nbest epoch {best['epoch']}: validation accuracy {best['val_accuracy']:.1%}, "
         f"cost {best['val_cost']:.4f}; on {len(test.logits)} unseen test pictures: "
@@ -290,6 +302,6 @@ def _make_run_directory(plan: Plan, held: contextlib.ExitStack) -> Path:
             directory.mkdir()
         except FileExistsError:
             continue
-        held.enter_context(claim(directory))
+        held.enter_context(lock_run(directory))
         return directory
     raise FileExistsError(output_dir / name)

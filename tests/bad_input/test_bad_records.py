@@ -7,13 +7,13 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from catalogue import Case, Make, contents, judge
 from markdown_it import MarkdownIt
-from synthetic import run_name, write_comparison, write_run
 
 from catsdogs import report
-from catsdogs.names import is_one_line
-from pages import Elements
+from catsdogs.io.text import is_one_line
+from tests.support.catalogue import Case, Make, contents, judge
+from tests.support.pages import Elements
+from tests.support.synthetic_runs import run_name, write_comparison, write_run
 
 RUNS = ["runs=runs"]
 NAN = float("nan")
@@ -489,7 +489,7 @@ def test_a_thumbnail_that_leads_out_of_its_run_is_not_shown(
     assert not list((tmp_path / "runs" / "report").rglob("pictures/*"))
 
 
-def test_a_run_that_failed_before_it_saw_a_picture_is_reported(
+def test_a_run_that_failed_before_it_saw_an_image_is_reported(
     run: Callable[..., int], tmp_path: Path, capfd: pytest.CaptureFixture[str]
 ) -> None:
     path = write_run(tmp_path / "runs", status="failed") / "record.json"

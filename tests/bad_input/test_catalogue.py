@@ -1,11 +1,13 @@
 """The catalogue is as large as it claims, and the page lists exactly what is tried."""
 
-import catalogue
-import test_bad_records
-import test_checkpoints_and_weights
-import test_configuration
-import test_environment
-import test_pictures
+from tests.bad_input import (
+    test_bad_records,
+    test_checkpoints_and_weights,
+    test_configuration,
+    test_environment,
+    test_pictures,
+)
+from tests.support import catalogue
 
 PARTS = {
     "Folders of pictures": test_pictures.CASES,
@@ -18,7 +20,7 @@ PARTS = {
 
 def test_every_case_is_one_of_its_own() -> None:
     cases = [case for part in PARTS.values() for case in part]
-    named = [one.given for one in test_pictures.PICTURES] + [one.given for one in cases]
+    named = [one.given for one in test_pictures.IMAGES] + [one.given for one in cases]
     assert len(set(named)) == len(named) >= 60
     typed = {(one.given, one.command, tuple(one.arguments)) for one in cases}
     assert len(typed) == len(cases)
@@ -26,9 +28,9 @@ def test_every_case_is_one_of_its_own() -> None:
 
 
 def test_the_page_lists_what_is_tried() -> None:
-    """`python tests/bad_input/write_page.py` writes it anew."""
+    """`python -m tests.support.write_bad_input_page` writes it anew."""
     page = catalogue.PAGE.read_text()
-    tables = catalogue.page(test_pictures.PICTURES, PARTS)
+    tables = catalogue.page(test_pictures.IMAGES, PARTS)
     assert page.endswith(tables)
-    count = len(test_pictures.PICTURES) + sum(map(len, PARTS.values()))
+    count = len(test_pictures.IMAGES) + sum(map(len, PARTS.values()))
     assert f"{count} cases" in page

@@ -7,12 +7,12 @@ from typing import Any
 
 import pytest
 import torch
-from catalogue import Case, Make, judge
 from safetensors.torch import save_file
 from torchvision.models import resnet18, resnet34
 
 from catsdogs.errors import UserError
 from catsdogs.training.checkpoint import load_checkpoint
+from tests.support.catalogue import Case, Make, judge
 
 HERE = "model.weights=w.pth"
 TENSORS = "model.weights=w.safetensors"

@@ -4,7 +4,8 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from catalogue import Case, judge
+
+from tests.support.catalogue import Case, judge
 
 
 def no_optimizer(*_: object, **__: object) -> int:
@@ -130,7 +131,7 @@ CASES = [
         "more pictures than there are",
         "data.train_per_class=999999999999: must be a whole number, 1 or above, 10000000 at most",
         ["data.train_per_class=999999999999"],
-        pictures=True,
+        images=True,
     ),
     Case(
         "a share above 1",
@@ -234,31 +235,31 @@ CASES = [
         "SAGA with a type of whole numbers",
         "optimizer: catsdogs.optim.SAGA refuses its settings: Invalid table_dtype: torch.int8 (must be such as float16)",
         [*SAGA, "optimizer.table_dtype=int8"],
-        pictures=True,
+        images=True,
     ),
     Case(
         "SAGA and random views",
         "protocol=monograph: custom_saga needs the same answer to a picture from the same weights, and no random view of it comes twice; use protocol=frozen or an optimizer without a table",
         [*SAGA, "protocol=monograph"],
-        pictures=True,
+        images=True,
     ),
     Case(
         "linear SAGA and random views",
         "protocol=monograph: custom_linear_saga needs the same answer to a picture from the same weights, and no random view of it comes twice; use protocol=frozen or an optimizer without a table",
         [*LINEAR_SAGA, "protocol=monograph"],
-        pictures=True,
+        images=True,
     ),
     Case(
         "SAGA and clipping",
         "grad_clip: custom_saga needs the gradient as it is: a table of clipped ones is not that of a sum; leave out grad_clip",
         [*SAGA, "grad_clip.norm=1"],
-        pictures=True,
+        images=True,
     ),
     Case(
         "linear SAGA and three convolutions",
         "optimizer: catsdogs.optim.LinearSAGA refuses its settings: LinearSAGA moves a weight of shape (1, features) and a bias of shape (1,), not parameters of shapes [(256, 512, 4, 4), (256,), (1, 256, 5, 5), (1,), (1, 1, 1, 1), (1,)]",
         ["optimizer=custom_linear_saga"],
-        pictures=True,
+        images=True,
     ),
     Case(
         "compiling a native optimizer",

@@ -9,9 +9,9 @@ from typing import Any
 
 import pytest
 import torch
-from catalogue import Case, Make, judge
 
 from catsdogs import train
+from tests.support.catalogue import Case, Make, judge
 
 
 def failing(name: str, error: Callable[[], Exception]) -> Make:
@@ -93,7 +93,7 @@ CASES = [
         "a cache of a user who does not exist",
         "CATSDOGS_CACHE=~no_such_user/cache: there is no such home; write it out",
         make=environment(CATSDOGS_CACHE="~no_such_user/cache"),
-        pictures=True,
+        images=True,
     ),
     Case(
         "no home and no cache named",
@@ -114,46 +114,46 @@ CASES = [
         "no space for the list of pictures",
         ".../cache/manifests/....csv: no space is left on its disk; make room, or choose another folder",
         make=failing("pathlib.Path.write_text", refused(errno.ENOSPC)),
-        pictures=True,
+        images=True,
     ),
     Case(
         "no space for the features",
         ".../cache/features/...: no space is left on its disk; make room, or choose another folder",
-        make=failing("catsdogs.training.row_files._write", refused(errno.ENOSPC)),
-        pictures=True,
+        make=failing("catsdogs.features.shards._write", refused(errno.ENOSPC)),
+        images=True,
     ),
     Case(
         "a quota that is used up",
         ".../cache/features/...: your quota on its disk is used up; make room, or choose another folder",
-        make=failing("catsdogs.training.row_files._write", refused(errno.EDQUOT)),
-        pictures=True,
+        make=failing("catsdogs.features.shards._write", refused(errno.EDQUOT)),
+        images=True,
     ),
     Case(
         "a disk that fails",
         ".../cache/features/...: its disk reports an error; choose another folder",
-        make=failing("catsdogs.training.row_files._write", refused(errno.EIO)),
-        pictures=True,
+        make=failing("catsdogs.features.shards._write", refused(errno.EIO)),
+        images=True,
     ),
     Case(
         "too many open files",
         "too many files are open; raise the limit (ulimit -n)",
-        make=failing("catsdogs.training.picture_rows.DataLoader", refused(errno.EMFILE)),
-        pictures=True,
+        make=failing("catsdogs.features.shard_cache.DataLoader", refused(errno.EMFILE)),
+        images=True,
     ),
     Case(
         "no more processes",
         "no more processes can be started; use fewer data.workers",
-        make=failing("catsdogs.training.picture_rows.DataLoader", refused(errno.EAGAIN)),
-        pictures=True,
+        make=failing("catsdogs.features.shard_cache.DataLoader", refused(errno.EAGAIN)),
+        images=True,
     ),
     Case(
         "a decoding process that was killed",
         "data.workers: a process that decodes pictures was killed; use data.workers=0",
         make=failing(
-            "catsdogs.data.pixels.decode",
+            "catsdogs.data.images.decode",
             lambda: RuntimeError("DataLoader worker (pid 7) is killed by signal: Killed."),
         ),
-        pictures=True,
+        images=True,
     ),
     Case(
         "a GPU that is not there",
@@ -178,27 +178,27 @@ CASES = [
         "a GPU without memory",
         "out of memory; use a smaller batch_size or val_batch_size, or another device",
         make=failing(
-            "catsdogs.training.folded.FoldedBackbone.__call__",
+            "catsdogs.features.folded_backbone.FoldedBackbone.__call__",
             lambda: torch.OutOfMemoryError("CUDA out of memory. Tried to\nallocate"),
         ),
-        pictures=True,
+        images=True,
     ),
     Case(
         "no memory for an array",
         "out of memory; use a smaller batch_size or val_batch_size, or another device",
-        make=failing("catsdogs.training.feature_store.normalise", MemoryError),
-        pictures=True,
+        make=failing("catsdogs.features.feature_store.normalise", MemoryError),
+        images=True,
     ),
     Case(
         "no memory for a tensor",
         "out of memory; use a smaller batch_size or val_batch_size, or another device",
         make=failing(
-            "catsdogs.training.feature_store.normalise",
+            "catsdogs.features.feature_store.normalise",
             lambda: RuntimeError(
                 "[enforce fail at alloc_cpu.cpp:121] DefaultCPUAllocator: can't allocate memory: you tried to allocate 8 bytes."
             ),
         ),
-        pictures=True,
+        images=True,
     ),
     Case(
         "an output folder of checks within a file",
@@ -220,7 +220,7 @@ CASES = [
         ["contenders=[native_sgd]", "seeds=[0]", "output_dir=a_file/x"],
         "compare",
         make=a_file,
-        pictures=True,
+        images=True,
     ),
 ]
 

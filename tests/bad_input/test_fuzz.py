@@ -17,24 +17,24 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from PIL import Image
 from safetensors.torch import save
-from synthetic import write_comparison
-from test_pictures import animated, noise, saved, turned
 
-from catsdogs.comparison import FILE, read_comparison
 from catsdogs.data import manifest as manifest_module
+from catsdogs.data.images import decode
 from catsdogs.data.manifest import OK, make_manifest
-from catsdogs.data.pixels import decode
 from catsdogs.errors import UserError
-from catsdogs.names import is_one_line, one_line
-from catsdogs.reporting.checks import check_table
-from catsdogs.reporting.contents import contents
-from catsdogs.reporting.markdown import markdown
+from catsdogs.io.text import is_one_line, one_line
+from catsdogs.io.torch_file import load_torch_file
+from catsdogs.reporting.render import markdown
+from catsdogs.reporting.report import contents
 from catsdogs.reporting.results_csv import results_csv
-from catsdogs.reporting.runs import read_runs
+from catsdogs.reporting.sections.contract import check_table
 from catsdogs.reporting.verdict import verdicts
+from catsdogs.runs.comparison import FILE, read_comparison
+from catsdogs.runs.reader import read_runs
 from catsdogs.training.checkpoint import load_checkpoint
-from catsdogs.training.torch_file import load_torch_file
-from conftest import write_picture
+from tests.bad_input.test_pictures import animated, noise, saved, turned
+from tests.support.images import write_image
+from tests.support.synthetic_runs import write_comparison
 
 TIMES = int(os.environ.get("CATSDOGS_FUZZ", "0"))
 pytestmark = pytest.mark.filterwarnings("ignore::UserWarning:PIL")
@@ -72,7 +72,7 @@ def damaged(draw: st.DrawFn, whole: list[bytes]) -> bytes:
     return bytes(content)
 
 
-def pictures() -> list[bytes]:
+def images() -> list[bytes]:
     small = Image.effect_noise((9, 7), 80)
     kinds = [("JPEG", "RGB"), ("PNG", "RGB"), ("WEBP", "RGB"), ("GIF", "P"), ("BMP", "RGB")]
     whole = [saved(small.convert(mode), kind) for kind, mode in kinds]
@@ -81,8 +81,8 @@ def pictures() -> list[bytes]:
 
 
 @examples(250)
-@given(content=damaged(pictures()) | st.binary(max_size=99))
-def test_a_damaged_picture_is_pixels_or_an_oserror_and_the_manifest_agrees(
+@given(content=damaged(images()) | st.binary(max_size=99))
+def test_a_damaged_image_is_pixels_or_an_oserror_and_the_manifest_agrees(
     tmp_path: Path, content: bytes
 ) -> None:
     (tmp_path / "x.jpg").write_bytes(content)
@@ -102,7 +102,7 @@ def kept(tmp_path: Path, cache: Path) -> Path:
     """Return the kept manifest of a folder with a good and a bad picture of each class."""
     for name in ("cat", "dog"):
         for number in range(3):
-            write_picture(tmp_path / "root" / f"{name}.{number}.png", number)
+            write_image(tmp_path / "root" / f"{name}.{number}.png", number)
         (tmp_path / "root" / f"{name}.9.png").write_text("no picture")
     make_manifest(tmp_path / "root", {"train": 1, "val": 1, "test": 1}, max_bad_fraction=0.5)
     (file,) = (cache / "manifests").iterdir()
@@ -129,7 +129,7 @@ def test_a_damaged_kept_manifest_is_noticed_and_made_again(
     assert kept.read_bytes() == whole
 
 
-def test_a_kept_manifest_of_other_pictures_is_not_taken(
+def test_a_kept_manifest_of_other_images_is_not_taken(
     tmp_path: Path, kept: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
     """Its checksum is right: someone has exchanged the files."""
@@ -138,7 +138,7 @@ def test_a_kept_manifest_of_other_pictures_is_not_taken(
     found = make_manifest(
         tmp_path / "root", {"train": 1, "val": 1, "test": 1}, max_bad_fraction=0.5
     )
-    assert "cat.0.png" in {picture.path for picture in found.pictures}
+    assert "cat.0.png" in {image.path for image in found.images}
     assert "it is of other pictures" in caplog.text
 
 

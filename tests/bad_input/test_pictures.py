@@ -11,21 +11,21 @@ from pathlib import Path
 
 import pytest
 import torch
-from catalogue import Case, Make, PictureCase, judge
 from PIL import Image
 
 from catsdogs import report, train
+from catsdogs.data.images import MAX_PIXELS, ImageFiles, decode, read_image
 from catsdogs.data.manifest import Split, make_manifest
-from catsdogs.data.pixels import MAX_PIXELS, PictureFiles, decode, read_picture
-from catsdogs.names import is_one_line
-from catsdogs.reporting.runs import read_run
-from conftest import write_picture
+from catsdogs.io.text import is_one_line
+from catsdogs.runs.reader import read_run
+from tests.support.catalogue import Case, ImageCase, Make, judge
+from tests.support.images import write_image
 
-NO_PICTURE = "no picture of JPEG, PNG, WebP, GIF or BMP"
+NO_IMAGE = "no picture of JPEG, PNG, WebP, GIF or BMP"
 GREY = "grey of 16 bits or more, of which 8 would be used: save it with 8"
 TOO_LARGE = "more than the 89,478,485 pixels that are decoded"
 BAD_NAME = "its name is not one line of UTF-8: rename it"
-# The filters that catsdogs.data.pixels sets are not those under which pytest runs.
+# The filters that catsdogs.data.images sets are not those under which pytest runs.
 pytestmark = pytest.mark.filterwarnings("ignore::UserWarning:PIL")
 ONE: dict[Split, int] = {"train": 1, "val": 1, "test": 1}
 
@@ -66,7 +66,7 @@ def turned(orientation: int) -> bytes:
 
 
 def not_utf8(path: Path) -> None:
-    write_picture(path)
+    write_image(path)
     path.rename(path.with_name(os.fsdecode(b"\xff\xfe.jpg")))
 
 
@@ -76,176 +76,176 @@ def animated(kind: str) -> bytes:
 
 
 USED = [
-    PictureCase(
+    ImageCase(
         "a PNG under the name of a JPEG",
         "used",
         "x.jpg",
         content(saved(noise(), "PNG")),
         "its content decides",
     ),
-    PictureCase(
+    ImageCase(
         "a GIF under the name of a JPEG",
         "used",
         "x.jpg",
         content(saved(noise(), "GIF")),
         "its content decides",
     ),
-    PictureCase(
+    ImageCase(
         "a BMP under the name of a JPEG",
         "used",
         "x.jpg",
         content(saved(noise(), "BMP")),
         "its content decides",
     ),
-    PictureCase("animated (GIF)", "used", "x.jpg", content(animated("GIF")), "its first image"),
-    PictureCase("animated (PNG)", "used", "x.png", content(animated("PNG")), "its first image"),
-    PictureCase("animated (WebP)", "used", "x.webp", content(animated("WEBP")), "its first image"),
-    PictureCase("in CMYK", "used", "x.jpg", content(saved(noise("CMYK"), "JPEG")), "in RGB"),
-    PictureCase("grey, with 8 bits", "used", "x.png", content(saved(noise("L"), "PNG")), "in RGB"),
-    PictureCase("black and white", "used", "x.png", content(saved(noise("1"), "PNG")), "in RGB"),
-    PictureCase(
+    ImageCase("animated (GIF)", "used", "x.jpg", content(animated("GIF")), "its first image"),
+    ImageCase("animated (PNG)", "used", "x.png", content(animated("PNG")), "its first image"),
+    ImageCase("animated (WebP)", "used", "x.webp", content(animated("WEBP")), "its first image"),
+    ImageCase("in CMYK", "used", "x.jpg", content(saved(noise("CMYK"), "JPEG")), "in RGB"),
+    ImageCase("grey, with 8 bits", "used", "x.png", content(saved(noise("L"), "PNG")), "in RGB"),
+    ImageCase("black and white", "used", "x.png", content(saved(noise("1"), "PNG")), "in RGB"),
+    ImageCase(
         "transparent",
         "used",
         "x.png",
         content(saved(noise("RGBA"), "PNG")),
         "without its transparency",
     ),
-    PictureCase(
+    ImageCase(
         "a transparent palette",
         "used",
         "x.png",
         content(saved(noise("P"), "PNG", transparency=bytes(5))),
         "without its transparency",
     ),
-    PictureCase("turned by EXIF", "used", "x.jpg", content(turned(6)), "upright"),
-    PictureCase(
+    ImageCase("turned by EXIF", "used", "x.jpg", content(turned(6)), "upright"),
+    ImageCase(
         "turned by EXIF that makes no sense",
         "used",
         "x.jpg",
         content(turned(77)),
         "as it is stored",
     ),
-    PictureCase(
+    ImageCase(
         "one pixel",
         "used",
         "x.png",
         content(saved(Image.new("RGB", (1, 1)), "PNG")),
         "stretched to 256 x 256",
     ),
-    PictureCase(
+    ImageCase(
         "a line of 9,999 pixels",
         "used",
         "x.png",
         content(saved(Image.new("RGB", (9999, 1)), "PNG")),
         "stretched to 256 x 256",
     ),
-    PictureCase(
+    ImageCase(
         "a link to a picture",
         "used",
         "x.jpg",
         lambda path: path.symlink_to(write_other(path)),
         "the picture it leads to",
     ),
-    PictureCase(
+    ImageCase(
         "named with quotes, commas and markup",
         "used",
         'a,"b" <b>|`$.jpg',
-        write_picture,
+        write_image,
         "with its name as it is",
     ),
-    PictureCase(
-        "named in another script", "used", "кошка 🐈.jpg", write_picture, "with its name as it is"
+    ImageCase(
+        "named in another script", "used", "кошка 🐈.jpg", write_image, "with its name as it is"
     ),
 ]
 LEFT_OUT = [
-    PictureCase("empty", "empty", "x.jpg", content(b"")),
-    PictureCase("text", NO_PICTURE, "x.jpg", content(b"<html>404 not found</html>")),
-    PictureCase(
-        "a TIFF, a format that is not read", NO_PICTURE, "x.jpg", content(saved(noise(), "TIFF"))
+    ImageCase("empty", "empty", "x.jpg", content(b"")),
+    ImageCase("text", NO_IMAGE, "x.jpg", content(b"<html>404 not found</html>")),
+    ImageCase(
+        "a TIFF, a format that is not read", NO_IMAGE, "x.jpg", content(saved(noise(), "TIFF"))
     ),
-    PictureCase(
+    ImageCase(
         "EPS, which is a program",
-        NO_PICTURE,
+        NO_IMAGE,
         "x.jpg",
         content(b"%!PS-Adobe-3.0 EPSF-3.0\n%%BoundingBox: 0 0 9 9\n(ran) (w) file\n"),
     ),
-    PictureCase(
+    ImageCase(
         "a truncated JPEG",
         "image file is truncated...",
         "x.jpg",
         content(cut(saved(noise(), "JPEG"))),
     ),
-    PictureCase(
+    ImageCase(
         "a truncated PNG",
         "image file is truncated...",
         "x.png",
         content(cut(saved(noise(), "PNG"))),
     ),
-    PictureCase(
+    ImageCase(
         "a truncated WebP",
         "could not create decoder object",
         "x.webp",
         content(cut(saved(noise(), "WEBP"))),
     ),
-    PictureCase(
+    ImageCase(
         "a truncated GIF",
         "image file is truncated...",
         "x.jpg",
         content(cut(saved(noise(), "GIF"))),
     ),
-    PictureCase(
+    ImageCase(
         "the header of a JPEG and no more",
         "...Truncated File Read...",
         "x.jpg",
         content(saved(noise(), "JPEG")[:200]),
     ),
-    PictureCase(
+    ImageCase(
         "grey, with 16 bits", GREY, "x.png", content(saved(Image.new("I;16", (9, 9), 700), "PNG"))
     ),
-    PictureCase(
+    ImageCase(
         "a comment of ten megabytes in a few kilobytes",
         "damaged (ValueError: ...)",
         "x.png",
         content(png(9, 9, 9, (b"zTXt", b"Comment\0\0" + zlib.compress(bytes(10**7))))),
     ),
-    PictureCase(
+    ImageCase(
         "30,000 x 30,000 pixels in a few kilobytes",
         TOO_LARGE,
         "x.png",
         content(png(30_000, 30_000, 9)),
     ),
-    PictureCase("10,000 x 10,000 pixels", TOO_LARGE, "x.png", content(png(10_000, 10_000, 9))),
-    PictureCase(
+    ImageCase("10,000 x 10,000 pixels", TOO_LARGE, "x.png", content(png(10_000, 10_000, 9))),
+    ImageCase(
         "a link to nowhere",
         "No such file or directory",
         "x.jpg",
         lambda path: path.symlink_to("nowhere.jpg"),
     ),
-    PictureCase(
+    ImageCase(
         "a link to itself",
         "Too many levels of symbolic links",
         "x.jpg",
         lambda path: path.symlink_to("x.jpg"),
     ),
-    PictureCase("a pipe", "no regular file", "x.jpg", os.mkfifo),
-    PictureCase(
+    ImageCase("a pipe", "no regular file", "x.jpg", os.mkfifo),
+    ImageCase(
         "a link to a device without end",
         "no regular file",
         "x.jpg",
         lambda path: path.symlink_to("/dev/zero"),
     ),
-    PictureCase("not UTF-8 in its name", BAD_NAME, "x.jpg", not_utf8),
-    PictureCase("a line break in its name", BAD_NAME, "a\nb.jpg", write_picture),
-    PictureCase("a carriage return in its name", BAD_NAME, "a\rb.jpg", write_picture),
-    PictureCase("a command for the terminal in its name", BAD_NAME, "\x1b[2J.jpg", write_picture),
+    ImageCase("not UTF-8 in its name", BAD_NAME, "x.jpg", not_utf8),
+    ImageCase("a line break in its name", BAD_NAME, "a\nb.jpg", write_image),
+    ImageCase("a carriage return in its name", BAD_NAME, "a\rb.jpg", write_image),
+    ImageCase("a command for the terminal in its name", BAD_NAME, "\x1b[2J.jpg", write_image),
 ]
-PICTURES = [*USED, *LEFT_OUT]
+IMAGES = [*USED, *LEFT_OUT]
 
 
 def written(*names: str, unreadable: str = "") -> Make:
     def make(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         for name in names:
-            write_picture(folder / "d" / name)
+            write_image(folder / "d" / name)
         if unreadable:
             (folder / "d" / unreadable).write_text("no picture")
 
@@ -254,7 +254,7 @@ def written(*names: str, unreadable: str = "") -> Make:
 
 def write_other(path: Path) -> Path:
     other = path.parent.parent / "elsewhere.jpg"
-    write_picture(other)
+    write_image(other)
     return other
 
 
@@ -263,15 +263,15 @@ def folder(tmp_path: Path) -> Path:
     """Return a folder of classes with three good pictures of each."""
     for name in ("cats", "dogs"):
         for number in range(3):
-            write_picture(tmp_path / "root" / name / f"{number}.png", number)
+            write_image(tmp_path / "root" / name / f"{number}.png", number)
     return tmp_path / "root"
 
 
-@pytest.mark.parametrize("case", PICTURES, ids=str)
-def test_a_picture_is_used_or_left_out_with_its_reason(folder: Path, case: PictureCase) -> None:
+@pytest.mark.parametrize("case", IMAGES, ids=str)
+def test_an_image_is_used_or_left_out_with_its_reason(folder: Path, case: ImageCase) -> None:
     case.make(folder / "cats" / case.name)
     manifest = make_manifest(folder, ONE, max_bad_fraction=0.5)
-    assert len(manifest.pictures) == 7
+    assert len(manifest.images) == 7
     if case.outcome == "used":
         assert not manifest.unreadable
         seen = decode(folder / "cats" / case.name)
@@ -297,15 +297,15 @@ def test_a_bomb_is_refused_by_its_header_before_anything_is_decoded(
         decode(folder / "cats" / "1.png")
 
 
-def test_the_largest_picture_that_is_decoded_is_used(
+def test_the_largest_image_that_is_decoded_is_used(
     folder: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     assert MAX_PIXELS == Image.MAX_IMAGE_PIXELS
-    for bound in ("PIL.Image.MAX_IMAGE_PIXELS", "catsdogs.data.pixels.MAX_PIXELS"):
+    for bound in ("PIL.Image.MAX_IMAGE_PIXELS", "catsdogs.data.images.MAX_PIXELS"):
         monkeypatch.setattr(bound, 300)
     for rows in (100, 101):
         Image.new("RGB", (3, rows)).save(folder / "cats" / f"{rows}.png")
-    status = {p.path: p.status for p in make_manifest(folder, ONE, max_bad_fraction=1).pictures}
+    status = {p.path: p.status for p in make_manifest(folder, ONE, max_bad_fraction=1).images}
     assert (status["cats/100.png"], status["cats/101.png"]) == ("ok", TOO_LARGE)
 
 
@@ -313,7 +313,7 @@ def test_what_pillow_warns_of_is_not_said_beside_the_one_line(tmp_path: Path) ->
     (tmp_path / "palette.png").write_bytes(saved(noise("P"), "PNG", transparency=bytes(5)))
     (tmp_path / "large.png").write_bytes(png(10_000, 10_000, 9))
     code = """
-from catsdogs.data.pixels import MAX_PIXELS, PictureFiles, decode, read_picture
+from catsdogs.data.images import MAX_PIXELS, PictureFiles, decode, read_picture
 decode("palette.png")
 try:
     decode("large.png")
@@ -335,19 +335,19 @@ def test_an_orientation_and_a_first_image_are_seen_in_the_pixels(tmp_path: Path)
     exif = Image.Exif()
     exif[0x0112] = 6
     (tmp_path / "turned.png").write_bytes(saved(wide, "PNG", exif=exif))
-    assert read_picture(tmp_path / "turned.png").size == (20, 40)
+    assert read_image(tmp_path / "turned.png").size == (20, 40)
 
 
 def test_odd_names_pass_through_a_run_and_its_report(
     folder: Path, run: Callable[..., int], capfd: pytest.CaptureFixture[str]
 ) -> None:
-    names = [case.name for case in USED if case.make is write_picture]
+    names = [case.name for case in USED if case.make is write_image]
     assert len(names) == 2
     for kind, seed in (("cats", 0), ("dogs", 9)):
         for number, name in enumerate(names):
-            write_picture(folder / kind / name, seed + number)
+            write_image(folder / kind / name, seed + number)
     not_utf8(folder / "cats" / "x.jpg")
-    write_picture(folder / "dogs" / "a\nb.jpg")
+    write_image(folder / "dogs" / "a\nb.jpg")
     sizes = ["data.train_per_class=1", "data.val_per_class=1", "data.test_per_class=3"]
     data = ["data=folder", f"data.root={folder}", "data.max_bad_fraction=0.5", "data.workers=0"]
     assert run(train.main, *data, *sizes, "epochs=1", "output_dir=runs") == 0
@@ -382,13 +382,13 @@ CASES = [
         "a folder of other pictures",
         "data.root=.../d: no pictures found; expected pictures named cat.N.jpg and dog.N.jpg, or folders cats/ and dogs/",
         ["data=folder", "data.root=d"],
-        make=lambda f, _: write_picture(f / "d" / "bird.1.jpg"),
+        make=lambda f, _: write_image(f / "d" / "bird.1.jpg"),
     ),
     Case(
         "a folder of cats alone",
         "data.root=.../d: 1 pictures, and no dogs among them",
         ["data=folder", "data.root=d"],
-        make=lambda f, _: write_picture(f / "d" / "cat.1.jpg"),
+        make=lambda f, _: write_image(f / "d" / "cat.1.jpg"),
     ),
     Case(
         "a folder of both layouts",
@@ -434,26 +434,26 @@ CASES = [
         "a picture that vanished after it was checked",
         "data.root=...: a picture that the manifest found readable is no more; run again ([Errno 2] No such file or directory: '.../gone.jpg')",
         make=lambda f, m: m.setattr(
-            "catsdogs.training.picture_rows.PictureFiles",
-            lambda files: PictureFiles([*files[:-1], f / "gone.jpg"]),
+            "catsdogs.features.shard_cache.ImageFiles",
+            lambda files: ImageFiles([*files[:-1], f / "gone.jpg"]),
         ),
-        pictures=True,
+        images=True,
     ),
     Case(
         "a picture that vanished, seen by another process",
         "data.root=...: a picture that the manifest found readable is no more; run again (FileNotFoundError: [Errno 2] No such file or directory: '.../gone.jpg')",
         ["data.workers=1"],
         make=lambda f, m: m.setattr(
-            "catsdogs.training.picture_rows.PictureFiles",
-            lambda files: PictureFiles([*files[:-1], f / "gone.jpg"]),
+            "catsdogs.features.shard_cache.ImageFiles",
+            lambda files: ImageFiles([*files[:-1], f / "gone.jpg"]),
         ),
-        pictures=True,
+        images=True,
     ),
 ]
 
 
 @pytest.mark.parametrize("case", CASES, ids=str)
-def test_a_folder_of_pictures_that_cannot_work_is_refused(
+def test_a_folder_of_images_that_cannot_work_is_refused(
     case: Case,
     run: Callable[..., int],
     small: list[str],

@@ -1,10 +1,10 @@
 """The contract sees every mutant, with the claim that names its defect."""
 
 import pytest
-from mutants import MUTANTS
 
 from catsdogs.contract import check
-from catsdogs.contract.checking import CLAIMS
+from catsdogs.contract.suite import CLAIMS
+from tests.support.mutants import MUTANTS
 
 
 @pytest.mark.parametrize("name", MUTANTS)

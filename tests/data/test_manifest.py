@@ -7,19 +7,19 @@ import pytest
 from PIL import Image
 
 from catsdogs.data import manifest as manifest_module
-from catsdogs.data.manifest import Manifest, Picture, Split, make_manifest, split_per_class
+from catsdogs.data.manifest import Manifest, ManifestEntry, Split, make_manifest, split_per_class
 from catsdogs.errors import UserError
-from conftest import PER_CLASS, write_picture
+from tests.support.images import PER_CLASS, write_image
 
 
 def paths(manifest: Manifest, split: str) -> list[str]:
-    return [p.path for p in manifest.pictures if p.split == split]
+    return [p.path for p in manifest.images if p.split == split]
 
 
-def test_each_class_gives_its_first_pictures_to_train_the_next_to_val_the_next_to_test(
-    pictures: Path,
+def test_each_class_gives_its_first_images_to_train_the_next_to_val_the_next_to_test(
+    images: Path,
 ) -> None:
-    manifest = make_manifest(pictures, {"train": 3, "val": 2, "test": 1})
+    manifest = make_manifest(images, {"train": 3, "val": 2, "test": 1})
     assert paths(manifest, "train") == [
         *(f"dog.{n}.jpg" for n in (0, 1, 2)),
         *(f"cat.{n}.jpg" for n in (0, 1, 2)),
@@ -33,16 +33,16 @@ def test_the_monograph_split_of_the_competition_takes_file_names_as_strings() ->
     names = sorted(f"cat.{n}.jpg" for n in range(1200)) + sorted(
         f"dog.{n}.jpg" for n in range(1200)
     )
-    rows = [Picture(name, int(name.startswith("cat")), 1, 1, "", "ok") for name in names]
+    rows = [ManifestEntry(name, int(name.startswith("cat")), 1, 1, "", "ok") for name in names]
     split = split_per_class(rows, {"train": 1000, "val": 100, "test": 100})
     val = [p.path for p in split if p.split == "val" and p.label == 1]
     assert (val[0], val[-1]) == ("cat.819.jpg", "cat.908.jpg")  # by hand: names 1001 and 1100
 
 
-def test_an_unreadable_picture_is_listed_and_the_next_one_takes_its_place(tmp_path: Path) -> None:
+def test_an_unreadable_image_is_listed_and_the_next_one_takes_its_place(tmp_path: Path) -> None:
     for number in range(4):
-        write_picture(tmp_path / f"cat.{number}.jpg", number)
-        write_picture(tmp_path / f"dog.{number}.jpg", 10 + number)
+        write_image(tmp_path / f"cat.{number}.jpg", number)
+        write_image(tmp_path / f"dog.{number}.jpg", 10 + number)
     Image.effect_noise((64, 64), 80).save(tmp_path / "cat.1.jpg")
     whole = (tmp_path / "cat.1.jpg").read_bytes()
     (tmp_path / "cat.1.jpg").write_bytes(whole[: -len(whole) // 4])  # its header is whole
@@ -56,30 +56,30 @@ def test_an_unreadable_picture_is_listed_and_the_next_one_takes_its_place(tmp_pa
     ]
 
 
-def test_more_unreadable_pictures_than_allowed_stop_the_run(pictures: Path, tmp_path: Path) -> None:
-    for file in pictures.iterdir():
+def test_more_unreadable_images_than_allowed_stop_the_run(images: Path, tmp_path: Path) -> None:
+    for file in images.iterdir():
         (tmp_path / file.name).write_bytes(file.read_bytes())
     (tmp_path / "dog.0.jpg").write_bytes(b"no picture")
     with pytest.raises(UserError, match=r"1 of 18 pictures are unreadable.*dog\.0\.jpg"):
         make_manifest(tmp_path, PER_CLASS, max_bad_fraction=0.01)
 
 
-def test_too_few_pictures_are_refused_with_the_numbers(pictures: Path) -> None:
+def test_too_few_images_are_refused_with_the_numbers(images: Path) -> None:
     with pytest.raises(UserError, match="too few dogs.*ask for 1200, and 9 are readable"):
-        make_manifest(pictures, {"train": 1000, "val": 100, "test": 100})
+        make_manifest(images, {"train": 1000, "val": 100, "test": 100})
 
 
 def test_an_unchanged_folder_is_decoded_once_and_a_changed_file_again(
-    pictures: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    images: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     root = tmp_path / "copy"
     root.mkdir()
-    for file in pictures.iterdir():
+    for file in images.iterdir():
         (root / file.name).write_bytes(file.read_bytes())
     decoded: list[str] = []
     original = manifest_module._decode
 
-    def spy(root: Path, path: str, label: int) -> Picture:
+    def spy(root: Path, path: str, label: int) -> ManifestEntry:
         decoded.append(path)
         return original(root, path, label)
 
@@ -87,23 +87,23 @@ def test_an_unchanged_folder_is_decoded_once_and_a_changed_file_again(
     first = make_manifest(root, PER_CLASS)
     second = make_manifest(root, PER_CLASS)
     assert (first, len(decoded)) == (second, 18)
-    write_picture(root / "cat.0.jpg", seed=999)
+    write_image(root / "cat.0.jpg", seed=999)
     assert make_manifest(root, PER_CLASS).sha256 != first.sha256
 
 
 def test_the_hash_follows_content_label_and_split_but_not_names_or_place() -> None:
-    picture = Picture("cat.0.jpg", 1, 16, 12, "aa", "ok", "train")
+    image = ManifestEntry("cat.0.jpg", 1, 16, 12, "aa", "ok", "train")
 
     def digest(**changes: object) -> str:
-        return Manifest(Path("x"), (dataclasses.replace(picture, **changes),)).sha256  # type: ignore[arg-type]
+        return Manifest(Path("x"), (dataclasses.replace(image, **changes),)).sha256  # type: ignore[arg-type]
 
     same = digest()
     assert digest(path="elsewhere.jpg") == same
     assert len({same, digest(sha256="bb"), digest(label=0), digest(split="val")}) == 4
 
 
-def test_the_csv_has_a_line_per_picture_with_what_was_found(pictures: Path) -> None:
-    manifest = make_manifest(pictures, PER_CLASS)
+def test_the_csv_has_a_line_per_image_with_what_was_found(images: Path) -> None:
+    manifest = make_manifest(images, PER_CLASS)
     header, first, *rest = manifest.to_csv().splitlines()
     assert header == "path,label,width,height,sha256,status,split"
     assert first.startswith("dog.0.jpg,0,16,12,")

@@ -9,13 +9,13 @@ import numpy as np
 import pytest
 import torch
 from PIL import Image
-from sample_checkpoint import write_checkpoint
 
 import catsdogs
-from catsdogs.data.pixels import decode
+from catsdogs.data.images import decode
 from catsdogs.errors import UserError
 from catsdogs.inference.classifier import Classifier
-from conftest import write_picture
+from tests.support.images import write_image
+from tests.support.sample_checkpoint import write_checkpoint
 
 BATCH = 4
 
@@ -31,7 +31,7 @@ def classifier(tmp_path_factory: pytest.TempPathFactory) -> Classifier:
     return catsdogs.load(write_checkpoint(path), device="cpu")
 
 
-def test_a_picture_has_the_same_logit_in_every_batch_and_place(classifier: Classifier) -> None:
+def test_an_image_has_the_same_logit_in_every_batch_and_place(classifier: Classifier) -> None:
     generator = torch.Generator().manual_seed(0)
     count = BATCH + 3
     pixels = torch.randint(0, 256, (count, 3, 256, 256), dtype=torch.uint8, generator=generator)
@@ -60,7 +60,7 @@ def test_it_answers_files_folders_and_patterns_in_the_order_given(
     classifier: Classifier, tmp_path: Path
 ) -> None:
     for number, name in enumerate(("a.jpg", "b/c.png", "b/d.bmp")):
-        write_picture(tmp_path / name, number)
+        write_image(tmp_path / name, number)
     one = classifier.predict(tmp_path / "a.jpg")
     assert [(each.path, each.status) for each in one] == [(tmp_path / "a.jpg", "ok")]
     (logit,) = classifier.logits(decode(tmp_path / "a.jpg")[None]).tolist()
@@ -74,7 +74,7 @@ def test_it_answers_files_folders_and_patterns_in_the_order_given(
 def test_files_that_cannot_be_read_say_why_and_the_others_are_answered(
     classifier: Classifier, tmp_path: Path
 ) -> None:
-    write_picture(tmp_path / "good.png")
+    write_image(tmp_path / "good.png")
     (tmp_path / "text.jpg").write_text("no picture")
     noise = np.random.default_rng(0).integers(0, 256, (90, 90, 3), dtype=np.uint8)
     Image.fromarray(noise).save(tmp_path / "cut.jpg")
@@ -107,7 +107,7 @@ def test_a_batch_without_one_readable_file_is_answered(
 def test_a_logit_that_is_no_number_is_no_answer(
     classifier: Classifier, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    write_picture(tmp_path / "a.png")
+    write_image(tmp_path / "a.png")
     monkeypatch.setattr(classifier, "logits", lambda pixels: torch.full((1,), torch.nan))
     (answer,) = classifier.predict(tmp_path)
     assert (answer.label, answer.status) == ("", "the classifier answers nan")

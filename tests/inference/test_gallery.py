@@ -15,10 +15,10 @@ from selenium.webdriver.chromium.webdriver import ChromiumDriver
 from selenium.webdriver.remote.webdriver import WebDriver
 
 from catsdogs.data.manifest import OK
-from catsdogs.inference.answers import Prediction
 from catsdogs.inference.gallery import MOST, MOST_UNREADABLE, choose, gallery
+from catsdogs.inference.predictions import Prediction
 from catsdogs.inference.thumbnails import ranked
-from pages import CONTRASTS, DESK, PHONE, Elements, show
+from tests.support.pages import CONTRASTS, DESK, PHONE, Elements, show
 
 EVIL = '<img src=x onerror="alert(1)">&\'.jpg'
 
@@ -31,8 +31,8 @@ def page(
     answered: list[Prediction], unreadable: list[Prediction] | None = None, *, size: int = 32
 ) -> str:
     shown = choose(ranked(answered))
-    pictures = [Image.new("RGB", (size, size // 2), "teal") for _ in shown.predictions]
-    return gallery(shown, pictures, unreadable or [], lead=f"lead {EVIL}")
+    images = [Image.new("RGB", (size, size // 2), "teal") for _ in shown.predictions]
+    return gallery(shown, images, unreadable or [], lead=f"lead {EVIL}")
 
 
 def test_every_name_and_reason_is_escaped() -> None:
@@ -58,20 +58,20 @@ def test_nothing_outside_the_file_is_used_and_only_its_own_script_may_run() -> N
     assert f"script-src 'sha256-{digest}';" in policy
 
 
-def test_the_most_confident_picture_comes_first() -> None:
+def test_the_most_confident_image_comes_first() -> None:
     cards = [card for card in Elements(page(predictions(5))).of("li") if "data-logit" in card]
     assert [float(card["data-logit"]) for card in cards] == [0.5, -0.4, 0.3, -0.2, 0.1]
     assert [card["data-label"] for card in cards] == ["cat", "dog", "cat", "dog", "cat"]
 
 
-def test_a_picture_that_is_gone_has_its_answer_and_no_image() -> None:
+def test_an_image_that_is_gone_has_its_answer_and_no_image() -> None:
     shown = choose(predictions(1))
     text = gallery(shown, [None], [], lead="")
     assert "no longer readable" in text
     assert Elements(text).of("img") == []
 
 
-def test_up_to_the_cap_all_pictures_are_shown() -> None:
+def test_up_to_the_cap_all_images_are_shown() -> None:
     ranking = ranked(predictions(MOST))
     assert choose(ranking).predictions == ranking
     assert choose(ranking).note == ""
@@ -169,7 +169,7 @@ def test_filters_and_order_are_worked_by_keyboard_alone(driver: ChromiumDriver) 
 
 @pytest.mark.browser
 @pytest.mark.parametrize("driver", [(PHONE, "light"), (DESK, "light")], indirect=True)
-def test_the_page_never_scrolls_sideways_and_pictures_are_large_enough(
+def test_the_page_never_scrolls_sideways_and_images_are_large_enough(
     driver: ChromiumDriver,
 ) -> None:
     width = driver.execute_script("return innerWidth")

@@ -87,9 +87,9 @@ def test_linear_saga_on_batches_follows_a_plain_numpy_version_step_by_step() -> 
 def test_linear_saga_reaches_the_optimum_of_scikit_learns_saga_on_digits() -> None:
     linear_model = pytest.importorskip("sklearn.linear_model")
     datasets = pytest.importorskip("sklearn.datasets")
-    pictures, digits = datasets.load_digits(n_class=10, return_X_y=True)
+    images, digits = datasets.load_digits(n_class=10, return_X_y=True)
     chosen = (digits == 3) | (digits == 8)
-    x, y = pictures[chosen] / 16, (digits[chosen] == 8).astype(float)
+    x, y = images[chosen] / 16, (digits[chosen] == 8).astype(float)
     x -= x.mean(0)  # a bias beside features of one sign converges slowly in either library
     samples, width = x.shape
     strength = 0.02
@@ -118,7 +118,7 @@ def test_linear_saga_reaches_the_optimum_of_scikit_learns_saga_on_digits() -> No
     np.testing.assert_allclose(weight.detach().numpy(), theirs.coef_, rtol=0, atol=1e-3)
 
 
-def test_the_table_of_25000_pictures_takes_100_kilobytes() -> None:
+def test_the_table_of_25000_images_takes_100_kilobytes() -> None:
     weight, bias = model(torch.float32)
     optimizer = LinearSAGA([weight, bias], num_samples=25_000)
     fit(optimizer, weight, bias, passes(1, size=8)[:1])

@@ -2,16 +2,15 @@
 
 from pathlib import Path
 
-from catsdogs.regression.data import Line, load_diamonds, prepare
-from catsdogs.regression.experiment import KINDS, METHODS, Outcome
+from catsdogs.regression.experiment import KINDS, METHODS, ExperimentResult
 from catsdogs.regression.figures import write_figures
-from catsdogs.regression.fit import Fit
+from catsdogs.regression.fit import Fit, Line, load_diamonds, prepare
 from catsdogs.regression.published import Climb
 
 
 def test_the_same_numbers_give_the_same_files_to_the_byte(tmp_path: Path) -> None:
     line = Line(0.9, 0.0)
-    outcome = Outcome(
+    outcome = ExperimentResult(
         problem=prepare(load_diamonds()),
         fits={
             f"{kind}_{method}": Fit(line, [0.2, 0.16], "flat", 1.5)

@@ -9,8 +9,18 @@ import pytest
 import torch
 
 from catsdogs import optim
-from catsdogs.regression.data import BATCH_SIZE, Floats, Line, Problem, epochs, prepare, start
-from catsdogs.regression.fit import fit, gradient_terms, stop_reason
+from catsdogs.regression.fit import (
+    BATCH_SIZE,
+    Floats,
+    Line,
+    Problem,
+    epochs,
+    fit,
+    gradient_terms,
+    prepare,
+    start,
+    stop_reason,
+)
 
 
 @pytest.fixture(scope="module")

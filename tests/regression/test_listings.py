@@ -2,7 +2,7 @@
 
 import pytest
 
-from catsdogs.regression.data import Problem, load_diamonds, prepare
+from catsdogs.regression.fit import Problem, load_diamonds, prepare
 from catsdogs.regression.published import EPOCHS, TABLE, run_listings
 
 

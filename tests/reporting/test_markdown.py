@@ -5,11 +5,10 @@ from pathlib import Path
 
 import pytest
 from markdown_it import MarkdownIt
-from sample import sample_document
 
 from catsdogs.reporting.document import Document
-from catsdogs.reporting.folder import write_report
-from catsdogs.reporting.markdown import markdown
+from catsdogs.reporting.render import markdown, write_report
+from tests.support.sample_document import sample_document
 
 
 @pytest.fixture

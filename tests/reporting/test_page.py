@@ -5,12 +5,12 @@ from collections import Counter
 from pathlib import Path
 
 import pytest
-from sample import sample_document
 
 from catsdogs.reporting.document import Document, Figure, Panels
-from catsdogs.reporting.figures.canvas import svg
-from catsdogs.reporting.page import page
-from pages import Elements
+from catsdogs.reporting.plotting import svg
+from catsdogs.reporting.render import page
+from tests.support.pages import Elements
+from tests.support.sample_document import sample_document
 
 
 def written(document: Document) -> str:
@@ -56,11 +56,11 @@ def test_the_page_asks_for_nothing_beside_it(elements: Elements) -> None:
     assert "default-src 'none'" in policy[0]["content"]
 
 
-def test_pictures_are_inside_the_page(elements: Elements, tmp_path: Path) -> None:
-    (picture,) = elements.of("img")
-    encoded = picture["src"].removeprefix("data:image/jpeg;base64,")
+def test_images_are_inside_the_page(elements: Elements, tmp_path: Path) -> None:
+    (image,) = elements.of("img")
+    encoded = image["src"].removeprefix("data:image/jpeg;base64,")
     assert base64.b64decode(encoded) == (tmp_path / "thumbnail.jpg").read_bytes()
-    assert picture["alt"].startswith("alt <script>")
+    assert image["alt"].startswith("alt <script>")
 
 
 def test_every_figure_tells_what_it_shows_to_those_who_cannot_see_it(elements: Elements) -> None:

@@ -4,11 +4,10 @@ import csv
 import io
 from pathlib import Path
 
-from synthetic import mistaken, write_comparison, write_run
-
-from catsdogs.reporting.outcome import outcome
 from catsdogs.reporting.results_csv import COLUMNS, results_csv
-from catsdogs.reporting.runs import Runs, read_runs
+from catsdogs.reporting.run_summary import outcome
+from catsdogs.runs.reader import Runs, read_runs
+from tests.support.synthetic_runs import mistaken, write_comparison, write_run
 
 
 def rows(runs: Runs) -> list[dict[str, str]]:

@@ -7,10 +7,10 @@ from typing import Any
 
 import numpy as np
 import pytest
-from synthetic import COSTS, mistaken, write_comparison, write_run
 
-from catsdogs.reporting.runs import read_runs
 from catsdogs.reporting.verdict import Verdict, verdict_table, verdicts
+from catsdogs.runs.reader import read_runs
+from tests.support.synthetic_runs import COSTS, mistaken, write_comparison, write_run
 
 OTHER_COSTS = (0.75, 0.5, 0.26, 0.125)
 
@@ -21,14 +21,14 @@ def judged(folder: Path, **comparison: Any) -> Verdict:
 
 
 def with_errors(
-    native: Sequence[int], custom: Sequence[int], pictures: int = 400
+    native: Sequence[int], custom: Sequence[int], images: int = 400
 ) -> dict[tuple[str, int], Mapping[str, Any]]:
     """Return runs that answer so many test pictures wrongly, seed by seed, with other costs."""
     runs: dict[tuple[str, int], Mapping[str, Any]] = {}
     for seed, (wrong, also_wrong) in enumerate(zip(native, custom, strict=True)):
-        runs["native_adam", seed] = {"test_logits": mistaken(*range(wrong), pictures=pictures)}
-        last = range(pictures - also_wrong, pictures)
-        logits = mistaken(*last, pictures=pictures)
+        runs["native_adam", seed] = {"test_logits": mistaken(*range(wrong), images=images)}
+        last = range(images - also_wrong, images)
+        logits = mistaken(*last, images=images)
         runs["custom_adam", seed] = {"test_logits": logits, "costs": OTHER_COSTS}
     return runs
 

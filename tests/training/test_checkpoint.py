@@ -8,48 +8,48 @@ from torch.optim.lr_scheduler import StepLR
 
 from catsdogs.errors import UserError
 from catsdogs.optim import Adam
-from catsdogs.training.checkpoint import Trainer, load_checkpoint, save_checkpoint
-from catsdogs.training.head import LinearHead, seeded_head
+from catsdogs.training.checkpoint import TrainState, load_checkpoint, save_checkpoint
+from catsdogs.training.heads import LinearHead, seeded_head
 
 
-def new_trainer() -> Trainer:
+def new_trainer() -> TrainState:
     head = seeded_head("linear", 0)
     optimizer = Adam(head.parameters(), lr=0.01)
-    return Trainer(head, optimizer, StepLR(optimizer, 2))
+    return TrainState(head, optimizer, StepLR(optimizer, 2))
 
 
-def train(trainer: Trainer, steps: int) -> None:
+def train(train_state: TrainState, steps: int) -> None:
     for _ in range(steps):
-        trainer.optimizer.zero_grad()
-        trainer.head(torch.randn(2, 512, 8, 8)).sum().backward()
-        trainer.optimizer.step()
-        assert trainer.scheduler is not None
-        trainer.scheduler.step()
+        train_state.optimizer.zero_grad()
+        train_state.head(torch.randn(2, 512, 8, 8)).sum().backward()
+        train_state.optimizer.step()
+        assert train_state.scheduler is not None
+        train_state.scheduler.step()
 
 
 def test_a_checkpoint_continues_to_the_same_bits_with_schedule_and_random_numbers(
     tmp_path: Path,
 ) -> None:
-    trainer, other = new_trainer(), new_trainer()
-    train(trainer, 3)
-    save_checkpoint(tmp_path / "last.pt", trainer, {"epoch": 3})
-    train(trainer, 4)
+    train_state, other = new_trainer(), new_trainer()
+    train(train_state, 3)
+    save_checkpoint(tmp_path / "last.pt", train_state, {"epoch": 3})
+    train(train_state, 4)
     content = load_checkpoint(tmp_path / "last.pt")
     assert content["epoch"] == 3
     other.restore(content)
     train(other, 4)
-    assert isinstance(trainer.head, LinearHead)
+    assert isinstance(train_state.head, LinearHead)
     assert isinstance(other.head, LinearHead)
-    assert torch.equal(trainer.head.weight, other.head.weight)
-    rates = [each.optimizer.param_groups[0]["lr"] for each in (trainer, other)]
+    assert torch.equal(train_state.head.weight, other.head.weight)
+    rates = [each.optimizer.param_groups[0]["lr"] for each in (train_state, other)]
     assert rates[0] == rates[1] == pytest.approx(0.01 * 0.1**3)
 
 
 def test_a_failed_write_leaves_the_old_checkpoint_and_no_part_of_the_new(tmp_path: Path) -> None:
-    trainer = new_trainer()
-    save_checkpoint(tmp_path / "last.pt", trainer, {"epoch": 1})
+    train_state = new_trainer()
+    save_checkpoint(tmp_path / "last.pt", train_state, {"epoch": 1})
     with pytest.raises(Exception, match="pickle"):
-        save_checkpoint(tmp_path / "last.pt", trainer, {"epoch": lambda: None})
+        save_checkpoint(tmp_path / "last.pt", train_state, {"epoch": lambda: None})
     assert load_checkpoint(tmp_path / "last.pt")["epoch"] == 1
     assert [file.name for file in tmp_path.iterdir()] == ["last.pt"]
 

@@ -8,10 +8,10 @@ from torch import Tensor, nn
 from torchvision.ops import StochasticDepth
 
 from catsdogs.training.finite_sum import require_finite_sum
-from catsdogs.training.head import HEADS
+from catsdogs.training.heads import HEADS
 
 Make = Callable[[], nn.Module]
-PICTURE = (4, 9, 9)
+IMAGE = (4, 9, 9)
 UNSTEADY: dict[str, tuple[Make, str]] = {
     "batch_norm": (lambda: nn.BatchNorm2d(4), "BatchNorm2d) takes its statistics from the batch"),
     "batch_norm_without_running_statistics": (
@@ -49,8 +49,8 @@ class Sequences(nn.Module):
         super().__init__()
         self.module = module
 
-    def forward(self, pictures: Tensor) -> Tensor:
-        rows = pictures.flatten(1, 2).transpose(0, 1)
+    def forward(self, images: Tensor) -> Tensor:
+        rows = images.flatten(1, 2).transpose(0, 1)
         given = [rows] * (3 if isinstance(self.module, nn.MultiheadAttention) else 1)
         answers: Tensor = self.module(*given)[0]
         return answers.transpose(0, 1)
@@ -59,10 +59,10 @@ class Sequences(nn.Module):
 def changes(head: nn.Module) -> bool:
     """Tell whether the first picture gets another answer at other visits, in other company."""
     generator = torch.Generator().manual_seed(0)
-    pictures = torch.randn(7, *PICTURE, generator=generator)
+    images = torch.randn(7, *IMAGE, generator=generator)
     with torch.random.fork_rng(devices=[]), torch.no_grad():
         torch.manual_seed(0)
-        answers = [head(pictures[[0, *others]])[0] for others in ([1, 2], [3, 4], [5, 6])]
+        answers = [head(images[[0, *others]])[0] for others in ([1, 2], [3, 4], [5, 6])]
     return any(not torch.allclose(answer, answers[0], atol=1e-5) for answer in answers)
 
 

@@ -6,10 +6,10 @@ import torch
 from torch import Tensor
 from torch.nn.functional import binary_cross_entropy_with_logits
 
-from catsdogs.data.pixels import normalise
-from catsdogs.data.species import draw_cat_or_dog
+from catsdogs.data.images import normalise
+from catsdogs.drawing.species import draw_cat_or_dog
+from catsdogs.features.backbone import Backbone, find_weights
 from catsdogs.optim import LinearSAGA
-from catsdogs.training.backbone import Backbone, find_weights
 
 COUNT, PENALTY = 24, 0.05
 

@@ -16,15 +16,15 @@ import pytest
 import torch
 from torch import Tensor
 
-from catsdogs.data.drawn import draw_folder
+from catsdogs.compute.device import disable_tf32
+from catsdogs.data.augmentation import apply_views, draw_view
 from catsdogs.data.manifest import SPLITS, Manifest, Split, make_manifest
-from catsdogs.data.views import apply_views, draw_view
+from catsdogs.data.sources import draw_folder
+from catsdogs.features.backbone import BackboneWeights, find_weights
+from catsdogs.features.drifting_features import ViewFeatures
+from catsdogs.features.drifting_pass import ViewPass
+from catsdogs.features.feature_store import DeviceRows, Features, open_feature_store
 from catsdogs.settings import Precision
-from catsdogs.training.backbone import BackboneWeights, find_weights
-from catsdogs.training.device import keep_float32_whole
-from catsdogs.training.feature_store import DeviceRows, Features, open_store
-from catsdogs.training.view_pass import ViewPass
-from catsdogs.training.view_store import ViewFeatures
 
 CPU, GPU = torch.device("cpu"), torch.device("cuda")
 TOLERANCES: dict[Precision, float] = {"float32": 1e-5, "bfloat16": 1e-2, "float16": 2e-3}
@@ -40,7 +40,7 @@ pytestmark = [
 def whole_float32() -> Iterator[None]:
     """Compute as a run does, and leave torch as it was."""
     before = torch.backends.cudnn.allow_tf32
-    keep_float32_whole()
+    disable_tf32()
     yield
     torch.backends.cudnn.allow_tf32 = before
 
@@ -68,8 +68,8 @@ def distance(found: Tensor, expected: Tensor) -> float:
 def test_features_are_those_of_the_cpu_in_float32_and_are_kept_on_the_device(
     drawn: Manifest, weights: BackboneWeights, precision: Precision
 ) -> None:
-    expected = everything(open_store(drawn, weights, device=CPU, workers=0).splits)
-    store = open_store(drawn, weights, device=GPU, workers=0, precision=precision)
+    expected = everything(open_feature_store(drawn, weights, device=CPU, workers=0).splits)
+    store = open_feature_store(drawn, weights, device=GPU, workers=0, precision=precision)
     assert isinstance(store.splits["train"].values, DeviceRows)
     assert distance(everything(store.splits), expected) < TOLERANCES[precision]
 

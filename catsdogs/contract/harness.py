@@ -1,0 +1,202 @@
+"""The optimizer on trial: how the contract builds it, feeds it and compares what it did.
+
+Gradients are random numbers that depend on the step and the parameter's place alone, never on the
+weights: two runs that should be equal then are, and a wrong step cannot hide behind a wrong
+gradient.
+"""
+
+import math
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from typing import Any
+
+import torch
+from torch import Tensor
+from torch.optim import Optimizer
+
+Factory = Callable[..., Optimizer]
+"""`factory(params, **overrides)`, such as `functools.partial(torch.optim.Adam, lr=1e-3)`."""
+
+SHAPES: tuple[tuple[int, ...], ...] = ((4, 3), (2, 5), (5,), (1,), ())
+# Weight and bias of one linear model, for an optimizer that is told its samples and their slopes.
+LINEAR_MODEL: tuple[tuple[int, ...], ...] = ((1, 5), (1,))
+TOLERANCE = 1e-12
+
+
+class OptimizerHarness:
+    """An optimizer class with its hyperparameters, and the shapes of parameter that it accepts.
+
+    Raises:
+        ValueError: If it accepts no shape at all, with what it said.
+    """
+
+    def __init__(self, factory: Factory, reference: Factory | None = None) -> None:
+        self.factory = factory
+        self.reference = reference
+        self.refused: dict[tuple[int, ...], str] = {}
+        self.shapes = tuple(shape for shape in SHAPES if self._accepts(shape))
+        if not self.shapes and self._accepts(*LINEAR_MODEL):
+            self.shapes = LINEAR_MODEL
+        if not self.shapes:
+            raise ValueError(
+                f"The factory accepts no parameter: {next(iter(self.refused.values()))}"
+            )
+        optimizer = factory(self.weights())
+        if not isinstance(optimizer, Optimizer):
+            raise ValueError(f"It builds a {type(optimizer).__name__}, no torch.optim.Optimizer")
+        self.defaults: dict[str, Any] = dict(optimizer.defaults)
+        self.wants: str | None = getattr(optimizer, "wants", None)
+        if self.wants not in (None, "block", "samples"):
+            raise ValueError(
+                f"{type(optimizer).__name__} wants {self.wants!r} with every step; the contract "
+                f"can drive optimizers that want nothing, 'block' or 'samples'"
+            )
+        if self.wants == "samples":
+            self._require_samples()
+
+    def _accepts(self, *shapes: tuple[int, ...]) -> bool:
+        try:
+            self.factory([torch.zeros(shape, requires_grad=True) for shape in shapes])
+        except ValueError as error:
+            self.refused[shapes[0]] = str(error)
+            return False
+        return True
+
+    def _require_samples(self) -> None:
+        self.shapes = LINEAR_MODEL
+        size, num_samples = samples_of_a_batch(self.weights()), self.defaults["num_samples"]
+        if num_samples < 2 * size:
+            raise ValueError(
+                f"num_samples={num_samples}: a linear model is tried on two batches of {size} or "
+                "more, which take turns"
+            )
+
+    def weights(
+        self,
+        shapes: Iterable[tuple[int, ...]] | None = None,
+        dtype: torch.dtype = torch.float64,
+    ) -> list[Tensor]:
+        """Return the same random weights at every call."""
+        generator = torch.Generator().manual_seed(0)
+        return [
+            torch.randn(shape, generator=generator, dtype=torch.float64).to(dtype).requires_grad_()
+            for shape in (self.shapes if shapes is None else shapes)
+        ]
+
+    def build(self, params: Iterable[Any], **overrides: Any) -> Optimizer:
+        """Build the optimizer, some hyperparameters overridden."""
+        return self.factory(params, **overrides)
+
+    def run(
+        self,
+        optimizer: Optimizer,
+        weights: Sequence[Tensor],
+        steps: Iterable[int],
+        *,
+        places: Sequence[int] | None = None,
+        scale: float = 1.0,
+    ) -> None:
+        """Take the numbered steps, each with its own gradients.
+
+        Args:
+            optimizer: What steps.
+            weights: The parameters that get a gradient.
+            steps: Step numbers; a number always means the same gradients and the same block.
+            places: The place of each weight among the gradients, if not 0, 1, 2, ...
+            scale: Multiplies the gradients.
+        """
+        for number in steps:
+            for place, weight in zip(places or range(len(weights)), weights, strict=True):
+                weight.grad = scale * gradient(weight, number, place)
+            step(optimizer, number)
+
+    def trained(
+        self, steps: int, *, dtype: torch.dtype = torch.float64, **overrides: Any
+    ) -> tuple[list[Tensor], Optimizer]:
+        """Return fresh weights and an optimizer that has taken some steps on them."""
+        weights = self.weights(dtype=dtype)
+        optimizer = self.build(weights, **overrides)
+        self.run(optimizer, weights, range(steps))
+        return weights, optimizer
+
+
+def step(optimizer: Optimizer, number: int, closure: Callable[[], Any] | None = None) -> Any:
+    """Take one step; an optimizer that wants blocks or samples gets them in turn."""
+    told: Callable[..., Any] = optimizer.step  # with keywords that torch's signature does not have
+    given = {} if closure is None else {"closure": closure}
+    return told(**given, **origin(optimizer, number))
+
+
+def origin(optimizer: Optimizer, number: int) -> dict[str, Any]:
+    """Return the keywords with which step `number` must be told what its gradients are from."""
+    wants = getattr(optimizer, "wants", None)
+    if wants == "block":
+        return {"block": number % len(optimizer.param_groups[0]["block_sizes"])}
+    if wants == "samples":
+        return _batch_with_these_gradients(optimizer, number)
+    return {}
+
+
+def _batch_with_these_gradients(optimizer: Optimizer, number: int) -> dict[str, Any]:
+    """Return a batch of a linear model that has just the gradients which its parameters hold.
+
+    Sample j has the unit vector j as features and entry j of the weight's gradient as slope; one
+    more, without features, makes up for the bias. Sets of such samples take turns.
+    """
+    params = [param for group in optimizer.param_groups for param in group["params"]]
+    count = samples_of_a_batch(params)
+    slopes, features = torch.zeros(count), torch.eye(count, count - 1)
+    for param in params:
+        slopes, features = slopes.to(param), features.to(param)
+        if param.grad is not None and param.dim() == 2:
+            slopes[:-1] += param.grad[0]
+            slopes[-1] -= param.grad.sum()
+        elif param.grad is not None:
+            slopes[-1] += param.grad[0]
+    first = count * (number % (optimizer.param_groups[0]["num_samples"] // count))
+    samples = torch.arange(first, first + count)
+    return {"samples": samples, "features": features, "logit_grad": slopes}
+
+
+def samples_of_a_batch(params: Iterable[Tensor]) -> int:
+    """Return the samples in a batch of these parameters' linear model: one per feature, and one."""
+    return 1 + max(param.numel() for param in params)
+
+
+def gradient(weight: Tensor, number: int, place: int) -> Tensor:
+    """Return the gradient that step `number` gives to the weight in this place."""
+    generator = torch.Generator().manual_seed(1000 * number + place)
+    return torch.randn(weight.shape, generator=generator, dtype=torch.float64).to(weight.dtype)
+
+
+def tensors(value: Any, name: str = "") -> Iterator[tuple[str, Tensor]]:
+    """Yield every tensor inside nested dicts, lists and tuples, with its name."""
+    if isinstance(value, Tensor):
+        yield name, value
+    elif isinstance(value, dict):
+        for key, item in value.items():
+            yield from tensors(item, f"{name}.{key}" if name else str(key))
+    elif isinstance(value, list | tuple):
+        for index, item in enumerate(value):
+            yield from tensors(item, f"{name}[{index}]")
+
+
+def distance(ours: Tensor, others: Tensor) -> float:
+    """Return the largest difference, relative above 1; inf where one is nan and not the other."""
+    if ours.shape != others.shape:
+        return math.inf
+    if ours.numel() == 0:
+        return 0.0
+    a, b = ours.detach().double(), others.detach().double()
+    gap = (a - b).abs() / b.abs().clamp(min=1.0)
+    gap = torch.where(a.isnan() & b.isnan() | (a == b), 0.0, gap)
+    return float(gap.nan_to_num(nan=math.inf).max())
+
+
+def furthest(ours: Sequence[Tensor], others: Sequence[Tensor]) -> float:
+    """Return the largest distance between two lists of tensors."""
+    return max((distance(a, b) for a, b in zip(ours, others, strict=True)), default=0.0)
+
+
+def copies(weights: Sequence[Tensor]) -> list[Tensor]:
+    """Return detached clones."""
+    return [weight.detach().clone() for weight in weights]

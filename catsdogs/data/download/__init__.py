@@ -1,0 +1,1 @@
+"""Downloads of photographs: Kaggle and Oxford-IIIT Pet."""

@@ -1,0 +1,1 @@
+"""Drawn cats and dogs: anatomy, fur, portraits and scenery, with numpy and Pillow alone."""

@@ -1,0 +1,1 @@
+"""Files, tensors, text, numbers and progress bars."""

@@ -1,0 +1,1 @@
+"""How the embedded weights were made. No other part imports it."""

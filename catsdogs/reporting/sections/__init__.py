@@ -1,0 +1,1 @@
+"""Sections of the report: numbers, table and figure of each."""

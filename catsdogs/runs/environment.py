@@ -1,0 +1,63 @@
+"""Versions, hardware and commit that a run records."""
+
+import importlib.metadata
+import os
+import platform
+import subprocess
+from pathlib import Path
+from typing import Any
+
+import catsdogs
+
+PACKAGES = ("torch", "torchvision", "numpy", "pillow", "hydra-core", "tensorboard")
+
+
+def versions(*also: str) -> dict[str, str]:
+    """Return the versions of Python and of the packages that decide a run's numbers, and `also`."""
+    found = {"python": platform.python_version(), "catsdogs": catsdogs.__version__}
+    for package in (*PACKAGES, *also):
+        try:
+            found[package] = importlib.metadata.version(package)
+        except importlib.metadata.PackageNotFoundError:
+            found[package] = "not installed"
+    return found
+
+
+def hardware() -> dict[str, Any]:
+    """Return what the run stands on: system, processor, cores and bytes of memory."""
+    return {
+        "system": platform.platform(),
+        "processor": _processor(),
+        "cores": os.cpu_count(),
+        "memory_bytes": os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES"),
+    }
+
+
+def git_state() -> dict[str, Any] | None:
+    """Return the commit of the source tree and whether it was changed; None when installed."""
+    tree = Path(__file__).resolve().parents[2]
+    if not (tree / ".git").exists():
+        return None
+    try:
+        commit, status = (
+            subprocess.run(
+                ["git", "-C", str(tree), *arguments],
+                capture_output=True,
+                text=True,
+                check=True,
+                timeout=10,
+            ).stdout.strip()
+            for arguments in (("rev-parse", "HEAD"), ("status", "--porcelain"))
+        )
+    except (OSError, subprocess.SubprocessError):
+        return None
+    return {"commit": commit, "changed": bool(status)}
+
+
+def _processor() -> str:
+    try:
+        lines = Path("/proc/cpuinfo").read_text(encoding="utf-8").splitlines()
+    except OSError:
+        return platform.processor()
+    names = [line.split(":", 1)[1].strip() for line in lines if line.startswith("model name")]
+    return names[0] if names else platform.processor()

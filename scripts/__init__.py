@@ -1,0 +1,1 @@
+"""Programs for those who work on catsdogs: measurements, simulated crashes, weights, pictures."""

@@ -1,0 +1,1 @@
+"""Measurements of optimizers, of training and of the size of a data set."""

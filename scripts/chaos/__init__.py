@@ -1,0 +1,1 @@
+"""Kill real trainings at random moments and compare what is left with undisturbed ones."""

@@ -1,0 +1,298 @@
+"""Kill real trainings at random moments, go on with them, and compare with those left alone.
+
+    python -m scripts.chaos --save chaos.md
+    python -m scripts.chaos --only custom_sgd --kills 2 --seed 7
+
+Trains each optimizer on a few tiny pictures, once in peace; then again with processes that are
+ended by SIGKILL, mostly, SIGINT and SIGTERM: at random moments and while they write. `resume=auto`
+goes on each time. The same with stores that are built, with a comparison and with a report. What is
+left at the end must equal, to the bit, what the undisturbed process left.
+"""
+
+import argparse
+import dataclasses
+import filecmp
+import random
+import shutil
+import sys
+import tempfile
+import time
+from collections import Counter
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor, as_completed
+from pathlib import Path
+
+import numpy as np
+from PIL import Image
+from tqdm import tqdm
+
+from catsdogs.cli import conf_directory
+from catsdogs.io.progress import progress
+from catsdogs.runs.writer import recorded_facts
+from scripts.bench.page import circumstances, save_page
+from scripts.chaos.killing import Command, Kill, after_a_while, in_a_write
+from scripts.chaos.same_runs import run_differences
+
+PER_CLASS = {"train": 16, "val": 4, "test": 4}
+EPOCHS = 18
+STEP = ("scheduler=step", "scheduler.step_size=3", "scheduler.gamma=0.5")
+ALSO = {
+    "custom_linear_saga": ("model.head=linear",),
+    "custom_saga": ("optimizer.table_dtype=float16",),
+    "native_adam": STEP,
+    "custom_momentum": ("scheduler=cosine",),
+}
+EXPLANATION = """\
+Every run was done once in peace and once with kills: each process that worked on it but the last
+was ended by a signal, and the next went on with `resume=auto`. Equal means: the same bytes of
+`steps.csv`, `predictions.csv`, `mistakes.csv`, the thumbnails, `config.yaml` and
+`last.safetensors`, the same `epochs.csv` but for seconds, the same tensors and values in `best.pt`
+and `last.pt` (head, optimizer, scheduler, generator), the same points in one event file of
+TensorBoard, and no file left half written. Moments, in seconds after the training (or the build of
+the store, or the writing of the report) began, are drawn from the seed in the command; how far a
+process has come by then is up to the machine."""
+
+
+@dataclasses.dataclass(frozen=True)
+class Case:
+    """Something that is killed.
+
+    Attributes:
+        name: Of its line.
+        arguments: After `python -m`.
+        builds_store: Whether it starts without features.
+    """
+
+    name: str
+    arguments: tuple[str, ...]
+    builds_store: bool = False
+
+
+@dataclasses.dataclass
+class Result:
+    """What became of a case.
+
+    Attributes:
+        case: Its name.
+        kills: In order.
+        differences: Between what was killed and what was not.
+        seconds: In all.
+    """
+
+    case: str
+    kills: list[Kill]
+    differences: list[str]
+    seconds: float
+
+    def line(self) -> str:
+        """Return it for a terminal."""
+        found = "; ".join(self.differences) or "equal"
+        return f"{self.case:<20} {len(self.kills)} kills, {self.seconds:3.0f} s: {found}"
+
+    def row(self) -> str:
+        """Return it as a row of Markdown."""
+        kills = ", ".join(f"{kill.by.name[3:]} {kill.moment}" for kill in self.kills)
+        found = "; ".join(self.differences) or "equal"
+        return f"| {self.case} | {len(self.kills)} | {kills} | {found} |"
+
+
+def cases(pictures: Path) -> list[Case]:
+    """Return everything that is killed, but the report."""
+    shared = [f"data.{split}_per_class={count}" for split, count in PER_CLASS.items()]
+    shared += ["data=folder", f"data.root={pictures}", "data.workers=0", "batch_size=4"]
+    train = ("catsdogs.train", *shared, "resume=auto")
+    long, short = f"epochs={EPOCHS}", f"epochs={EPOCHS // 4}"
+    names = sorted(file.stem for file in (conf_directory() / "optimizer").glob("*.yaml"))
+    contenders = "contenders=[native_sgd,custom_adam]"
+    return [
+        *(Case(name, (*train, long, f"optimizer={name}", *ALSO.get(name, ()))) for name in names),
+        Case("store", (*train, short, "optimizer=custom_sgd"), builds_store=True),
+        Case("store, monograph", (*train, short, "protocol=monograph"), builds_store=True),
+        Case("compare", ("catsdogs.compare", *shared, short, contenders, "seeds=[0]")),
+    ]
+
+
+def draw_pictures(folder: Path) -> Path:
+    """Write noise as pictures of cats and dogs, so small that decoding takes no time."""
+    folder.mkdir(parents=True)
+    noise = np.random.default_rng(0)
+    for name in ("cat", "dog"):
+        for number in range(sum(PER_CLASS.values())):
+            pixels = noise.integers(0, 256, (12, 16, 3), dtype=np.uint8)
+            Image.fromarray(pixels).save(folder / f"{name}.{number}.png")
+    return folder
+
+
+def runs_of(folder: Path) -> list[Path]:
+    """Return the run directories below a working directory."""
+    found = (folder.glob(f"outputs/{below}record.json") for below in ("*/", "*/*/"))
+    return sorted(path.parent for paths in found for path in paths)
+
+
+def has_begun(folder: Path, cache: Path, case: Case) -> Callable[[int], bool]:
+    """Return what tells whether a process has begun with its work: pictures, or training."""
+    if case.builds_store:
+        return lambda _: any((cache / "features").glob("*/"))
+    return lambda process: any(
+        any(folder.glob(f"outputs/{below}events.out.tfevents.*.{process}.*"))
+        for below in ("*/", "*/*/")
+    )
+
+
+def disturb(case: Case, work: Path, kills: int, seed: int) -> Result:
+    """Run a case in peace and with kills, and compare."""
+    started, draw = time.monotonic(), random.Random(f"{seed} {case.name}")
+    name = case.name.replace(", ", "-")
+    folders = {kind: work / name / kind for kind in ("whole", "killed")}
+    caches = {
+        kind: folders[kind] / "cache" if case.builds_store else work / "cache" for kind in folders
+    }
+    commands = {kind: Command(case.arguments, folders[kind], caches[kind]) for kind in folders}
+    begun = {kind: has_begun(folders[kind], caches[kind], case) for kind in folders}
+    seconds = commands["whole"].run(begun["whole"])
+    command, done = commands["killed"], list[Kill]()
+
+    def places() -> list[Path]:
+        stores = [path for path in (command.cache / "features").glob("*") if case.builds_store]
+        below = (command.folder.glob(f"outputs/{depth}") for depth in ("*", "*/*"))
+        return [*stores, *(folder for found in below for folder in found)]
+
+    for number in range(kills):
+        if number % 2:
+            kill = in_a_write(command, places, draw.randint(1, 8))
+        else:
+            kill = after_a_while(command, begun["killed"], 2 * seconds / (kills + 1), draw)
+        if kill is None:
+            break
+        done.append(kill)
+        if _is_finished(command):  # in the last moment
+            break
+    else:
+        command.run(begun["killed"])
+    return Result(case.name, done, list(_compare(folders)), time.monotonic() - started)
+
+
+def _is_finished(command: Command) -> bool:
+    found = runs_of(command.folder)
+    planned = 2 if "catsdogs.compare" in command.arguments else 1
+    return len(found) == planned and all("finished" in recorded_facts(run) for run in found)
+
+
+def _compare(folders: dict[str, Path]) -> Iterator[str]:
+    whole, killed = runs_of(folders["whole"]), runs_of(folders["killed"])
+    if len(whole) != len(killed):
+        yield f"{len(killed)} runs instead of {len(whole)}"
+        return
+    for one, other in zip(whole, killed, strict=True):
+        yield from run_differences(one, other)
+
+
+def disturb_report(work: Path, kills: int, seed: int) -> Result:
+    """Make a report of the undisturbed runs in peace and with kills, and compare all files."""
+    started, draw = time.monotonic(), random.Random(f"{seed} report")
+    runs = work / "runs"
+    for folder in sorted(work.glob("*/whole")):
+        for run in runs_of(folder):
+            shutil.copytree(run, runs / run.name, dirs_exist_ok=True)
+    outs = {kind: work / "report" / kind for kind in ("whole", "killed")}
+    commands = {
+        kind: Command(("catsdogs.report", f"runs={runs}", f"out={out}"), work, work / "cache")
+        for kind, out in outs.items()
+    }
+    seconds = commands["whole"].run(lambda _: outs["whole"].exists())
+    command, done = commands["killed"], list[Kill]()
+    places = [outs["killed"], outs["killed"] / "figures"]
+    for number in range(kills):
+        if number % 2:
+            kill = in_a_write(command, lambda: places, draw.randint(1, 40))
+        else:
+            shutil.rmtree(outs["killed"], ignore_errors=True)
+            kill = after_a_while(command, lambda _: outs["killed"].exists(), seconds, draw)
+        if kill is not None:
+            done.append(kill)
+    command.run(lambda _: True)
+    differences = [
+        f"{name} differs" for name in _different(filecmp.dircmp(outs["whole"], outs["killed"]))
+    ]
+    return Result("report", done, differences, time.monotonic() - started)
+
+
+def _different(folders: "filecmp.dircmp[str]") -> Iterator[str]:
+    yield from (*folders.left_only, *folders.right_only, *folders.funny_files)
+    yield from filecmp.cmpfiles(folders.left, folders.right, folders.common_files, shallow=False)[1]
+    for below in folders.subdirs.values():
+        yield from _different(below)
+
+
+def run(work: Path, only: str | None, kills: int, seed: int, jobs: int) -> list[Result]:
+    """Disturb everything and print a line for each case."""
+    every = cases(draw_pictures(work / "pictures"))
+    shared = next(case for case in every if case.name == "native_sgd")
+    # A report is of something.
+    chosen = [shared] if only == "report" else [case for case in every if only in (None, case.name)]
+    Command((*shared.arguments, "epochs=0"), work / "features", work / "cache").run(lambda _: True)
+    shutil.rmtree(work / "features")
+    results = []
+    report = only in (None, "report")
+    with (
+        progress(total=len(chosen) + report, description="killing", unit="case") as bar,
+        ThreadPoolExecutor(jobs) as pool,
+    ):
+
+        def note(result: Result) -> None:
+            results.append(result)
+            tqdm.write(result.line())
+            bar.update()
+
+        for task in as_completed(pool.submit(disturb, case, work, kills, seed) for case in chosen):
+            note(task.result())
+        if report:
+            note(disturb_report(work, kills, seed))
+    return sorted(results, key=lambda result: result.case)
+
+
+def closing_line(results: list[Result]) -> str:
+    """Return how many of all kills were of runs that came out equal."""
+    kills = sum(len(result.kills) for result in results)
+    recovered = sum(len(result.kills) for result in results if not result.differences)
+    return f"{recovered} of {kills} kills recovered bit for bit"
+
+
+def page(results: list[Result]) -> list[str]:
+    """Return the parts of a page of Markdown."""
+    by = Counter(kill.by.name for result in results for kill in result.kills)
+    counted = ", ".join(f"{name} {count}" for name, count in by.most_common())
+    table = ["| killed | kills | signal and moment | result |", "|---|---|---|---|"]
+    table += [result.row() for result in results]
+    return [
+        "# Kills",
+        circumstances("cpu", 1),
+        EXPLANATION,
+        "\n".join(table),
+        f"{closing_line(results)} ({counted}).",
+    ]
+
+
+def main() -> None:
+    """Read the command line."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else None)
+    parser.add_argument("--save", type=Path, metavar="FILE", help="write the result as Markdown")
+    for option, default, what in (
+        ("--kills", 4, "of each case"),
+        ("--seed", 0, "decides the moments"),
+        ("--jobs", 2, "cases at a time"),
+    ):
+        parser.add_argument(option, type=int, default=default, help=f"{what} ({default})")
+    parser.add_argument("--only", help="one case: an optimizer, store, compare, report ...")
+    options = vars(parser.parse_args())
+    save = options.pop("save")
+    with tempfile.TemporaryDirectory(prefix="catsdogs-chaos-") as work:
+        results = run(Path(work), **options)
+    print(closing_line(results))
+    if save is not None:
+        save_page(save, page(results))
+    sys.exit(any(result.differences for result in results))
+
+
+if __name__ == "__main__":
+    main()

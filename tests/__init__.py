@@ -1,0 +1,1 @@
+"""Tests of catsdogs, in the folders of the package."""

@@ -1,0 +1,480 @@
+"""The competition's pictures by Kaggle's own client, against a service on this machine."""
+
+import errno
+import io
+import json
+import os
+import shutil
+import socket
+import subprocess
+import sys
+import zipfile
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from catsdogs.data.download import kaggle as kaggle_module
+from catsdogs.data.download.kaggle import fetch_kaggle
+from catsdogs.data.download.kaggle_client import find_credential
+from catsdogs.data.image_folder import find_images
+from catsdogs.errors import UserError
+from tests.support.images import SIZES
+from tests.support.loopback import KaggleService, serving
+
+BLOCK = 1 << 20  # the client writes, and so resumes, in blocks of this
+TOKEN = "KGAT_a-secret-that-nobody-may-see"
+
+
+def competition(images: Path) -> bytes:
+    """Return `train.zip` as Kaggle lays it out, large enough to break off in."""
+    file = io.BytesIO()
+    file.write(bytes(3 * BLOCK))  # a zip archive may begin with anything
+    with zipfile.ZipFile(file, "w") as archive:
+        archive.writestr("train/", b"")
+        for path in sorted(images.iterdir()):
+            archive.write(path, f"train/{path.name}")
+    return file.getvalue()
+
+
+@pytest.fixture
+def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """Return an empty home folder, in an environment without a credential."""
+    folder = tmp_path / "home"
+    folder.mkdir()
+    monkeypatch.setenv("HOME", str(folder))
+    for name in [*os.environ]:
+        if name.startswith("KAGGLE_") or name == "XDG_CONFIG_HOME":
+            monkeypatch.delenv(name)
+    return folder
+
+
+@pytest.fixture
+def service(
+    home: Path, images: Path, monkeypatch: pytest.MonkeyPatch
+) -> Iterator[type[KaggleService]]:
+    """Yield a service that hands out nine cats and nine dogs, and point the client to it."""
+
+    class Service(KaggleService):
+        token, refusal = TOKEN, None
+        archive, etag = competition(images), '"2013"'
+
+    Service.stops, Service.seen = [], []
+
+    import kaggle  # writes into the home folder and looks for a credential there: there is none
+    from kagglesdk import kaggle_env
+
+    monkeypatch.setattr(kaggle.KaggleApi, "config", str(home / ".kaggle" / "kaggle.json"))
+    monkeypatch.setattr("time.sleep", lambda seconds: None)  # between the client's retries
+    monkeypatch.setattr(kaggle_module, "IMAGES_PER_CLASS", 9)
+    with serving(Service) as address:
+        monkeypatch.setitem(kaggle_env._env_to_endpoint, kaggle_env.KaggleEnv.PROD, address)
+        yield Service
+
+
+@pytest.fixture
+def token(service: type[KaggleService], monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("KAGGLE_API_TOKEN", TOKEN)
+
+
+def files(folder: Path) -> set[str]:
+    return {path.name for path in folder.iterdir()}
+
+
+def test_no_credential_is_said_with_the_ways_out_before_the_client_is_imported(
+    home: Path, tmp_path: Path
+) -> None:
+    script = (
+        "import sys; from catsdogs.data.download.kaggle import fetch_kaggle\n"
+        "try: fetch_kaggle()\n"
+        "except Exception as error: print(type(error).__name__, error)\n"
+        "print([name for name in ('kaggle', 'kagglesdk', 'requests') if name in sys.modules])"
+    )
+    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True)
+    assert done.stderr == ""
+    assert done.stdout.startswith("UserError data=kaggle: there is no credential for Kaggle")
+    for way in ("kaggle auth login", "KAGGLE_API_TOKEN", "data=pets", "data=folder", "data=drawn"):
+        assert way in done.stdout
+    assert done.stdout.endswith("[]\n")
+    assert files(home) == set()
+
+
+@pytest.mark.usefixtures("token")
+def test_the_images_come_into_the_cache_and_no_second_copy_stays(
+    images: Path, cache: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    folder = fetch_kaggle()
+    assert folder == cache / "kaggle" / "dogs-vs-cats" / "train"
+    assert find_images(folder) == find_images(images)
+    for path in images.iterdir():
+        assert (folder / path.name).read_bytes() == path.read_bytes()
+    assert files(cache / "kaggle") == {"dogs-vs-cats", "dogs-vs-cats.lock"}
+    assert capsys.readouterr() == ("", "")
+
+
+@pytest.mark.usefixtures("token")
+def test_a_second_call_asks_nobody_and_needs_no_credential(
+    service: type[KaggleService], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    folder = fetch_kaggle()
+    service.seen.clear()
+    monkeypatch.delenv("KAGGLE_API_TOKEN")
+    assert fetch_kaggle() == folder
+    assert service.seen == []
+
+
+@pytest.mark.usefixtures("token")
+def test_the_archive_is_kept_when_asked_for(service: type[KaggleService], cache: Path) -> None:
+    fetch_kaggle(keep_archive=True)
+    assert (cache / "kaggle" / "train.zip").read_bytes() == service.archive
+
+
+@pytest.mark.usefixtures("token")
+def test_the_client_asks_for_train_zip_alone_and_sends_the_token_to_kaggle_alone(
+    service: type[KaggleService],
+) -> None:
+    fetch_kaggle()
+    assert [(method, path) for method, path, _, _ in service.seen] == [
+        ("POST", "/v1/security.OAuthService/IntrospectToken"),
+        ("POST", "/v1/competitions.CompetitionApiService/DownloadDataFile"),
+        ("GET", "/storage/bundle/train.zip"),
+    ]
+    assert service.seen[1][2] == f"Bearer {TOKEN}"
+
+
+@pytest.mark.usefixtures("token")
+def test_a_connection_that_breaks_is_taken_up_again_where_it_broke(
+    service: type[KaggleService], images: Path
+) -> None:
+    service.stops[:] = [BLOCK + 500, BLOCK]
+    assert find_images(fetch_kaggle()) == find_images(images)
+    assert [ranges for _, path, _, ranges in service.seen if "storage" in path] == [
+        "",
+        f"bytes={BLOCK}-",
+        f"bytes={2 * BLOCK}-",
+    ]
+
+
+@pytest.mark.usefixtures("token")
+def test_a_download_that_was_given_up_goes_on_in_the_next_call(
+    service: type[KaggleService], images: Path, cache: Path
+) -> None:
+    service.stops[:] = [BLOCK + 500, 0, 0, 0, 0, 0]
+    with pytest.raises(UserError, match="what was fetched is kept") as raised:
+        fetch_kaggle()
+    assert "\n" not in str(raised.value)
+    assert files(cache / "kaggle") == {
+        "dogs-vs-cats.lock",
+        "train.zip.download",
+        "train.zip.download.kaggle-partial",
+    }
+    service.seen.clear()
+    assert find_images(fetch_kaggle()) == find_images(images)
+    assert [ranges for _, path, _, ranges in service.seen if "storage" in path] == [
+        "",
+        f"bytes={BLOCK}-",
+    ]
+
+
+@pytest.mark.usefixtures("token")
+def test_a_file_that_changed_meanwhile_is_not_joined_to_the_part_of_the_old_one(
+    service: type[KaggleService], images: Path
+) -> None:
+    service.stops[:] = [BLOCK + 500, 0, 0, 0, 0, 0]
+    with pytest.raises(UserError):
+        fetch_kaggle()
+    service.etag = '"2014"'
+    assert find_images(fetch_kaggle()) == find_images(images)
+
+
+def test_an_interruption_between_download_and_unpacking_downloads_nothing_again(
+    service: type[KaggleService], cache: Path
+) -> None:
+    (cache / "kaggle").mkdir(parents=True)
+    (cache / "kaggle" / "train.zip").write_bytes(service.archive)
+    (cache / "kaggle" / ".dogs-vs-cats.partial" / "train").mkdir(parents=True)
+    (cache / "kaggle" / ".dogs-vs-cats.partial" / "train" / "cat.77.jpg").touch()
+    assert len(find_images(fetch_kaggle())) == 18
+    assert service.seen == []
+
+
+REFUSALS = [
+    (401, "Kaggle refuses the credential of KAGGLE_API_TOKEN (401); `kaggle auth login`, or a new"),
+    (403, "open https://www.kaggle.com/competitions/dogs-vs-cats/rules and accept them; where"),
+    (403, "no button for it, Late Submission on https://www.kaggle.com/competitions/dogs-vs-cats"),
+    (404, "Kaggle has no train.zip in dogs-vs-cats any more (404)"),
+    (429, "too many requests (429)"),
+    (503, "Kaggle answers with an error (503); try again later; data=pets and data=folder need"),
+]
+
+
+@pytest.mark.usefixtures("token")
+@pytest.mark.parametrize(("status", "message"), REFUSALS)
+def test_each_answer_of_kaggle_has_its_own_sentence(
+    service: type[KaggleService],
+    status: int,
+    message: str,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    service.refusal = status, f"not with {TOKEN}"
+    with pytest.raises(UserError) as raised:
+        fetch_kaggle()
+    assert message in str(raised.value)
+    assert TOKEN not in str(raised.value)
+    assert "\n" not in str(raised.value)
+    assert capsys.readouterr() == ("", "")
+
+
+@pytest.mark.usefixtures("service")
+def test_a_token_that_is_no_longer_active_is_named_by_its_place_and_not_shown(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("KAGGLE_API_TOKEN", "KGAT_of-last-year")
+    with pytest.raises(UserError, match="Kaggle knows no account for KAGGLE_API_TOKEN") as raised:
+        fetch_kaggle()
+    assert "KGAT" not in str(raised.value)
+    assert capsys.readouterr() == ("", "")
+
+
+def fail(error: BaseException) -> Callable[..., Any]:
+    def raise_it(*_: object, **__: object) -> Any:
+        raise error
+
+    return raise_it
+
+
+@pytest.mark.usefixtures("token")
+def test_no_network_is_said_in_one_line(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(socket, "getaddrinfo", fail(socket.gaierror("no such host")))
+    with pytest.raises(UserError, match=r"Kaggle cannot be reached \(ConnectionError\): check"):
+        fetch_kaggle()
+
+
+@pytest.mark.usefixtures("token")
+def test_too_small_a_disk_is_said_before_anything_is_downloaded(
+    monkeypatch: pytest.MonkeyPatch, cache: Path, service: type[KaggleService]
+) -> None:
+    usage = shutil.disk_usage(cache.parent)
+    monkeypatch.setattr(shutil, "disk_usage", lambda folder: usage._replace(free=1000))
+    with pytest.raises(UserError, match="train.zip with what is unpacked from it needs 6 MB and"):
+        fetch_kaggle()
+    assert files(cache / "kaggle") == {"dogs-vs-cats.lock"}
+
+
+@pytest.mark.usefixtures("token")
+@pytest.mark.parametrize(
+    ("error", "message"),
+    [
+        (OSError(errno.ENOSPC, "No space left on device"), "the disk was full before train.zip"),
+        (OSError(errno.ENAMETOOLONG, TOKEN), "too long for one; unset it and write the token to"),
+        (PermissionError(errno.EACCES, "Permission denied"), r"(Permission denied); it needs a"),
+        (ModuleNotFoundError(name="six"), "cannot be imported (six is missing); pip install"),
+        (ValueError(f"3 is not 4 {TOKEN}"), "train.zip has not come whole (ValueError)"),
+        (json.JSONDecodeError(TOKEN, "", 0), "perhaps the sign-in page of a network or a proxy"),
+        (KeyError(TOKEN), "Kaggle's client failed (KeyError)"),
+    ],
+)
+def test_whatever_the_client_raises_becomes_one_line_without_a_word_of_its_own(
+    monkeypatch: pytest.MonkeyPatch, error: Exception, message: str
+) -> None:
+    import kaggle
+
+    monkeypatch.setattr(kaggle.KaggleApi, "download_file", fail(error))
+    with pytest.raises(UserError) as raised:
+        fetch_kaggle()
+    assert message in str(raised.value)
+    assert TOKEN not in str(raised.value)
+    assert "\n" not in str(raised.value)
+    assert raised.value.__suppress_context__  # debug=true shows no more of it
+    assert raised.value.__cause__ is None
+
+
+@pytest.mark.usefixtures("token")
+def test_a_token_that_cannot_be_sent_is_not_shown(
+    monkeypatch: pytest.MonkeyPatch, service: type[KaggleService]
+) -> None:
+    bad = "KGAT_with a\x0bline"
+    service.token = bad
+    monkeypatch.setenv("KAGGLE_API_TOKEN", bad + "\n")
+    with pytest.raises(UserError) as raised:
+        fetch_kaggle()
+    assert "KGAT" not in str(raised.value)
+
+
+def without(name: str) -> Callable[[bytes], bytes]:
+    def change(content: bytes) -> bytes:
+        file = io.BytesIO()
+        with zipfile.ZipFile(io.BytesIO(content)) as old, zipfile.ZipFile(file, "w") as new:
+            for info in old.infolist():
+                if info.filename != name:
+                    new.writestr(info, old.read(info))
+        return file.getvalue()
+
+    return change
+
+
+def adding(name: str) -> Callable[[bytes], bytes]:
+    def change(content: bytes) -> bytes:
+        file = io.BytesIO(content)
+        with zipfile.ZipFile(file, "a") as archive:
+            archive.writestr(name, b"x")
+        return file.getvalue()
+
+    return change
+
+
+def within(folder: str) -> Callable[[bytes], bytes]:
+    def change(content: bytes) -> bytes:
+        file = io.BytesIO()
+        with zipfile.ZipFile(io.BytesIO(content)) as old, zipfile.ZipFile(file, "w") as new:
+            for info in old.infolist():
+                new.writestr(folder + info.filename, old.read(info))
+        return file.getvalue()
+
+    return change
+
+
+@pytest.mark.usefixtures("token")
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        (lambda content: content[:-100], "cut off, damaged or no archive"),
+        (lambda content: b"<html>sign in</html>", "cut off, damaged or no archive"),
+        (without("train/cat.3.jpg"), "1 of 18 pictures are missing, for instance 'train/cat.3.jpg"),
+        (adding("train/cat.9.jpg"), "1 not expected, for instance 'train/cat.9.jpg'"),
+        (within("data/"), "18 of 18 pictures are missing and 18 not expected"),
+    ],
+)
+def test_an_archive_that_is_not_the_known_one_is_set_aside_and_fetched_again(
+    service: type[KaggleService],
+    images: Path,
+    cache: Path,
+    change: Callable[[bytes], bytes],
+    message: str,
+) -> None:
+    whole, service.archive = service.archive, change(service.archive)
+    with pytest.raises(UserError) as raised:
+        fetch_kaggle()
+    assert message in str(raised.value)
+    assert "set aside as train.zip.wrong" in str(raised.value)
+    assert files(cache / "kaggle") == {"dogs-vs-cats.lock", "train.zip.wrong"}
+    service.archive = whole
+    assert find_images(fetch_kaggle()) == find_images(images)
+
+
+def test_a_command_ends_with_the_sentence_and_leaves_no_token_anywhere(
+    token: None,
+    service: type[KaggleService],
+    run_train: Callable[..., int],
+    capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
+    tmp_path: Path,
+) -> None:
+    monkeypatch.setenv("VERBOSE", "1")
+    service.refusal = 403, "You must accept this competition's rules"
+    assert run_train("data=kaggle", "debug=true", *SIZES) == 2
+    told = capsys.readouterr()
+    assert "accepted the competition's rules (403)" in told.err
+    service.refusal = None
+    small = ["data=kaggle", "data.workers=0", "epochs=1", "batch_size=4", *SIZES]
+    assert run_train(*small) == 0
+    assert TOKEN not in told.err + told.out + "".join(capsys.readouterr())
+    for path in tmp_path.rglob("*"):
+        assert not path.is_file() or TOKEN.encode() not in path.read_bytes(), path
+    (record,) = tmp_path.glob("outputs/*/record.json")
+    assert json.loads(record.read_text())["data"]["source"] == "kaggle"
+
+
+KEY = json.dumps({"username": "someone", "key": "k"})
+LOGIN = json.dumps({"refresh_token": "r", "username": "someone"})
+# Files of the home folder, environment, and where the credential is found, if it is.
+PLACES: list[tuple[dict[str, str], dict[str, str], str | None]] = [
+    ({}, {}, None),
+    ({}, {"KAGGLE_API_TOKEN": TOKEN}, "KAGGLE_API_TOKEN"),
+    ({"here": TOKEN}, {"KAGGLE_API_TOKEN": "~/here"}, "KAGGLE_API_TOKEN"),
+    ({"here": " "}, {"KAGGLE_API_TOKEN": "~/here"}, None),
+    ({".kaggle/access_token": TOKEN}, {"KAGGLE_API_TOKEN": ""}, "~/.kaggle/access_token"),
+    ({".kaggle/access_token": " \n"}, {}, None),
+    ({".kaggle/access_token.txt": TOKEN}, {}, "~/.kaggle/access_token.txt"),
+    ({".kaggle/kaggle.json": KEY}, {}, "~/.kaggle/kaggle.json"),
+    ({".kaggle/kaggle.json": "{}"}, {}, None),
+    ({".kaggle/kaggle.json": "{"}, {}, None),
+    ({".kaggle/kaggle.json": '{"username": "someone"}'}, {}, None),
+    (
+        {".kaggle/kaggle.json": '{"username": "someone"}'},
+        {"KAGGLE_KEY": "k"},
+        "~/.kaggle/kaggle.json and KAGGLE_KEY",
+    ),
+    ({".config/kaggle/kaggle.json": KEY}, {}, "~/.config/kaggle/kaggle.json"),
+    ({".config/kaggle/kaggle.json": KEY, ".kaggle/other": ""}, {}, None),
+    ({"x/kaggle/kaggle.json": KEY}, {"XDG_CONFIG_HOME": "~/x"}, "~/x/kaggle/kaggle.json"),
+    ({"mine/kaggle.json": KEY}, {"KAGGLE_CONFIG_DIR": "~/mine"}, "~/mine/kaggle.json"),
+    ({}, {"KAGGLE_USERNAME": "u", "KAGGLE_KEY": "k"}, "KAGGLE_USERNAME and KAGGLE_KEY"),
+    ({}, {"KAGGLE_USERNAME": "u"}, None),
+    ({".kaggle/credentials.json": LOGIN}, {}, "~/.kaggle/credentials.json"),
+    ({".kaggle/credentials.json": "{}"}, {}, None),
+    ({".kaggle/credentials.json": "["}, {}, None),
+]
+# For every folder and environment on stdin: imports the client in a process of its own, lets it log
+# in without a network, and says whether it did. Its import tries to, where nobody answers.
+LOG_IN = """
+import contextlib, io, json, os, sys
+from kagglesdk import kaggle_env
+from kagglesdk.kaggle_creds import KaggleCredentials
+kaggle_env._env_to_endpoint[kaggle_env.KaggleEnv.PROD] = "http://127.0.0.1:9"
+KaggleCredentials.refresh_access_token = lambda self: setattr(self, "_access_token", "t")
+for environment in json.load(sys.stdin):
+    if os.fork():
+        _, status = os.wait()
+        print(os.waitstatus_to_exitcode(status))
+        sys.stdout.flush()
+        continue
+    os.environ.update(environment)
+    with contextlib.redirect_stdout(io.StringIO()):
+        import kaggle
+        kaggle.KaggleApi._introspect_token = lambda self, token: "someone"
+        try:
+            kaggle.KaggleApi().authenticate()
+        except SystemExit:
+            os._exit(1)
+    os._exit(0)
+"""
+
+
+def furnish(home: Path, contents: dict[str, str], environment: dict[str, str]) -> dict[str, str]:
+    """Write the files of a home folder and return the environment with it."""
+    for name, text in contents.items():
+        (home / name).parent.mkdir(parents=True, exist_ok=True)
+        (home / name).write_text(text)
+    return {name: value.replace("~", str(home)) for name, value in environment.items()}
+
+
+@pytest.mark.parametrize(("contents", "environment", "found"), PLACES)
+def test_a_credential_is_found_in_every_place_that_the_client_looks_in(
+    home: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    contents: dict[str, str],
+    environment: dict[str, str],
+    found: str | None,
+) -> None:
+    for name, value in furnish(home, contents, environment).items():
+        monkeypatch.setenv(name, value)
+    place = find_credential()
+    assert (place and place.replace(str(home), "~")) == found
+
+
+@pytest.mark.usefixtures("home")
+def test_the_client_itself_logs_in_exactly_where_a_credential_is_found(tmp_path: Path) -> None:
+    environments = []
+    for number, (contents, environment, _) in enumerate(PLACES):
+        place = tmp_path / str(number)
+        place.mkdir()
+        environments.append({"HOME": str(place)} | furnish(place, contents, environment))
+    done = subprocess.run(
+        [sys.executable, "-c", LOG_IN],
+        input=json.dumps(environments),
+        capture_output=True,
+        text=True,
+    )
+    assert done.stdout.split() == ["1" if found is None else "0" for _, _, found in PLACES]

@@ -1,0 +1,142 @@
+"""Pictures are decoded once for every epoch and seed, and what was decoded is kept and checked."""
+
+import dataclasses
+import logging
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+import pytest
+from torch import Tensor
+
+from catsdogs.data import images
+from catsdogs.data.images import decode
+from catsdogs.data.manifest import Manifest, make_manifest
+from catsdogs.features import shard_cache, shards
+from catsdogs.features.drifting_features import ViewFeatures
+from catsdogs.features.drifting_pass import ViewPass
+from catsdogs.features.shard_cache import Pixels
+from tests.features.test_drifting_features import forbidden, passes, small_weights, stored
+from tests.support.images import PER_CLASS
+
+__all__ = ["passes", "small_weights"]  # fixtures
+
+
+@pytest.fixture
+def manifest(images: Path) -> Manifest:
+    return make_manifest(images, PER_CLASS)
+
+
+@pytest.fixture
+def decoded(monkeypatch: pytest.MonkeyPatch) -> Iterator[list[str]]:
+    """Yield the names of the files that were decoded, as it comes to be."""
+    names: list[str] = []
+
+    def decode_and_note(file: Path) -> Tensor:
+        names.append(file.name)
+        return decode(file)
+
+    monkeypatch.setattr(images, "decode", decode_and_note)
+    yield names
+
+
+@pytest.fixture
+def by_eights(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Decode four pictures at a time, and keep eight in a file."""
+    monkeypatch.setattr(shard_cache, "BATCH", 4)
+    for module in (shard_cache, shard_cache, shards):
+        monkeypatch.setattr(module, "SEGMENT", 8)
+
+
+@pytest.mark.parametrize("workers", [0, 2])
+def test_its_rows_are_the_images_in_manifest_order(manifest: Manifest, workers: int) -> None:
+    expected = [decode(manifest.root / image.path).numpy() for image in manifest.used]
+    rows = Pixels(manifest, workers).rows[np.arange(18)]
+    assert rows.dtype == np.uint8
+    assert np.array_equal(rows, np.stack(expected))
+
+
+def test_an_image_is_decoded_once_for_all_epochs_and_seeds(
+    passes: ViewPass, decoded: list[str]
+) -> None:
+    for seed in (3, 4):
+        features = ViewFeatures(dataclasses.replace(passes, seed=seed), epochs=2)
+        for epoch in (1, 2):
+            features(epoch)
+    assert len(decoded) == len(set(decoded)) == 18
+
+
+def test_a_run_whose_epochs_are_stored_needs_no_pixels_and_a_stream_needs_them(
+    passes: ViewPass, decoded: list[str]
+) -> None:
+    fresh = ViewFeatures(passes, epochs=1)
+    assert fresh.pixels_to_store == 18
+    fresh(1)
+    assert fresh.pixels_to_store == 0
+    for file in passes.pixels.rows.folder.glob("*.npy"):
+        file.unlink()
+    decoded.clear()
+    warm = ViewFeatures(dataclasses.replace(passes, make_backbone=forbidden), epochs=1)
+    assert warm.pixels_to_store == 0
+    stored(warm, 1)
+    assert not decoded
+    streamed = ViewFeatures(dataclasses.replace(passes), epochs=1)
+    streamed.stream()
+    assert streamed.pixels_to_store == 18
+
+
+def test_decoding_that_was_cut_off_goes_on_after_the_files_that_are_there(
+    manifest: Manifest, by_eights: None, decoded: list[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    whole = Pixels(manifest, 0).rows[np.arange(18)]
+    for file in Pixels(manifest, 0).rows.folder.iterdir():
+        file.unlink()
+
+    def cut(file: Path) -> Tensor:
+        if len(decoded) == 13:
+            raise KeyboardInterrupt
+        decoded.append(file.name)
+        return decode(file)
+
+    decoded.clear()
+    with monkeypatch.context() as patched:
+        patched.setattr(images, "decode", cut)
+        with pytest.raises(KeyboardInterrupt):
+            _ = Pixels(manifest, 0).rows
+    decoded.clear()
+    assert Pixels(manifest, 0).missing == 10
+    assert np.array_equal(Pixels(manifest, 0).rows[np.arange(18)], whole)
+    assert len(decoded) == 10
+
+
+def test_a_damaged_file_is_decoded_again_with_a_warning(
+    manifest: Manifest, by_eights: None, decoded: list[str], caplog: pytest.LogCaptureFixture
+) -> None:
+    rows = Pixels(manifest, 0).rows
+    whole = rows[np.arange(18)]
+    damaged = sorted(rows.folder.glob("*.npy"))[1]
+    content = bytearray(damaged.read_bytes())
+    content[-1000] ^= 1
+    damaged.write_bytes(content)
+    decoded.clear()
+    with caplog.at_level(logging.WARNING):
+        assert np.array_equal(Pixels(manifest, 0).rows[np.arange(18)], whole)
+    assert len(decoded) == 8
+    assert f"{damaged}.damaged was damaged" in caplog.text
+
+
+def test_the_key_follows_what_decides_the_pixels_and_not_where_the_images_are(
+    manifest: Manifest, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    key = Pixels(manifest, 0).key
+    elsewhere = dataclasses.replace(manifest, root=manifest.root / "elsewhere")
+    assert Pixels(elsewhere, 3).key == key
+    fewer = make_manifest(manifest.root, {"train": 4, "val": 2, "test": 2})
+    others = [Pixels(fewer, 0).key]
+    for name, value in (("PIPELINE", "another"), ("SEGMENT", 8)):
+        with monkeypatch.context() as patched:
+            patched.setattr(shard_cache, name, value)
+            others.append(Pixels(manifest, 0).key)
+    monkeypatch.setattr("PIL.__version__", "0.1")
+    others.append(Pixels(manifest, 0).key)
+    assert all(other != key for other in others)

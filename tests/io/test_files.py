@@ -1,0 +1,68 @@
+"""Files and folders appear whole or not at all."""
+
+from pathlib import Path
+
+import pytest
+
+from catsdogs.errors import UserError
+from catsdogs.io.files import (
+    atomic_directory,
+    atomic_file,
+    atomic_write_text,
+    cache_directory,
+    make_directory,
+    probe_directory,
+    quarantine,
+)
+
+
+def test_a_file_keeps_its_old_content_when_writing_fails(tmp_path: Path) -> None:
+    atomic_write_text(tmp_path / "a.txt", "old")
+    with pytest.raises(RuntimeError), atomic_file(tmp_path / "a.txt") as partial:
+        partial.write_text("half")
+        raise RuntimeError
+    assert (tmp_path / "a.txt").read_text() == "old"
+    assert len(list(tmp_path.iterdir())) == 1
+
+
+def test_a_folder_keeps_its_old_content_when_filling_fails(tmp_path: Path) -> None:
+    with atomic_directory(tmp_path / "a") as partial:
+        (partial / "old").touch()
+    with pytest.raises(RuntimeError), atomic_directory(tmp_path / "a") as partial:
+        (partial / "new").touch()
+        raise RuntimeError
+    assert [file.name for file in (tmp_path / "a").iterdir()] == ["old"]
+    with atomic_directory(tmp_path / "a") as partial:
+        (partial / "new").touch()
+    assert [file.name for file in (tmp_path / "a").iterdir()] == ["new"]
+    assert len(list(tmp_path.iterdir())) == 1
+
+
+def test_a_probe_leaves_nothing_behind_and_keeps_what_was_there(tmp_path: Path) -> None:
+    probe_directory(tmp_path / "a" / "b", "output_dir")
+    assert not list(tmp_path.iterdir())
+    (tmp_path / "c").mkdir()
+    probe_directory(tmp_path / "c", "output_dir")
+    assert [path.name for path in tmp_path.iterdir()] == ["c"]
+
+
+def test_a_folder_that_cannot_be_written_is_named_with_its_setting(tmp_path: Path) -> None:
+    (tmp_path / "file").touch()
+    with pytest.raises(UserError, match=r"output_dir=.*file/below: cannot write.*choose another"):
+        make_directory(tmp_path / "file" / "below", "output_dir")
+
+
+def test_the_cache_is_where_the_environment_says(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("CATSDOGS_CACHE", "/somewhere/else")
+    assert cache_directory() == Path("/somewhere/else")
+    monkeypatch.delenv("CATSDOGS_CACHE")
+    monkeypatch.setenv("XDG_CACHE_HOME", "/the/users")
+    assert cache_directory() == Path("/the/users/catsdogs")
+
+
+def test_what_is_set_aside_keeps_its_content_and_never_takes_anothers_place(tmp_path: Path) -> None:
+    for content in ("one", "two"):
+        (tmp_path / "a").write_text(content)
+        quarantine(tmp_path / "a")
+    found = {file.name: file.read_text() for file in tmp_path.iterdir()}
+    assert found == {"a.damaged": "one", "a.damaged-2": "two"}

@@ -1,0 +1,72 @@
+"""The report's folder: the same bytes every time, nothing stale, and no one else's file touched."""
+
+import dataclasses
+import stat
+from pathlib import Path
+
+import pytest
+
+from catsdogs.errors import UserError
+from catsdogs.reporting.document import Document
+from catsdogs.reporting.render import write_report
+from tests.support.sample_document import sample_document
+
+
+@pytest.fixture
+def document(tmp_path: Path) -> Document:
+    return sample_document(tmp_path)
+
+
+def contents(directory: Path) -> dict[str, bytes]:
+    return {
+        path.relative_to(directory).as_posix(): path.read_bytes()
+        for path in directory.rglob("*")
+        if path.is_file()
+    }
+
+
+def test_a_report_has_a_page_a_text_numbers_and_figures(document: Document, tmp_path: Path) -> None:
+    assert write_report(document, "a,b\n", tmp_path / "new") == tmp_path / "new" / "index.html"
+    stems = ("single", "left", "right")
+    figures = {f"figures/{stem}.{kind}" for stem in stems for kind in ("png", "svg")}
+    others = {"index.html", "report.md", "results.csv", "files.txt", "pictures/second-1.jpg"}
+    assert set(contents(tmp_path / "new")) == figures | others
+    assert (tmp_path / "new" / "results.csv").read_text() == "a,b\n"
+
+
+def test_writing_it_again_changes_no_byte(document: Document, tmp_path: Path) -> None:
+    write_report(document, "a\n", tmp_path / "new")
+    first = contents(tmp_path / "new")
+    write_report(document, "a\n", tmp_path / "new")
+    assert contents(tmp_path / "new") == first
+
+
+def test_what_is_stale_goes_and_what_is_foreign_stays(document: Document, tmp_path: Path) -> None:
+    write_report(document, "", tmp_path)
+    foreign = tmp_path / "figures" / "mine.png"
+    foreign.write_bytes(b"mine")
+    (tmp_path / "notes.txt").write_text("mine")
+    shorter = dataclasses.replace(document, sections=document.sections[:1])
+    write_report(shorter, "", tmp_path)
+    assert not list(tmp_path.glob("figures/single.*"))
+    assert not list(tmp_path.glob("pictures/*"))
+    assert foreign.read_bytes() == b"mine"
+    assert (tmp_path / "notes.txt").read_text() == "mine"
+
+
+def test_a_list_that_names_files_elsewhere_removes_none_of_them(
+    document: Document, tmp_path: Path
+) -> None:
+    (tmp_path / "precious.txt").write_text("keep")
+    out = tmp_path / "report"
+    out.mkdir()
+    (out / "files.txt").write_text(f"../precious.txt\n{tmp_path / 'precious.txt'}\n")
+    write_report(document, "", out)
+    assert (tmp_path / "precious.txt").exists()
+
+
+def test_a_folder_that_cannot_be_written_to_is_named(document: Document, tmp_path: Path) -> None:
+    (tmp_path / "file").touch()
+    with pytest.raises(UserError, match="out=.*file"):
+        write_report(document, "", tmp_path / "file")
+    assert stat.S_ISREG((tmp_path / "file").stat().st_mode)

@@ -1,0 +1,80 @@
+"""Records: plain files that read back to the same numbers, valid at every moment."""
+
+import csv
+import json
+import math
+import subprocess
+import sys
+from pathlib import Path
+
+from catsdogs.runs.environment import hardware, versions
+from catsdogs.runs.writer import RunRecord
+
+
+def rows(path: Path) -> list[dict[str, str]]:
+    with path.open() as file:
+        return list(csv.DictReader(file))
+
+
+def test_numbers_read_back_to_the_same_bits(tmp_path: Path) -> None:
+    cost = 0.1 + 0.2
+    with RunRecord(tmp_path, {}) as record:
+        record.add_step(1, cost)
+        record.add_epoch((0, cost, 1 / 3, 0.5, 1e-3, 0.0))
+    assert float(rows(tmp_path / "steps.csv")[0]["cost"]) == cost
+    assert float(rows(tmp_path / "epochs.csv")[0]["val_cost"]) == 1 / 3
+
+
+def test_an_epoch_puts_the_steps_before_it_on_disk(tmp_path: Path) -> None:
+    with RunRecord(tmp_path, {}) as record:
+        record.add_step(1, 0.5)
+        record.add_epoch((1, 0.5, 0.5, 0.5, 1e-3, 0.1))
+        assert len(rows(tmp_path / "steps.csv")) == 1
+        assert len(rows(tmp_path / "epochs.csv")) == 1
+
+
+def test_the_record_is_strict_json_even_when_a_cost_is_not_finite(tmp_path: Path) -> None:
+    def refuse(name: str) -> None:
+        raise AssertionError(f"{name} is not JSON")
+
+    with RunRecord(tmp_path, {"status": "running"}) as record:
+        record.update(status="diverged", last={"val_cost": math.nan, "costs": [math.inf]})
+    facts = json.loads((tmp_path / "record.json").read_text(), parse_constant=refuse)
+    assert facts == {"status": "diverged", "last": {"val_cost": "nan", "costs": ["inf"]}}
+
+
+def test_predictions_have_a_row_per_image(tmp_path: Path) -> None:
+    with RunRecord(tmp_path, {}) as record:
+        record.write_predictions([("val", 'a "b", c.jpg', 1, -0.25)])
+    assert rows(tmp_path / "predictions.csv") == [
+        {"split": "val", "path": 'a "b", c.jpg', "label": "1", "logit": "-0.25"}
+    ]
+
+
+def test_versions_and_hardware_name_what_decides_numbers_and_speed() -> None:
+    assert {"python", "torch", "torchvision", "pillow", "catsdogs"} <= set(versions())
+    assert hardware()["memory_bytes"] > 2**28
+    assert hardware()["processor"]
+
+
+def test_records_need_no_torch() -> None:
+    code = "import sys, catsdogs.runs.writer; sys.exit('torch' in sys.modules)"
+    assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
+
+
+def test_a_table_of_no_mistakes_is_its_header_and_a_lost_thumbnail_an_empty_field(
+    tmp_path: Path,
+) -> None:
+    file = tmp_path / "mistakes.csv"
+    with RunRecord(tmp_path, {}) as record:
+        record.write_mistakes([])
+        assert file.read_text() == "rank,path,label,logit,file\n"
+        record.write_mistakes([(1, "a,b.jpg", 0, 0.1 + 0.2, "")])
+    assert rows(file)[0] | {"logit": ""} == {
+        "rank": "1",
+        "path": "a,b.jpg",
+        "label": "0",
+        "logit": "",
+        "file": "",
+    }
+    assert float(rows(file)[0]["logit"]) == 0.1 + 0.2

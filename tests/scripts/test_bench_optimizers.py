@@ -1,0 +1,86 @@
+"""The benchmark's script: its figures, and that the saved page says what they are from."""
+
+import re
+import sys
+from functools import partial
+from pathlib import Path
+
+import pytest
+import torch
+
+from catsdogs.contract.timing import Timing
+from scripts.bench import optimizers as bench_optimizers
+from scripts.bench.optimizers import Duel, against, table
+
+
+def test_a_row_has_milliseconds_quartiles_and_both_ratios() -> None:
+    custom = Timing((0.001, 0.002, 0.003, 0.004, 0.005))
+    rows = table(
+        {"native": Duel(Timing((0.004,) * 5), 1.0), "custom": Duel(custom, 0.75)},
+        {"native": Duel(custom, 4.0), "custom": Duel(custom, 3.0)},
+    )
+    assert rows.splitlines()[2:] == [
+        "| native | 4.000 (4.000 to 4.000) | 1.00 | 4.00 |",
+        "| custom | 3.000 (1.500 to 4.500) | 0.75 | 3.00 |",
+    ]
+
+
+def test_each_variant_is_timed_alone_with_the_reference(monkeypatch: pytest.MonkeyPatch) -> None:
+    runs: list[list[partial[object]]] = []
+
+    def time_steps(factories: dict[str, partial[object]], **_: object) -> dict[str, Timing]:
+        runs.append(list(factories.values()))
+        return dict(zip(factories, (Timing((0.006,) * 3), Timing((0.002,) * 3)), strict=True))
+
+    monkeypatch.setattr(bench_optimizers, "time_steps", time_steps)
+    native, custom = partial(torch.optim.SGD), partial(torch.optim.SGD)
+    duels = against({"native": native, "custom": custom}, "native", shapes=[(1,)])
+    assert runs == [[native, native], [custom, native]]
+    assert duels["custom"].timing.seconds == (0.006,) * 3
+    assert duels["custom"].ratio == pytest.approx(3.0)
+
+
+def test_the_saved_page_has_every_table_and_what_it_was_measured_with(
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    def few(native: partial[object], custom: partial[object]) -> dict[str, partial[object]]:
+        return {
+            "native default": native,
+            "native fused": partial(native, fused=True),
+            "custom": custom,
+        }
+
+    threads = torch.get_num_threads()
+    saved = tmp_path / "new" / "page.md"
+    words = ["bench_optimizers.py", "--set", "head", "--builds", "1", "--repeats", "2"]
+    monkeypatch.setattr(
+        sys, "argv", [*words, "--device", "cpu", "--threads", "1", "--save", str(saved)]
+    )
+    monkeypatch.setattr(bench_optimizers, "contenders", few)
+    monkeypatch.setitem(bench_optimizers.SETS, "head", [(3, 4), (5,)])
+    try:
+        bench_optimizers.main()
+    finally:
+        torch.set_num_threads(threads)
+    page = saved.read_text()
+    assert page.rstrip() in capsys.readouterr().out
+    assert f"- command: `python {' '.join(words)} --device cpu --threads 1 --save {saved}`" in page
+    assert "- device: cpu, 1 threads\n" in page
+    assert f"torch {torch.__version__.partition('+')[0]}" in page
+    assert re.search(r"- hardware: system .*, cores \d+, memory [\d.]+ [GT]B\n", page)
+    for rule in ("sgd", "adam"):
+        title = f"## {rule}, head: 17 parameters, 1 builds of 2 repeats"
+        assert re.search(rf"{title}\n\n(\|.*\n){{5}}", page)
+    assert len(re.findall(r"^\| custom \| \d", page, re.M)) == 2
+
+
+def test_one_measurement_is_refused_because_it_has_no_quartiles(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(sys, "argv", ["bench_optimizers.py", "--builds", "1", "--repeats", "1"])
+    with pytest.raises(SystemExit) as stopped:
+        bench_optimizers.main()
+    assert stopped.value.code == 2
+    assert "quartiles need two measurements" in capsys.readouterr().err

@@ -1,0 +1,239 @@
+"""The benchmark of training: its baseline trains as the notebooks did, and its ratios are right."""
+
+import csv
+import dataclasses
+import json
+import re
+import subprocess
+import sys
+from collections.abc import Callable
+from functools import partial
+from pathlib import Path
+from statistics import median
+from typing import Any
+
+import pytest
+import torch
+from torch import Tensor, nn
+
+from catsdogs.data.images import decode, normalise
+from catsdogs.data.manifest import make_manifest
+from catsdogs.features.backbone import find_weights
+from catsdogs.optim.published import PublishedAdam
+from scripts.bench import training as bench_training
+from scripts.bench import training_parts as training_times
+from scripts.bench.notebook import NotebookRun, loaders
+from scripts.bench.training_parts import (
+    COLD,
+    COMPOSED,
+    DECODING,
+    EAGER,
+    FOLDED,
+    LAYERED,
+    MONOGRAPH,
+    NOTEBOOKS,
+    ROWS,
+    WARM,
+    Sizes,
+)
+from tests.support.images import PER_CLASS
+
+TINY = {"--train-pictures": 4, "--subset": 2, "--epochs": 2, "--rounds": 1, "--repeats": 5}
+
+
+@pytest.fixture
+def sizes() -> Sizes:
+    return Sizes(
+        train_pictures=2000,
+        subset=200,
+        epochs=10,
+        rounds=2,
+        repeats=20,
+        workers=1,
+        device=torch.device("cpu"),
+        threads=1,
+        monograph=False,
+    )
+
+
+def test_a_notebooks_epoch_trains_the_head_alone_and_lets_the_features_drift(
+    images: Path,
+) -> None:
+    weights = find_weights("random")
+    run = NotebookRun(PublishedAdam, weights, torch.device("cpu"))
+    network = nn.ModuleDict({"backbone": run.backbone, "head": run.head})
+    before = {name: tensor.clone() for name, tensor in network.state_dict().items()}
+    run.train_epoch(*loaders(make_manifest(images, PER_CLASS), 4, 2, workers=0))
+    after = network.state_dict()
+    moved = {name for name in before if not torch.equal(before[name], after[name])}
+    assert all(parameter.grad is None for parameter in run.backbone.parameters())
+    statistics = {name for name in before if re.search(r"running_|num_batches", name)}
+    assert moved == statistics | {name for name in before if name.startswith("head.")}
+
+
+def test_the_notebooks_images_are_moved_anew_in_every_epoch(images: Path) -> None:
+    for batches in loaders(make_manifest(images, PER_CLASS), 6, 2, workers=0):
+        first, second = (sorted(batches, key=lambda batch: len(batch[1])) for _ in range(2))
+        assert [len(labels) for _, labels in first] == [len(labels) for _, labels in second]
+        assert all(labels.sum() == len(labels) / 2 for _, labels in first)
+        for (before, _), (after, _) in zip(first, second, strict=True):
+            assert before.shape[1:] == (3, 256, 256)
+            assert not torch.equal(before, after)
+
+
+def test_an_epoch_of_each_run_on_the_subset_is_scaled_to_whole_runs(
+    sizes: Sizes, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert sizes.per_class == {"train": 1000, "val": 100, "test": 100}
+    monkeypatch.setattr(training_times, "timed", lambda work, device: 0.5)
+    runs = [NotebookRun(torch.optim.SGD, find_weights("random"), sizes.device)] * 4
+    ((name, seconds),) = training_times.time_notebooks(runs, [], [], sizes)
+    whole_by_part = 10 * (2000 + 200) / (200 + 20)
+    assert (name, seconds) == (NOTEBOOKS, 4 * 0.5 * whole_by_part)
+
+
+def test_all_rounds_together_pass_every_picture_once_and_scale_each_portion_to_all(
+    sizes: Sizes, images: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    files = sorted(images.iterdir())
+    passed: dict[str, list[Tensor]] = {EAGER: [], FOLDED: []}
+
+    def keep(name: str, pixels: Tensor) -> Tensor:
+        passed[name].extend(pixels)
+        return pixels
+
+    def pretend(work: Callable[[], object], device: torch.device) -> float:
+        work()
+        return 0.5
+
+    monkeypatch.setattr(training_times, "timed", pretend)
+    passes = {name: partial(keep, name) for name in passed}
+    alone = dataclasses.replace(sizes, workers=0)
+    for number in range(sizes.rounds):
+        found = list(training_times.time_passes(passes, files, number, alone))
+        portion = len(files) / (2 * 3)
+        assert sorted(found) == sorted(
+            (name, 0.5 * len(files) / portion) for name in (EAGER, FOLDED, DECODING) for _ in "123"
+        )
+    for pixels in passed.values():
+        sums = sorted(picture.sum().item() for picture in pixels)
+        every = sorted(normalise(decode(file)[None]).sum().item() for file in files)
+        assert sums == pytest.approx(every)
+
+
+def test_the_comparison_finds_the_drawn_pictures_and_nothing_else_at_first(
+    cache: Path, sizes: Sizes, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (cache / "drawn").mkdir(parents=True)
+    (cache / "features").mkdir()
+    seen = []
+
+    def look(folder: Path, output: str, sizes: Sizes, *, passes: int) -> float:
+        seen.append((output, passes, {path.name: path.resolve() for path in folder.iterdir()}))
+        return 0.5
+
+    monkeypatch.setattr(training_times, "time_comparison", look)
+    assert list(training_times.time_comparisons(sizes)) == [(COLD, 0.5), (WARM, 0.5)]
+    drawn = {"drawn": cache / "drawn"}
+    assert seen == [("cold", 1, drawn), ("warm", 0, drawn)]
+    assert {path.name for path in cache.iterdir()} == {"drawn", "features"}
+
+
+def test_a_ratio_pairs_what_ran_in_turn_and_takes_a_rounds_median_where_there_is_more() -> None:
+    assert bench_training.paired_ratios([8.0, 6.0, 2.0], [4.0, 2.0, 4.0]) == [2.0, 3.0, 0.5]
+    assert bench_training.paired_ratios([8.0, 9.0], [1.0, 4.0, 70.0, 3.0, 2.0, 60.0]) == [2.0, 3.0]
+    with pytest.raises(ValueError, match="3 measurements do not fall into 2 groups"):
+        bench_training.paired_ratios([1.0, 2.0], [1.0, 2.0, 3.0])
+
+
+def test_a_few_measurements_show_their_range_and_more_of_them_quartiles() -> None:
+    assert bench_training.spread([3.0, 1.0]) == (1.0, 3.0)
+    assert bench_training.spread([5.0, 1.0, 2.0, 3.0, 4.0]) == (1.5, 4.5)
+
+
+@pytest.mark.parametrize(
+    "wrong",
+    ["--rounds=0", "--train-pictures=3", "--subset=2001", "--rounds=801"],
+)
+def test_sizes_that_leave_nothing_to_measure_are_refused_in_one_line(
+    wrong: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(bench_training, "measure", lambda sizes: pytest.fail("accepted"))
+    monkeypatch.setattr(sys, "argv", ["bench_training.py", wrong])
+    with pytest.raises(SystemExit) as stopped:
+        bench_training.main()
+    assert stopped.value.code == 2
+    assert f"error: {wrong}: " in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("computed", "status", "passes", "said"),
+    [
+        ([True, False, False, False], "finished", 0, "computed features 1 times instead of 0"),
+        ([False, False, False, False], "finished", 1, "computed features 0 times instead of 1"),
+        ([True, False, False], "finished", 1, "finished 3 of 4"),
+        ([True, False, False, False], "failed", 1, "finished 0 of 4 .*broke"),
+    ],
+)
+def test_a_comparison_that_did_something_else_is_not_a_measurement(
+    computed: list[bool],
+    status: str,
+    passes: int,
+    said: str,
+    sizes: Sizes,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    def pretend(command: list[str], *, cwd: Path, **_: Any) -> None:
+        for number, value in enumerate(computed):
+            (cwd / "some" / str(number)).mkdir(parents=True)
+            facts = {"status": status, "error": "broke", "feature_store": {"computed": value}}
+            (cwd / "some" / str(number) / "record.json").write_text(json.dumps(facts))
+
+    monkeypatch.setattr(subprocess, "run", pretend)
+    with pytest.raises(RuntimeError, match=said):
+        training_times.time_comparison(tmp_path, "some", sizes, passes=passes)
+
+
+@pytest.mark.slow
+def test_every_row_is_measured_and_every_ratio_is_that_of_its_seconds(
+    cache: Path,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    threads = torch.get_num_threads()
+    saved = tmp_path / "new" / "training.md"
+    words = [f"{option}={value}" for option, value in TINY.items()]
+    words += ["--workers=0", "--device=cpu", "--threads=1", "--monograph", f"--save={saved}"]
+    monkeypatch.setattr(sys, "argv", ["bench_training.py", *words])
+    try:
+        bench_training.main()
+    finally:
+        torch.set_num_threads(threads)
+    page = saved.read_text()
+    assert page.rstrip() in capsys.readouterr().out
+    assert f"- command: `python bench_training.py {' '.join(words)}`\n" in page
+    found: dict[str, list[float]] = {name: [] for name in ROWS}
+    with saved.with_suffix(".csv").open(newline="") as file:
+        for line in csv.DictReader(file):
+            found[line["measurement"]].append(float(line["seconds"]))
+    counts = dict.fromkeys(ROWS, 3) | dict.fromkeys((NOTEBOOKS, COLD, WARM, MONOGRAPH), 1)
+    counts |= dict.fromkeys((LAYERED, COMPOSED), 5)
+    assert {name: len(values) for name, values in found.items()} == counts
+    assert all(value > 0 for values in found.values() for value in values)
+    cells = {line.split(" | ")[0].strip("| "): line.split(" | ") for line in page.splitlines()}
+    for name, values in found.items():
+        assert float(cells[name][1].replace(",", "")) == pytest.approx(median(values), rel=0.01)
+        assert int(cells[name][3]) == len(values)
+    expected = {
+        (COLD, EAGER): found[COLD][0] / median(found[EAGER]),
+        (NOTEBOOKS, COLD): found[NOTEBOOKS][0] / found[COLD][0],
+        (NOTEBOOKS, WARM): found[NOTEBOOKS][0] / found[WARM][0],
+        (NOTEBOOKS, MONOGRAPH): found[NOTEBOOKS][0] / found[MONOGRAPH][0],
+    }
+    for mine, its in ((EAGER, FOLDED), (LAYERED, COMPOSED)):
+        expected[mine, its] = median(m / i for m, i in zip(found[mine], found[its], strict=True))
+    for (mine, its), ratio in expected.items():
+        assert float(cells[f"{mine} / {its}"][1]) == pytest.approx(ratio, abs=0.006)
+    assert {path.name for path in cache.iterdir()} == {"drawn", "manifests"}

@@ -1,0 +1,18 @@
+"""Small pictures, and the settings of a run of seconds on them."""
+
+from pathlib import Path
+
+import numpy as np
+from PIL import Image
+
+from catsdogs.data.manifest import Split
+
+PER_CLASS: dict[Split, int] = {"train": 5, "val": 2, "test": 2}
+SIZES = [f"data.{split}_per_class={count}" for split, count in PER_CLASS.items()]
+
+
+def write_image(path: Path, seed: int = 0) -> None:
+    """Write a small picture of noise."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    noise = np.random.default_rng(seed).integers(0, 256, (12, 16, 3), dtype=np.uint8)
+    Image.fromarray(noise).save(path)

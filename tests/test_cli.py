@@ -1,0 +1,104 @@
+"""How every command ends: what it says last, and its exit status, in a process of its own."""
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from omegaconf import OmegaConf
+
+from catsdogs import cli
+from catsdogs.cli import shortage
+
+ROOT = Path(__file__).parents[1]
+
+
+@pytest.mark.parametrize("arguments", [["--help"], ["--cfg", "job"], ["runs=nowhere"]], ids=str)
+def test_a_pipe_that_nobody_reads_ends_quietly(tmp_path: Path, arguments: list[str]) -> None:
+    reader, writer = os.pipe()
+    os.close(reader)
+    answer = subprocess.run(
+        [sys.executable, "-m", "catsdogs.report", *arguments],
+        cwd=tmp_path,
+        env=os.environ | {"PYTHONPATH": str(ROOT)},
+        stdout=writer,
+        stderr=subprocess.PIPE,
+        text=True,
+        check=False,
+    )
+    os.close(writer)
+    wrong = arguments == ["runs=nowhere"]
+    assert answer.returncode == (2 if wrong else 141)
+    assert answer.stderr.count("\n") == wrong
+    assert "Broken" not in answer.stderr
+
+
+def ending(
+    error: BaseException, monkeypatch: pytest.MonkeyPatch, arguments: tuple[str, ...] = ()
+) -> int:
+    def job(_: object) -> int:
+        raise error
+
+    monkeypatch.setattr("sys.argv", ["catsdogs", *arguments])
+    with pytest.raises(SystemExit) as stop:
+        cli._run_job(job, OmegaConf.create({}))
+    return int(stop.value.code or 0)
+
+
+@pytest.mark.parametrize(
+    ("error", "status", "line"),
+    [
+        (KeyboardInterrupt(), 130, "\ninterrupted\n"),
+        (BrokenPipeError(), 141, ""),
+        (OSError(28, "No space left on device"), 2, "error: a file: no space is left on its disk"),
+        (PermissionError(13, "Permission denied", "a/b"), 2, "error: a/b: permission denied;"),
+        (FileNotFoundError(2, "No such file", "a/b"), 1, "error: unexpected FileNotFoundError"),
+        (MemoryError(), 2, "error: out of memory;"),
+        (RuntimeError("no memory of it"), 1, "error: unexpected RuntimeError: no memory of it"),
+        (ValueError("\x1b[2J\nsecond"), 1, "error: unexpected ValueError: \\x1b[2J second"),
+    ],
+    ids=repr,
+)
+def test_an_error_is_one_line_without_a_traceback(
+    error: BaseException,
+    status: int,
+    line: str,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    assert ending(error, monkeypatch) == status
+    said = capsys.readouterr().err
+    assert said.startswith(line)
+    assert said.lstrip("\n").count("\n") == bool(line)
+
+
+def test_debug_shows_the_traceback_of_what_the_machine_refused(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert ending(OSError(28, "No space left"), monkeypatch, ("debug=true",)) == 2
+    assert "Traceback" in capsys.readouterr().err
+
+
+def test_an_error_that_hides_the_one_of_the_system_is_asked_for_it() -> None:
+    hidden = RuntimeError("unexpected pos 704 vs 598")
+    hidden.__context__ = OSError(28, "No space left on device", "x.pt")
+    assert shortage(hidden) == (
+        "x.pt: no space is left on its disk; make room, or choose another folder"
+    )
+    assert shortage(RuntimeError("unexpected pos 704 vs 598")) is None
+
+
+def test_a_terminal_of_another_encoding_is_written_to_with_escapes(tmp_path: Path) -> None:
+    code = "from catsdogs import report; report.main()"
+    environment = os.environ | {"PYTHONPATH": str(ROOT), "PYTHONIOENCODING": "ascii"}
+    answer = subprocess.run(
+        [sys.executable, "-c", code, "runs='нигде'"],
+        cwd=tmp_path,
+        env=environment,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert answer.returncode == 2
+    assert answer.stderr.startswith("error: runs=\\u043d")
