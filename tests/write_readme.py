@@ -1,6 +1,6 @@
 """Write real output of `catsdogs.check` into the README, shortened to the claims named here.
 
-PYTHONPATH=.:tests python tests/write_readme.py
+PYTHONPATH=. python tests/write_readme.py
 """
 
 import json
