@@ -88,7 +88,7 @@ def test_the_optimizer_of_the_page_passes_the_contract_and_trains_under_its_own_
     compared = [words[3:] for words in commands if words[2:3] == ["catsdogs.compare"]]
     assert (len(check), len(train), len(compared)) == (1, 1, 1)
     assert run_check(*check[0]) == 0
-    assert "Adagrad is a drop-in optimizer" in capsys.readouterr().out
+    assert "Adagrad is a drop-in replacement" in capsys.readouterr().out
     small = ["data=folder", f"data.root={images}", "data.workers=0", "epochs=1", *SIZES]
     assert run_train(*train[0], *small) == 0
     assert run_compare(*compared[0], *small, "seeds=[0]") == 0
@@ -168,6 +168,7 @@ def test_every_command_of_a_page_names_settings_that_exist(
     assert capsys.readouterr().out
 
 
+@pytest.mark.slow
 def test_the_commands_of_the_readme_run_in_their_order(
     run: Callable[..., int], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
