@@ -88,12 +88,12 @@ def test_it_leaves_a_table_a_sheet_and_a_page_and_tells_the_counts(
     assert lines[3] == "predictions.csv, contact-sheet.png, gallery.html: out"
 
 
-def test_the_readme_says_how_to_call_it_from_the_shell_and_from_python(
+def test_the_page_says_how_to_call_it_from_the_shell_and_from_python(
     run_predict: Run, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    readme = (Path(__file__).parents[1] / "README.md").read_text()
-    (line,) = re.findall("^python -m catsdogs.predict (.*my_pictures)$", readme, re.MULTILINE)
-    (code,) = re.findall("^```python\n(.*?)^```$", readme, re.MULTILINE | re.DOTALL)
+    page = (Path(__file__).parents[1] / "docs" / "predict-and-export.md").read_text()
+    (line,) = re.findall("^python -m catsdogs.predict (.*my_pictures)$", page, re.MULTILINE)
+    (code,) = re.findall("^```python\n(.*?)^```$", page, re.MULTILINE | re.DOTALL)
     (tmp_path / "outputs" / "RUN").mkdir(parents=True)
     write_checkpoint(tmp_path / "outputs" / "RUN" / "best.pt")
     write_image(tmp_path / "my_pictures" / "a.jpg")
