@@ -22,7 +22,7 @@ from bench_page import add_options, circumstances, save_page
 from catsdogs import optim
 from catsdogs.contract.speed import Timing, time_steps
 from catsdogs.contract.subject import Factory
-from catsdogs.optim.rule import RuleOptimizer
+from catsdogs.optim.base import RuleOptimizer
 from catsdogs.progress import progress
 
 SETS: dict[str, list[tuple[int, ...]]] = {

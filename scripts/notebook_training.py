@@ -17,7 +17,7 @@ from torchvision import transforms
 
 from catsdogs.data.manifest import Manifest, Picture
 from catsdogs.data.pixels import MEAN, SIZE, STD
-from catsdogs.optim.published import PublishedAdam, PublishedSGD
+from catsdogs.optim.monograph import PublishedAdam, PublishedSGD
 from catsdogs.training.backbone import Backbone, BackboneWeights
 from catsdogs.training.head import ConvHead
 

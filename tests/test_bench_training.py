@@ -20,7 +20,7 @@ import bench_training
 import training_times
 from catsdogs.data.manifest import make_manifest
 from catsdogs.data.pixels import decode, normalise
-from catsdogs.optim.published import PublishedAdam
+from catsdogs.optim.monograph import PublishedAdam
 from catsdogs.training.backbone import find_weights
 from conftest import PER_CLASS
 from notebook_training import NotebookRun, loaders

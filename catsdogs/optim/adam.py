@@ -21,8 +21,8 @@ import torch
 from torch import Tensor
 from torch.optim.optimizer import ParamsT
 
+from catsdogs.optim.base import RuleOptimizer
 from catsdogs.optim.checks import require_fraction, require_non_negative
-from catsdogs.optim.rule import RuleOptimizer
 
 
 def adam_update(

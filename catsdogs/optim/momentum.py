@@ -20,8 +20,8 @@ import torch
 from torch import Tensor
 from torch.optim.optimizer import ParamsT
 
+from catsdogs.optim.base import RuleOptimizer
 from catsdogs.optim.checks import require_finite, require_non_negative
-from catsdogs.optim.rule import RuleOptimizer
 
 
 def momentum_update(

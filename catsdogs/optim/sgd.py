@@ -14,8 +14,8 @@ from typing import Any, ClassVar
 from torch import Tensor
 from torch.optim.optimizer import ParamsT
 
+from catsdogs.optim.base import RuleOptimizer
 from catsdogs.optim.checks import require_non_negative
-from catsdogs.optim.rule import RuleOptimizer
 
 
 def sgd_update(param: Tensor, grad: Tensor, *, lr: float, weight_decay: float) -> None:

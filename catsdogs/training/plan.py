@@ -11,7 +11,7 @@ from torch.optim.lr_scheduler import LRScheduler
 from catsdogs.data.manifest import Manifest, make_manifest
 from catsdogs.data.source import find_folder
 from catsdogs.errors import UserError
-from catsdogs.optim.rule import RuleOptimizer
+from catsdogs.optim.base import RuleOptimizer
 from catsdogs.settings import DataSettings, Settings
 from catsdogs.training.backbone import find_weights
 from catsdogs.training.checkpoint import Trainer

@@ -26,9 +26,9 @@ from catsdogs.optim import (
     RMSprop,
 )
 from catsdogs.optim.adam import adam_update
+from catsdogs.optim.base import apply_moves
 from catsdogs.optim.momentum import momentum_update
 from catsdogs.optim.rmsprop import rmsprop_update
-from catsdogs.optim.rule import apply_moves
 from catsdogs.optim.saga import saga_update
 from catsdogs.optim.sgd import sgd_update
 

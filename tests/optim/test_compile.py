@@ -15,7 +15,7 @@ from torch import Tensor
 from torch.optim.lr_scheduler import LambdaLR
 
 from catsdogs import optim
-from catsdogs.optim.rule import RuleOptimizer
+from catsdogs.optim.base import RuleOptimizer
 
 CXX = os.environ.get("CXX", "clang++" if sys.platform == "darwin" else "g++")
 NEEDS_COMPILER = pytest.mark.skipif(shutil.which(CXX) is None, reason=f"no {CXX} here")
@@ -156,7 +156,7 @@ def test_a_compiler_that_is_absent_or_broken_is_refused_in_one_line_with_a_way_o
             name.write_text(f"#!/bin/sh\n{text}\n")
             name.chmod(0o755)
     monkeypatch.setenv("CXX", str(compiler))
-    monkeypatch.setattr("catsdogs.optim.compiler.SECONDS", 1 if kind == "hanging" else 60)
+    monkeypatch.setattr("catsdogs.optim.compiled.SECONDS", 1 if kind == "hanging" else 60)
     optimizer = optim.SGD(parameters(torch.float32))
     with pytest.raises(RuntimeError) as stopped:
         optimizer.compile()

@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 from torch.optim import Optimizer
 
-from catsdogs.optim.compiler import require_compiler
+from catsdogs.optim.compiled import require_compiler
 
 
 class Move(NamedTuple):
