@@ -25,9 +25,9 @@ from catsdogs.contract.speed import Timing, time_steps
 from catsdogs.errors import UserError
 from catsdogs.files import expanded, make_directory, probe_directory, write_whole
 from catsdogs.optim.memory import Plan, predict
+from catsdogs.optim.step_inputs import constructor_inputs, declared_step_inputs
 from catsdogs.progress import reported
 from catsdogs.records import hardware, versions
-from catsdogs.training.engine import wants, what_it_must_know
 from catsdogs.training.head import HEADS
 
 FAILED = 1
@@ -48,7 +48,7 @@ def run(config: DictConfig) -> int:
     probe_directory(output_dir, "output_dir")
     findings = _try_claims(factory, its_reference)
     _print_findings(findings)
-    head_name = "linear" if wants(build.func) == "samples" else "conv"
+    head_name = "linear" if declared_step_inputs(build.func) == "samples" else "conv"
     head = HEADS[head_name]()
     shapes = [tuple(param.shape) for param in head.parameters()]
     contenders = {name: factory} | ({str(reference): its_reference} if its_reference else {})
@@ -108,7 +108,7 @@ def _by_path(target: str, kwargs: dict[str, Any], setting: str) -> Any:
 
 def _complete(build: Any, pictures: int, batch_size: int) -> Factory:
     """Add what an optimizer with a table must know to be built at all."""
-    return partial(build, **what_it_must_know(build.func, pictures, batch_size))
+    return partial(build, **constructor_inputs(build.func, pictures, batch_size))
 
 
 def _try_claims(factory: Factory, reference: Factory | None) -> list[Finding]:

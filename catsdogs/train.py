@@ -16,8 +16,8 @@ from torch.optim.lr_scheduler import LRScheduler
 
 from catsdogs.command import build_from, command, plain
 from catsdogs.errors import UserError
+from catsdogs.optim.step_inputs import constructor_inputs
 from catsdogs.settings import Settings
-from catsdogs.training.engine import what_it_must_know
 from catsdogs.training.plan import MakeOptimizer, MakeScheduler, Plan
 from catsdogs.training.run import train
 
@@ -71,7 +71,7 @@ def _optimizer_factory(config: DictConfig) -> MakeOptimizer:
     def make(
         parameters: Iterable[Tensor], train_pictures: int, batch_size: int, **replaced: Any
     ) -> Optimizer:
-        known = what_it_must_know(build.func, train_pictures, batch_size)
+        known = constructor_inputs(build.func, train_pictures, batch_size)
         try:
             optimizer = build(parameters, **known, **replaced)
         except (TypeError, ValueError) as error:

@@ -13,7 +13,7 @@ PACKAGE = Path(catsdogs.__file__).parent
 ALLOWED = {
     "errors": set[str](),
     "optim": set(),
-    "contract": set(),
+    "contract": {"optim"},
     "weights": set(),
     "progress": set(),
     "names": set(),
@@ -38,7 +38,7 @@ ALLOWED = {
     "inference": {"data", "errors", "files", "progress", "records", "reporting", "training"},
     "regression": {"errors", "files", "progress", "records"},
     "command": {"errors", "names", "shortage"},
-    "train": {"command", "errors", "settings", "training"},
+    "train": {"command", "errors", "optim", "settings", "training"},
     "report": {"command", "errors", "files", "names", "reporting"},
     "compare": {"command", "errors", "files", "train", "training"},
     "check": {

@@ -65,7 +65,7 @@ def keeps_no_gradient(subject: Subject) -> str:
 
 @claim("The closure runs once, with gradients on, before they are read; its value comes back.")
 def runs_the_closure_once_with_gradients_on(subject: Subject) -> str:
-    if subject.wants == "samples":
+    if subject.step_inputs == "samples":
         raise NotApplicable("it is told slopes of one evaluation, which a closure would repeat")
     plain, _ = subject.trained(1)
     weights = subject.weights()
@@ -158,7 +158,7 @@ def takes_any_memory_layout(subject: Subject) -> str:
 def keeps_the_type_of_weights(subject: Subject) -> str:
     types = (torch.float64, torch.float32, torch.bfloat16)
     models = [subject.weights(dtype=dtype) for dtype in types]
-    if subject.wants == "samples":
+    if subject.step_inputs == "samples":
         for model in models:
             subject.run(subject.build(model), model, range(3))
     else:
@@ -169,7 +169,7 @@ def keeps_the_type_of_weights(subject: Subject) -> str:
         # bfloat16 has 8 bits of precision and its steps may round to nothing.
         gap = distance(weight, models[0][0])
         require(gap < 0.1, f"{dtype} is {gap:.1e} from float64 after 3 steps")
-    return "one optimizer each" if subject.wants == "samples" else "mixed in one optimizer"
+    return "one optimizer each" if subject.step_inputs == "samples" else "mixed in one optimizer"
 
 
 @claim("Sparse gradients step like dense ones or are refused before anything moves.")

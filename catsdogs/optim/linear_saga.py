@@ -70,12 +70,11 @@ class LinearSAGA(RuleOptimizer):
         ValueError: For a hyperparameter outside its range, or parameters of another model.
 
     Attributes:
-        wants: What a training loop must tell every step:
-            `step(samples=..., features=..., logit_grad=...)`.
+        step_inputs: A training loop must call `step(samples=..., features=..., logit_grad=...)`.
     """
 
     rule = staticmethod(linear_saga_update)
-    wants: ClassVar[str] = "samples"
+    step_inputs: ClassVar[str] = "samples"
     fixed: ClassVar[dict[str, Any]] = {"maximize": False}
 
     def __init__(

@@ -18,6 +18,8 @@ from torch._subclasses.fake_tensor import FakeTensorMode
 from torch.optim import Optimizer
 from torch.utils._python_dispatch import TorchDispatchMode
 
+from catsdogs.optim.step_inputs import declared_step_inputs
+
 DISK = "disk"
 FEATURES_PER_PICTURE = 512 * 8 * 8
 PIXELS_PER_PICTURE = 3 * 256 * 256  # a byte each
@@ -208,7 +210,7 @@ def _after_one_step(
     with FakeTensorMode(allow_non_fake_inputs=True), _Answers():  # type: ignore[no-untyped-call]
         fakes = [torch.empty_like(param).requires_grad_() for param in params]
         optimizer = factory(fakes)
-        wants = getattr(optimizer, "wants", None)
+        wants = declared_step_inputs(optimizer)
         if wants != "samples":
             for fake in fakes:
                 fake.grad = torch.empty_like(fake)

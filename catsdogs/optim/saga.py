@@ -88,13 +88,13 @@ class SAGA(RuleOptimizer):
         ValueError: For a hyperparameter outside its range.
 
     Attributes:
-        wants: What a training loop must tell every step: `step(block=...)`, the number of the block
-            that the gradients are from.
+        step_inputs: A training loop must call `step(block=...)` with the number of the block that
+            the gradients are from.
     """
 
     rule = staticmethod(saga_update)
     scheduled = ("lr", "correction", "share")
-    wants: ClassVar[str] = "block"
+    step_inputs: ClassVar[str] = "block"
 
     def __init__(
         self,

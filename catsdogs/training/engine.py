@@ -4,7 +4,6 @@ import dataclasses
 import math
 import time
 from collections.abc import Callable, Iterator, Mapping
-from typing import Any
 
 import numpy as np
 import torch
@@ -15,7 +14,7 @@ from torch.optim import Optimizer
 from torch.optim.lr_scheduler import LRScheduler
 
 from catsdogs.data.manifest import Split
-from catsdogs.optim.saga import block_sizes
+from catsdogs.optim.step_inputs import declared_step_inputs, step_inputs
 from catsdogs.training.feature_store import Features
 from catsdogs.training.finite_sum import require_finite_sum
 from catsdogs.training.ranks import ALONE, Ranks
@@ -186,10 +185,10 @@ def fit(
 
     Raises:
         DivergedError: If a training batch or the validation has a cost that is not finite.
-        ValueError: If the optimizer `wants` to know its pictures and the head's answer to one does
+        ValueError: If the optimizer declares step inputs and the head's logit for a picture does
             not depend on its weights alone.
     """
-    if wants(optimizer) is not None:
+    if declared_step_inputs(optimizer) is not None:
         require_finite_sum(head, type(optimizer).__name__)
     if start is None:
         untrained = _judge_untrained(head, optimizer, features(0), course, ranks)
@@ -270,7 +269,7 @@ def train_step(
     """Update the head once and return the batch's cost; one that is not finite updates nothing."""
     features, labels = train.batch(train.held(rows))
     logits = head(features)
-    logits.retain_grad()  # one number per picture, for an optimizer that wants it
+    logits.retain_grad()  # one number per picture, for an optimizer that takes samples
     cost = binary_cross_entropy_with_logits(logits, labels, reduction="sum") / len(rows)
     value = ranks.add_number(cost.item())
     if math.isfinite(value):
@@ -280,37 +279,11 @@ def train_step(
             clip_grad_value_(head.parameters(), course.clip_value)
         if course.clip_norm is not None:
             clip_grad_norm_(head.parameters(), course.clip_norm)
-        wanted: dict[str | None, dict[str, Any]] = {
-            None: {},
-            "block": {"block": block},
-            "samples": {"samples": rows, "features": features, "logit_grad": logits.grad},
-        }
-        optimizer.step(**wanted[wants(optimizer)])
+        inputs = step_inputs(
+            optimizer, block=block, samples=rows, features=features, logit_grad=logits.grad
+        )
+        optimizer.step(**inputs)
     return value
-
-
-def wants(optimizer: Optimizer | type[Optimizer]) -> str | None:
-    """Return what an optimizer declares that every step must tell it: `block`, `samples` or None.
-
-    It does so by an attribute of that name. `block` also asks for batches that keep their members.
-    """
-    return getattr(optimizer, "wants", None)
-
-
-def what_it_must_know(optimizer: type[Optimizer], count: int, batch_size: int) -> dict[str, Any]:
-    """Return the arguments that an optimizer needs to be built because of what it `wants`.
-
-    Args:
-        optimizer: Its class.
-        count: The number of training pictures.
-        batch_size: Of the training steps.
-    """
-    known: dict[str | None, dict[str, Any]] = {
-        None: {},
-        "block": {"block_sizes": block_sizes(count, batch_size)},
-        "samples": {"num_samples": count},
-    }
-    return known[wants(optimizer)]
 
 
 def batches(
@@ -321,7 +294,7 @@ def batches(
     Batches are dealt anew in every epoch, unless the optimizer keeps one gradient for each: then
     they are dealt once, and only their order changes. The first `done` of them are left out.
     """
-    recurring = wants(optimizer) == "block"
+    recurring = declared_step_inputs(optimizer) == "block"
     blocks = shuffled(count, course.seed, 0 if recurring else epoch).split(course.batch_size)
     order = shuffled(len(blocks), course.seed, epoch).tolist() if recurring else range(len(blocks))
     for block in order[done:]:

@@ -12,11 +12,12 @@ from catsdogs.data.manifest import Manifest, make_manifest
 from catsdogs.data.source import find_folder
 from catsdogs.errors import UserError
 from catsdogs.optim.base import RuleOptimizer
+from catsdogs.optim.step_inputs import declared_step_inputs
 from catsdogs.settings import DataSettings, Settings
 from catsdogs.training.backbone import find_weights
 from catsdogs.training.checkpoint import Trainer
 from catsdogs.training.device import choose_device, require_precision
-from catsdogs.training.engine import Course, wants
+from catsdogs.training.engine import Course
 from catsdogs.training.finite_sum import require_recurring_pictures
 from catsdogs.training.head import ConvHead, LinearHead, seeded_head
 from catsdogs.training.protocol import EpochFeatures, choose_features
@@ -91,10 +92,10 @@ def _make_optimizer(plan: Plan, head: ConvHead | LinearHead) -> Optimizer:
     settings = plan.settings
     train_pictures = settings.data.train_pictures
     optimizer = plan.make_optimizer(head.parameters(), train_pictures, settings.batch_size)
-    if wants(optimizer) is not None:
+    if declared_step_inputs(optimizer) is not None:
         require_recurring_pictures(settings.protocol, plan.label)
     clipped = settings.clip_value is not None or settings.clip_norm is not None
-    if clipped and wants(optimizer) is not None:
+    if clipped and declared_step_inputs(optimizer) is not None:
         raise UserError(
             f"grad_clip: {plan.label} needs the gradient as it is: a table of clipped ones is not "
             "that of a sum; leave out grad_clip"

@@ -13,11 +13,11 @@ from catsdogs.data.manifest import Manifest
 from catsdogs.data.pixels import PIPELINE
 from catsdogs.errors import UserError
 from catsdogs.files import probe_directory
+from catsdogs.optim.step_inputs import declared_step_inputs
 from catsdogs.records import git_state, hardware, strict_json, versions
 from catsdogs.training.backbone import BackboneWeights, find_weights
 from catsdogs.training.checkpoint import Trainer
 from catsdogs.training.device import describe_device
-from catsdogs.training.engine import wants
 from catsdogs.training.interruption import Interruption
 from catsdogs.training.memory_plan import plan_memory
 from catsdogs.training.plan import Plan, build, find_pictures
@@ -57,7 +57,7 @@ def prepare(
     settings = plan.settings
     probe_directory(settings.output_dir, "output_dir")
     trainer = build(plan, device)
-    if ranks.size > 1 and wants(trainer.optimizer) == "samples":
+    if ranks.size > 1 and declared_step_inputs(trainer.optimizer) == "samples":
         raise UserError(
             f"torchrun: {plan.label} must see every picture of a batch in one process; start it "
             "with python -m catsdogs.train"

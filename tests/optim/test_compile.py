@@ -54,7 +54,7 @@ def train(optimizer: RuleOptimizer, params: list[Tensor], steps: range) -> None:
         for param in params:
             param.grad = torch.randn(param.shape, generator=generator, dtype=param.dtype)
         told: Callable[..., Any] = optimizer.step
-        told(**({"block": number % 3} if hasattr(optimizer, "wants") else {}))
+        told(**({"block": number % 3} if hasattr(optimizer, "step_inputs") else {}))
 
 
 @NEEDS_COMPILER

@@ -40,7 +40,7 @@ def fit(
         optimizer.zero_grad()
         cost = binary_cross_entropy_with_logits(logits, labels[samples].to(weight.dtype))
         torch.autograd.backward(cost)
-        if optimizer.wants == "samples":
+        if optimizer.step_inputs == "samples":
             optimizer.step(samples=samples, features=x, logit_grad=logits.grad)
         else:
             optimizer.step(block=batch[0])

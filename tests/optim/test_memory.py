@@ -65,7 +65,7 @@ def after_a_real_run(factory: Callable[..., Optimizer], params: list[Tensor]) ->
             param.grad = torch.ones_like(param)
         told: Callable[..., Any] = optimizer.step
         count = len(optimizer.param_groups[0].get("block_sizes", [0]))
-        told(**({"block": number % count} if hasattr(optimizer, "wants") else {}))
+        told(**({"block": number % count} if hasattr(optimizer, "step_inputs") else {}))
     return optimizer
 
 

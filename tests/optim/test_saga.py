@@ -218,5 +218,5 @@ def test_block_sizes_cover_every_sample_and_only_the_last_is_smaller() -> None:
 
 
 def test_saga_tells_a_training_loop_what_it_wants() -> None:
-    assert SAGA.wants == "block"
-    assert getattr(torch.optim.SGD, "wants", None) is None
+    assert SAGA.step_inputs == "block"
+    assert getattr(torch.optim.SGD, "step_inputs", None) is None
