@@ -1,105 +1,144 @@
-"""The bookkeeping that every update rule shares: the closure, the groups and what is skipped."""
+"""The step that every optimizer here shares: closure, groups, refusals, updates, state."""
 
-import functools
-import inspect
+import math
 from collections.abc import Callable
-from typing import Any, ClassVar, NamedTuple, overload
+from typing import Any, ClassVar, overload
 
 import torch
 from torch import Tensor
 from torch.optim import Optimizer
 
-from catsdogs.optim.compiled import require_compiler
+from catsdogs.optim.compiled import ParamUpdate, apply_compiled, apply_each, require_compiler
 
-
-class Move(NamedTuple):
-    """One parameter, its gradient and what its update rule takes besides."""
-
-    param: Tensor
-    grad: Tensor
-    maximize: bool
-    arguments: dict[str, Any]
-
-
-def apply_moves(rule: Callable[..., None], moves: list[Move]) -> None:
-    """Apply `rule` to one parameter after the other. This is the whole of a step's arithmetic."""
-    for param, grad, maximize, arguments in moves:
-        rule(param, -grad if maximize else grad, **arguments)
-
-
-@functools.cache
-def compiled_moves(
-    rule: Callable[..., None], names: tuple[str, ...], scheduled: tuple[str, ...]
-) -> Callable[[list[Any], Tensor], None]:
-    """Return `apply_moves` compiled for one rule, all parameters in one graph.
-
-    It takes the moves as flat lists, with which compiled code has far less ado than with nested
-    ones. And it takes a Python number for a constant and is compiled again when it changes; an
-    element of a tensor is an input. So the scheduled numbers go into one; the rules take either.
-
-    Args:
-        rule: The update function.
-        names: Its arguments behind parameter and gradient, but for the scheduled ones.
-        scheduled: The names of those.
-
-    Returns:
-        A function of a list with parameter, gradient, maximize and the named arguments of each
-        move, and of a tensor with the scheduled numbers, move by move.
-    """
-    width = 3 + len(names)
-
-    def apply_flat(values: list[Any], numbers: Tensor) -> None:
-        number = iter(numbers.unbind())
-        moves = []
-        for start in range(0, len(values), width):
-            param, grad, maximize, *others = values[start : start + width]
-            arguments = dict(zip(names, others, strict=True))
-            arguments |= {name: next(number) for name in scheduled}
-            moves.append(Move(param, grad, maximize, arguments))
-        apply_moves(rule, moves)
-
-    # Rules share the code that is compiled; apart, they share no limit of recompilations.
-    newer = "isolate_recompiles" in inspect.signature(torch.compile).parameters
-    isolated: dict[str, Any] = {"isolate_recompiles": True} if newer else {}
-    return torch.compile(
-        apply_flat,
-        fullgraph=True,  # beyond the limit it raises instead of going on uncompiled
-        # Waking a second thread for a bias takes longer than moving it.
-        options={"cpp.min_chunk_size": 65_536},
-        **isolated,
-    )
+# Options of torch's classes that choose how a step is computed, not what it computes.
+UNSUPPORTED = {
+    "foreach": "updates one tensor at a time; call compile() for speed, or use torch.optim",
+    "fused": "has no fused kernel; call compile() for speed, or use torch.optim",
+    "capturable": "computes scalars in Python, outside of a CUDA graph; use torch.optim",
+    "differentiable": "updates in place without a graph; use torch.optim",
+    "maximize": "rebuilds gradients of the cost itself; negate the cost instead",
+}
 
 
 class RuleOptimizer(Optimizer):
-    """A `torch.optim.Optimizer` whose subclasses say only how one parameter moves.
+    """An optimizer that is one update rule for one parameter, plus bookkeeping.
 
-    A subclass validates its hyperparameters in `__init__`, names its update function in `rule` and
-    gathers what that function takes in `arguments`. Hyperparameters are read from the group at
-    every step, so parameter groups and learning-rate schedulers work; state lives in
+    A subclass checks its hyperparameters in `__init__`, names its update function in `update_rule`
+    and gathers the function's arguments in `prepare_update`. Hyperparameters are read from the
+    group at every step, so parameter groups and learning-rate schedulers work. State lives in
     `self.state[param]`, so `state_dict` holds all of it.
 
     Attributes:
-        rule: The update function, `rule(param, grad, **arguments)`: it moves `param` and the state
-            in place and leaves `grad` as it is.
-        scheduled: The arguments of `rule` that change from step to step or that a scheduler sets:
+        update_rule: The update function, `update_rule(param, grad, **arguments)`. It changes
+            `param` and the tensors of its state in place, and does not change `grad`.
+        varying: Arguments of `update_rule` that change from step to step or that a scheduler sets:
             floats, and in compiled code tensors.
+        unsupported: Options that a group must not switch on.
         compiled: Whether `compile` was called.
-        fixed: Hyperparameters of the native twin that this class does not have, with the one value
-            it can follow. They stand in every group, so that a checkpoint loads into the native
-            twin, and a group that says otherwise (from a native checkpoint) is refused.
     """
 
-    rule: ClassVar[Callable[..., None]]
-    scheduled: ClassVar[tuple[str, ...]] = ("lr",)
-    fixed: ClassVar[dict[str, Any]] = {}
+    update_rule: ClassVar[Callable[..., None]]
+    varying: ClassVar[tuple[str, ...]] = ("lr",)
+    unsupported: ClassVar[tuple[str, ...]] = ()
     compiled: bool = False
+
+    def prepare_update(
+        self, param: Tensor, group: dict[str, Any], *args: Any, **step_inputs: Any
+    ) -> tuple[dict[str, Any], dict[str, Any]]:
+        """Return the arguments of one update, and the state to keep after it. Changes nothing.
+
+        Args:
+            param: A parameter that has a gradient.
+            group: Its group, with the hyperparameters.
+            *args: None; a type checker then lets a subclass name the inputs that it takes.
+            **step_inputs: What `step` was given besides the closure.
+
+        Returns:
+            The keyword arguments of `update_rule`, and the entries of `self.state[param]` that hold
+            once the rule has run. New tensors of state are in both.
+        """
+        raise NotImplementedError
+
+    @overload
+    def step(self, closure: None = None, **step_inputs: Any) -> None: ...
+
+    @overload
+    def step(self, closure: Callable[[], float], **step_inputs: Any) -> float: ...
+
+    @torch.no_grad()
+    def step(self, closure: Callable[[], float] | None = None, **step_inputs: Any) -> float | None:
+        """Update every parameter that has a gradient; skip parameters without one.
+
+        Weights and state change together: a step that is refused changes neither.
+
+        Args:
+            closure: Re-evaluates the model and returns the loss. It runs once, with gradients on.
+            **step_inputs: Passed to `prepare_update`; see `catsdogs.optim.step_inputs`.
+
+        Returns:
+            The value of the closure, or None without one.
+
+        Raises:
+            RuntimeError: For a sparse gradient or a complex parameter.
+            ValueError: For a group that switches on an unsupported option.
+        """
+        loss = None
+        if closure is not None:
+            with torch.enable_grad():
+                loss = closure()
+        updates = self._prepare_updates(step_inputs)
+        if self.compiled and any(map(self.worth_compiling, self.param_groups)):
+            finished = apply_compiled(type(self).update_rule, updates, self.varying)
+        else:
+            finished = apply_each(type(self).update_rule, updates)
+        for update in finished:
+            if update.state:
+                self.state[update.param].update(update.state)
+        return loss
+
+    def _prepare_updates(self, step_inputs: dict[str, Any]) -> list[ParamUpdate]:
+        """Return the updates of a step. Everything that is refused is refused here."""
+        updates = []
+        for group in self.param_groups:
+            self._refuse_unsupported_options(group)
+            for param in group["params"]:
+                if param.grad is None:
+                    continue
+                self._refuse_unsupported_tensors(param, param.grad)
+                arguments, state = self.prepare_update(param, group, **step_inputs)
+                maximize = group.get("maximize", False)
+                updates.append(ParamUpdate(param, param.grad, maximize, arguments, state))
+        return updates
+
+    def _refuse_unsupported_options(self, group: dict[str, Any]) -> None:
+        for option in self.unsupported:
+            if group.get(option):
+                raise ValueError(f"{option}=True: {type(self).__name__} {UNSUPPORTED[option]}")
+
+    def _refuse_unsupported_tensors(self, param: Tensor, grad: Tensor) -> None:
+        name = type(self).__name__
+        if grad.is_sparse:
+            raise RuntimeError(f"{name} does not support sparse gradients; use a dense layer")
+        if param.is_complex():
+            raise RuntimeError(f"{name} does not support complex parameters; use view_as_real")
+
+    def buffers(self, param: Tensor, *names: str) -> dict[str, Tensor]:
+        """Return tensors of a parameter's state by name; zeros for those it does not have yet."""
+        state = self.state.get(param, {})
+        return {
+            name: torch.zeros_like(param) if state.get(name) is None else state[name]
+            for name in names
+        }
+
+    def next_step(self, param: Tensor) -> int:
+        """Return the number of the parameter's next update, from 1."""
+        # torch keeps the count as a tensor, and so does a checkpoint of torch's class.
+        return int(self.state.get(param, {}).get("step", 0)) + 1
 
     def compile(self) -> None:
         """Compile the update rule, in place; the first step then takes some seconds.
 
-        A rule that is one operation goes over memory once already, and runs as it is.
-
-        Results agree with the eager rule to rounding, not to the bit. The choice stays with this
+        Results agree with the eager rule to rounding, not to the bit. Compilation belongs to this
         object and its copies: a state dict does not carry it to a machine without a compiler.
 
         Raises:
@@ -108,100 +147,69 @@ class RuleOptimizer(Optimizer):
         require_compiler()
         self.compiled = True
 
-    def fuses(self, group: dict[str, Any]) -> bool:
-        """Tell whether compiling can save a pass over memory: not for a rule of one operation."""
+    def worth_compiling(self, group: dict[str, Any]) -> bool:
+        """Return whether compiling saves a pass over memory: not for a rule of one operation."""
         return True
 
-    def arguments(self, param: Tensor, group: dict[str, Any]) -> dict[str, Any]:
-        """Return what `rule` takes besides `param` and its gradient; create missing state."""
-        raise NotImplementedError
-
-    @overload
-    def step(self, closure: None = None) -> None: ...
-
-    @overload
-    def step(self, closure: Callable[[], float]) -> float: ...
-
-    @torch.no_grad()
-    def step(self, closure: Callable[[], float] | None = None) -> float | None:
-        """Update every parameter that has a gradient; parameters without one are left alone.
-
-        Args:
-            closure: Re-evaluates the model and returns the loss. It runs once, with gradients on.
-
-        Returns:
-            What the closure returned, or None without one.
+    def add_param_group(self, param_group: dict[str, Any]) -> None:
+        """Add a group as torch does; its parameters start with fresh state.
 
         Raises:
-            RuntimeError: For a sparse gradient or a complex parameter; neither is supported.
-                Nothing has moved then.
-            ValueError: For a group that asks for what this class does not do, see `fixed`.
+            ValueError: For a group that switches on an unsupported option.
         """
-        return self._step(closure)
-
-    def _step(self, closure: Callable[[], float] | None, **told: Any) -> float | None:
-        """Take a step; what it was told besides the closure joins the group's hyperparameters."""
-        loss = None
-        if closure is not None:
-            with torch.enable_grad():
-                loss = closure()
-        moves = self._moves(told)
-        if self.compiled and moves and any(map(self.fuses, self.param_groups)):
-            values: list[Any] = []
-            numbers: list[float] = []
-            for param, grad, maximize, arguments in moves:
-                numbers += [arguments.pop(name) for name in self.scheduled]
-                values += [param, grad, maximize, *arguments.values()]
-            compiled = compiled_moves(type(self).rule, tuple(arguments), self.scheduled)
-            compiled(values, torch.tensor(numbers, dtype=torch.float64))
-        else:
-            apply_moves(type(self).rule, moves)
-        return loss
-
-    def _moves(self, told: dict[str, Any]) -> list[Move]:
-        for group in self.param_groups:
-            self._refuse_other_than_fixed(group)
-        with_gradient = [
-            (param, param.grad, group)
-            for group in (group | told for group in self.param_groups)
-            for param in group["params"]
-            if param.grad is not None
-        ]
-        for param, grad, _ in with_gradient:
-            self._refuse_unsupported(param, grad)
-        return [
-            Move(param, grad, group["maximize"], self.arguments(param, group))
-            for param, grad, group in with_gradient
-        ]
-
-    def _refuse_other_than_fixed(self, group: dict[str, Any]) -> None:
-        for name, value in self.fixed.items():
-            if group[name] != value:
-                raise ValueError(
-                    f"{type(self).__name__} has no {name}: a group asks for {group[name]}"
-                )
-
-    def _refuse_unsupported(self, param: Tensor, grad: Tensor) -> None:
-        name = type(self).__name__
-        if grad.is_sparse:
-            raise RuntimeError(f"{name} does not support sparse gradients; use a dense layer")
-        if param.is_complex():
-            raise RuntimeError(f"{name} does not support complex parameters; use view_as_real")
-
-    def add_param_group(self, param_group: dict[str, Any]) -> None:
-        """Add a group as torch does; its parameters start with fresh state."""
+        self._refuse_unsupported_options({**self.defaults, **param_group})
         super().add_param_group(param_group)
-        self._fill_missing(self.param_groups[-1])
 
     def __getstate__(self) -> dict[str, Any]:
         return super().__getstate__() | {"compiled": self.compiled}
 
     def __setstate__(self, state: dict[str, Any]) -> None:
         super().__setstate__(state)
-        self.defaults.pop("differentiable", None)  # torch adds it in loading, and no rule has it
-        for group in self.param_groups:  # a checkpoint may be older than a hyperparameter
-            self._fill_missing(group)
+        if "differentiable" not in self.unsupported:
+            self.defaults.pop("differentiable", None)  # torch adds it to every class
+        for group in self.param_groups:
+            for name, default in self.defaults.items():
+                # Missing in a checkpoint that is older than the option; or switched on in one of
+                # torch's class, which then computes the same step in another way.
+                if name not in group or (name in self.unsupported and group[name]):
+                    group[name] = default
 
-    def _fill_missing(self, group: dict[str, Any]) -> None:
-        for name, value in (self.defaults | self.fixed).items():
-            group.setdefault(name, value)
+
+def require_non_negative(name: str, value: float | Tensor) -> None:
+    """Refuse a hyperparameter that is negative, infinite, nan or a tensor of several elements.
+
+    Raises:
+        ValueError: With the hyperparameter's name and value.
+    """
+    number = _as_float(name, value)
+    if not (math.isfinite(number) and number >= 0.0):
+        raise ValueError(f"Invalid {name}: {value} (must be a finite number, 0 or above)")
+
+
+def require_finite(name: str, value: float | Tensor) -> None:
+    """Refuse a hyperparameter that is infinite, nan or a tensor of several elements.
+
+    Raises:
+        ValueError: With the hyperparameter's name and value.
+    """
+    if not math.isfinite(_as_float(name, value)):
+        raise ValueError(f"Invalid {name}: {value} (must be a finite number)")
+
+
+def require_fraction(name: str, value: float | Tensor) -> None:
+    """Refuse a decay rate outside [0, 1).
+
+    Raises:
+        ValueError: With the hyperparameter's name and value.
+    """
+    if not 0.0 <= _as_float(name, value) < 1.0:
+        raise ValueError(f"Invalid {name}: {value} (must be at least 0 and below 1)")
+
+
+def _as_float(name: str, value: float | Tensor) -> float:
+    if isinstance(value, Tensor) and value.numel() != 1:
+        raise ValueError(f"Invalid {name}: a tensor of {value.numel()} elements (must have one)")
+    try:
+        return float(value)
+    except (TypeError, ValueError):
+        raise ValueError(f"Invalid {name}: {value!r} (must be a number)") from None

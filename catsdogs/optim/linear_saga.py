@@ -25,8 +25,7 @@ import torch
 from torch import Tensor
 from torch.optim.optimizer import ParamsT
 
-from catsdogs.optim.base import RuleOptimizer
-from catsdogs.optim.checks import require_non_negative
+from catsdogs.optim.base import RuleOptimizer, require_non_negative
 
 
 def linear_saga_update(
@@ -41,7 +40,7 @@ def linear_saga_update(
     lr: float,
     weight_decay: float,
 ) -> None:
-    """Move `param` and the mean of the table in place.
+    """Change `param` and the mean of the table in place.
 
     `grad` is not read: `change`, the slopes less the table's, times `features` is what changed
     since these samples were last seen, without the cancellation of a difference of gradients.
@@ -73,9 +72,9 @@ class LinearSAGA(RuleOptimizer):
         step_inputs: A training loop must call `step(samples=..., features=..., logit_grad=...)`.
     """
 
-    rule = staticmethod(linear_saga_update)
+    update_rule = staticmethod(linear_saga_update)
     step_inputs: ClassVar[str] = "samples"
-    fixed: ClassVar[dict[str, Any]] = {"maximize": False}
+    unsupported = ("maximize",)
 
     def __init__(
         self,
@@ -134,44 +133,40 @@ class LinearSAGA(RuleOptimizer):
         features = features.to(weight).flatten(1)
         slopes = logit_grad.to(weight).flatten() * len(features)  # each sample's own cost
         self._refuse_what_does_not_fit(weight, samples, features, slopes)
-        state = self.state[weight]
-        if not state:
+        table = self.state.get(weight, {}).get("table")
+        if table is None:
             self._refuse_another_gradient(weight, features, slopes)
-            num_samples = self.param_groups[0]["num_samples"]
             # nan marks a sample that was not seen; it survives every cast.
-            state["table"] = torch.full((num_samples,), torch.nan).to(weight)
-            state["num_seen"] = 0
-        known = state["table"][samples]
+            table = torch.full((self.param_groups[0]["num_samples"],), torch.nan).to(weight)
+        known = table[samples]
         num_unseen = int(known.isnan().sum())
-        state["num_seen"] += num_unseen
-        self._step(
-            None,
+        num_seen = self.state.get(weight, {}).get("num_seen", 0) + num_unseen
+        super().step(
             features=features,
             change=slopes - known.nan_to_num(nan=0.0),
             num_unseen=num_unseen,
-            num_seen=state["num_seen"],
+            num_seen=num_seen,
         )
-        state["table"][samples] = slopes
+        table[samples] = slopes
+        self.state[weight].update(table=table, num_seen=num_seen)
 
     def compile(self) -> None:
         """Refuse: a step is two matrix products, which compiling does not make faster."""
         raise NotImplementedError("LinearSAGA has nothing to compile; leave compile off")
 
-    def arguments(self, param: Tensor, group: dict[str, Any]) -> dict[str, Any]:
-        """Return the batch and the mean, created at the first gradient; a bias sees ones."""
-        state = self.state[param]
-        if "mean" not in state:
-            state["mean"] = torch.zeros_like(param)
-        features = group["features"]
-        return {
-            "mean": state["mean"],
+    def prepare_update(
+        self, param: Tensor, group: dict[str, Any], *, features: Tensor, **batch: Any
+    ) -> tuple[dict[str, Any], dict[str, Any]]:
+        """Return the batch and the mean, which starts at the first gradient; a bias sees ones."""
+        mean = self.buffers(param, "mean")
+        arguments = {
+            **mean,
+            **batch,
             "features": features if param.dim() == 2 else features.new_ones(len(features), 1),
-            "change": group["change"],
-            "num_unseen": group["num_unseen"],
-            "num_seen": group["num_seen"],
             "lr": float(group["lr"]),
             "weight_decay": group["weight_decay"],
         }
+        return arguments, mean
 
     def _params(self) -> list[Tensor]:
         return [param for group in self.param_groups for param in group["params"]]

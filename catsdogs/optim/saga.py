@@ -34,8 +34,7 @@ import torch
 from torch import Tensor
 from torch.optim.optimizer import ParamsT
 
-from catsdogs.optim.base import RuleOptimizer
-from catsdogs.optim.checks import require_non_negative
+from catsdogs.optim.base import RuleOptimizer, require_non_negative
 
 
 def saga_update(
@@ -50,7 +49,7 @@ def saga_update(
     lr: float,
     weight_decay: float,
 ) -> None:
-    """Move `param`, the block's table row and the mean of the table in place; `grad` stays.
+    """Change `param`, the block's row of the table and the mean of the table in place.
 
     `correction` is w_b and `share` is n_b / n_seen, with this block among the seen.
     """
@@ -92,8 +91,8 @@ class SAGA(RuleOptimizer):
             the gradients are from.
     """
 
-    rule = staticmethod(saga_update)
-    scheduled = ("lr", "correction", "share")
+    update_rule = staticmethod(saga_update)
+    varying = ("lr", "correction", "share")
     step_inputs: ClassVar[str] = "block"
 
     def __init__(
@@ -148,33 +147,34 @@ class SAGA(RuleOptimizer):
         for group in self.param_groups:
             if not 0 <= number < len(group["block_sizes"]):
                 raise ValueError(f"No block {number}: there are {len(group['block_sizes'])}")
-        return self._step(closure, block=number)
+        return super().step(closure, block=number)
 
-    def arguments(self, param: Tensor, group: dict[str, Any]) -> dict[str, Any]:
-        """Return the block's row and the mean, created at the first gradient."""
-        sizes, block = group["block_sizes"], group["block"]
-        state = self.state[param]
-        if not state:
-            state["table"] = torch.zeros(
+    def prepare_update(
+        self, param: Tensor, group: dict[str, Any], *, block: int
+    ) -> tuple[dict[str, Any], dict[str, Any]]:
+        """Return the block's row and the mean, which start at the first gradient."""
+        sizes = group["block_sizes"]
+        state = self.state.get(param) or {
+            "table": torch.zeros(
                 (len(sizes), *param.shape),
                 dtype=group["table_dtype"] or param.dtype,
                 device=group["table_device"] or param.device,
-            )
-            state["mean"] = torch.zeros_like(param)
+            ),
+            "mean": torch.zeros_like(param),
             # A list: loading a state dict would cast a bool tensor to the parameter's type.
-            state["seen"] = [False] * len(sizes)
-        seen = state["seen"][block]
-        state["seen"][block] = True
-        num_seen = sum(itertools.compress(sizes, state["seen"]))
-        return {
+            "seen": [False] * len(sizes),
+        }
+        seen = [*state["seen"][:block], True, *state["seen"][block + 1 :]]
+        arguments = {
             "row": state["table"][block],
             "mean": state["mean"],
-            "seen": seen,
+            "seen": state["seen"][block],
             "correction": sizes[block] * len(sizes) / sum(sizes),
-            "share": sizes[block] / num_seen,
+            "share": sizes[block] / sum(itertools.compress(sizes, seen)),
             "lr": float(group["lr"]),
             "weight_decay": group["weight_decay"],
         }
+        return arguments, state | {"seen": seen}
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
         """Load a state dict; tables are copied and keep the type and place asked for here.

@@ -21,7 +21,7 @@ CXX = os.environ.get("CXX", "clang++" if sys.platform == "darwin" else "g++")
 NEEDS_COMPILER = pytest.mark.skipif(shutil.which(CXX) is None, reason=f"no {CXX} here")
 OPTIMIZERS: dict[str, Callable[..., RuleOptimizer]] = {
     "sgd": optim.SGD,
-    "momentum": partial(optim.Momentum, nesterov=True),
+    "momentum": partial(optim.SGD, momentum=0.9, nesterov=True),
     "rmsprop": partial(optim.RMSprop, centered=True, momentum=0.9),
     "adam": optim.Adam,
     "saga": partial(optim.SAGA, block_sizes=(8, 8, 3)),

@@ -27,7 +27,7 @@ from catsdogs.optim.saga import block_sizes
 SHAPES = [(6, 5, 3, 3), (6,), (1, 6, 2, 2), (1,)]
 OPTIMIZERS: dict[str, Callable[..., Optimizer]] = {
     "custom_sgd": optim.SGD,
-    "custom_momentum": optim.Momentum,
+    "custom_momentum": partial(optim.SGD, momentum=0.9),
     "custom_rmsprop": optim.RMSprop,
     "custom_rmsprop_full": partial(optim.RMSprop, momentum=0.9, centered=True),
     "custom_adam": optim.Adam,
