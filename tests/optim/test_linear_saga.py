@@ -158,12 +158,12 @@ def test_features_of_several_dimensions_are_flattened() -> None:
     [
         ({"samples": None}, r"step\(samples=\.\.\., features=\.\.\., logit_grad=\.\.\.\)"),
         ({"samples": torch.tensor([0, 0])}, "twice"),
-        ({"samples": torch.tensor([0, SAMPLES])}, "not among the 40"),
-        ({"samples": torch.tensor([-1, 0])}, "not among the 40"),
+        ({"samples": torch.tensor([0, SAMPLES])}, "not all are in 0 to 39"),
+        ({"samples": torch.tensor([-1, 0])}, "not all are in 0 to 39"),
         ({"features": torch.ones(2, 5)}, "do not fit"),
         ({"logit_grad": torch.ones(3)}, "do not fit"),
         ({"features": torch.zeros(2, WIDTH)}, "not logit_grad times features"),
-        ({"closure": lambda: 0.0}, "no closure"),
+        ({"closure": lambda: 0.0}, "closure: LinearSAGA takes none"),
     ],
 )
 def test_a_step_that_is_told_what_does_not_fit_is_refused_and_moves_nothing(
