@@ -108,7 +108,10 @@ def _by_path(target: str, kwargs: dict[str, Any], setting: str) -> Any:
 
 def _complete(build: Any, pictures: int, batch_size: int) -> Factory:
     """Add what an optimizer with a table must know to be built at all."""
-    return partial(build, **constructor_inputs(build.func, pictures, batch_size))
+    try:
+        return partial(build, **constructor_inputs(build.func, pictures, batch_size))
+    except ValueError as error:
+        raise UserError(f"this cannot be checked: {error}") from error
 
 
 def _try_claims(factory: Factory, reference: Factory | None) -> list[Finding]:

@@ -71,8 +71,8 @@ def _optimizer_factory(config: DictConfig) -> MakeOptimizer:
     def make(
         parameters: Iterable[Tensor], train_pictures: int, batch_size: int, **replaced: Any
     ) -> Optimizer:
-        known = constructor_inputs(build.func, train_pictures, batch_size)
         try:
+            known = constructor_inputs(build.func, train_pictures, batch_size)
             optimizer = build(parameters, **known, **replaced)
         except (TypeError, ValueError) as error:
             raise UserError(f"optimizer: {target} refuses its settings: {error}") from error
