@@ -30,7 +30,7 @@ def model(dtype: torch.dtype = torch.float64) -> tuple[Tensor, Tensor]:
 def fit(
     optimizer: Any, weight: Tensor, bias: Tensor, batches: list[list[int]], data: Any = None
 ) -> None:
-    """Train as a loop would: forward, backward, and what the optimizer wants."""
+    """Train as a loop would: forward, backward, and the inputs that the optimizer declares."""
     features, labels = data or classification()
     for batch in batches:
         samples = torch.tensor(batch)

@@ -217,6 +217,6 @@ def test_block_sizes_cover_every_sample_and_only_the_last_is_smaller() -> None:
     assert block_sizes(5, 32) == (5,)
 
 
-def test_saga_tells_a_training_loop_what_it_wants() -> None:
+def test_saga_declares_that_its_step_takes_a_block() -> None:
     assert SAGA.step_inputs == "block"
     assert getattr(torch.optim.SGD, "step_inputs", None) is None
