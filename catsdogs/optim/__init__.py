@@ -5,7 +5,8 @@ same signature, the same bits as torch's with `foreach=False`, and checkpoints t
 Every option that changes what a step computes is supported: `momentum`, `dampening`, `nesterov`,
 `centered`, `amsgrad`, `weight_decay`, `decoupled_weight_decay`, `maximize`, a tensor as `lr`. The
 options that change how it is computed, `foreach`, `fused`, `capturable` and `differentiable`, are
-accepted as False or None and refused as True. Sparse gradients and complex parameters are refused.
+accepted as False or None and refused as True. Sparse gradients, complex parameters and values out
+of range, such as nan, are refused; betas given as tensors become floats.
 
 `SAGA` and `LinearSAGA` have no twin in torch. `PublishedSGD` and `PublishedAdam` are exhibits, see
 `catsdogs.optim.monograph`. `RuleOptimizer` is the base of all others.

@@ -9,10 +9,10 @@ r"""Adam (Kingma and Ba, 2015, arXiv:1412.6980), with AMSGrad (Reddi et al., 201
 t counts the updates of each parameter, so one that gets its first gradient late starts at t = 1.
 As in torch, eps is added after the bias correction of v, and the maximum is taken before it.
 
-Results are bit-identical to `torch.optim.Adam(..., foreach=False)` of torch 2.15. Not supported:
-sparse gradients, complex parameters, betas as tensors that keep their precision (they become
-floats), foreach, fused, capturable, differentiable. A nan hyperparameter is refused. `step` is an
-int in the state; torch's tensor is read as well.
+Results are bit-identical to `torch.optim.Adam(..., foreach=False)` of torch 2.15, for betas that
+are floats; betas given as tensors become floats. Not supported: sparse gradients, complex
+parameters, foreach, fused, capturable, differentiable. A nan hyperparameter is refused. `step` is
+an int in the state; torch's tensor is read as well.
 """
 
 from typing import Any
