@@ -14,7 +14,7 @@ ALLOWED = {
     "_version": set[str](),
     "errors": set(),
     "optim": set(),
-    "contract": set(),
+    "contract": {"optim"},
     "weights": set(),
     "drawing": set(),
     "io": {"errors"},

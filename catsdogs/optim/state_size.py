@@ -15,6 +15,8 @@ from torch._subclasses.fake_tensor import FakeTensorMode
 from torch.optim import Optimizer
 from torch.utils._python_dispatch import TorchDispatchMode
 
+from catsdogs.optim.step_inputs import declared_step_inputs
+
 
 def held_tensors(optimizer: Optimizer) -> list[tuple[str, Tensor]]:
     """Return every tensor that an optimizer keeps besides parameters and gradients, with its name.
@@ -60,12 +62,12 @@ def after_one_step(
     with FakeTensorMode(allow_non_fake_inputs=True), _Answers():  # type: ignore[no-untyped-call]
         fakes = [torch.empty_like(param).requires_grad_() for param in params]
         optimizer = factory(fakes)
-        wants = getattr(optimizer, "wants", None)
-        if wants != "samples":
+        declared = declared_step_inputs(optimizer)
+        if declared != "samples":
             for fake in fakes:
                 fake.grad = torch.empty_like(fake)
             told: Callable[..., Any] = optimizer.step
-            told(**({"block": 0} if wants == "block" else {}))
+            told(**({"block": 0} if declared == "block" else {}))
             return held_tensors(optimizer), distinct(_tensors(optimizer.state_dict()))
     return _linear_after_one_step(factory, params)
 

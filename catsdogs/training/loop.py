@@ -4,7 +4,6 @@ import dataclasses
 import math
 import time
 from collections.abc import Callable, Iterator, Mapping
-from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -17,7 +16,7 @@ from catsdogs.compute.distributed import ALONE, ProcessGroup
 from catsdogs.data.manifest import Split
 from catsdogs.data.order import epoch_permutation
 from catsdogs.features.feature_store import Features
-from catsdogs.optim.saga import block_sizes
+from catsdogs.optim.step_inputs import declared_step_inputs, step_inputs
 from catsdogs.training.events import (
     DivergedError,
     EpochDone,
@@ -62,10 +61,10 @@ def fit(
 
     Raises:
         DivergedError: If a training batch or the validation has a cost that is not finite.
-        ValueError: If the optimizer `wants` to know its pictures and the head's answer to one does
+        ValueError: If the optimizer declares step inputs and the head's logit for a picture does
             not depend on its weights alone.
     """
-    if wants(optimizer) is not None:
+    if declared_step_inputs(optimizer) is not None:
         require_finite_sum(head, type(optimizer).__name__)
     if start is None:
         untrained = _judge_untrained(head, optimizer, features(0), train_config, process_group)
@@ -146,7 +145,7 @@ def train_step(
     """Update the head once and return the batch's cost; one that is not finite updates nothing."""
     features, labels = train.batch(train.held(rows))
     logits = head(features)
-    logits.retain_grad()  # one number per picture, for an optimizer that wants it
+    logits.retain_grad()  # one number per picture, for an optimizer that takes samples
     cost = binary_cross_entropy_with_logits(logits, labels, reduction="sum") / len(rows)
     value = process_group.all_reduce_number(cost.item())
     if math.isfinite(value):
@@ -156,37 +155,11 @@ def train_step(
             clip_grad_value_(head.parameters(), train_config.clip_value)
         if train_config.clip_norm is not None:
             clip_grad_norm_(head.parameters(), train_config.clip_norm)
-        wanted: dict[str | None, dict[str, Any]] = {
-            None: {},
-            "block": {"block": block},
-            "samples": {"samples": rows, "features": features, "logit_grad": logits.grad},
-        }
-        optimizer.step(**wanted[wants(optimizer)])
+        inputs = step_inputs(
+            optimizer, block=block, samples=rows, features=features, logit_grad=logits.grad
+        )
+        optimizer.step(**inputs)
     return value
-
-
-def wants(optimizer: Optimizer | type[Optimizer]) -> str | None:
-    """Return what an optimizer declares that every step must tell it: `block`, `samples` or None.
-
-    It does so by an attribute of that name. `block` also asks for batches that keep their members.
-    """
-    return getattr(optimizer, "wants", None)
-
-
-def what_it_must_know(optimizer: type[Optimizer], count: int, batch_size: int) -> dict[str, Any]:
-    """Return the arguments that an optimizer needs to be built because of what it `wants`.
-
-    Args:
-        optimizer: Its class.
-        count: The number of training pictures.
-        batch_size: Of the training steps.
-    """
-    known: dict[str | None, dict[str, Any]] = {
-        None: {},
-        "block": {"block_sizes": block_sizes(count, batch_size)},
-        "samples": {"num_samples": count},
-    }
-    return known[wants(optimizer)]
 
 
 def batches(
@@ -197,7 +170,7 @@ def batches(
     Batches are dealt anew in every epoch, unless the optimizer keeps one gradient for each: then
     they are dealt once, and only their order changes. The first `done` of them are left out.
     """
-    recurring = wants(optimizer) == "block"
+    recurring = declared_step_inputs(optimizer) == "block"
     blocks = epoch_permutation(count, train_config.seed, 0 if recurring else epoch).split(
         train_config.batch_size
     )

@@ -27,7 +27,7 @@ from catsdogs.training.memory import (
 SHAPES = [(6, 5, 3, 3), (6,), (1, 6, 2, 2), (1,)]
 OPTIMIZERS: dict[str, Callable[..., Optimizer]] = {
     "custom_sgd": optim.SGD,
-    "custom_momentum": optim.Momentum,
+    "custom_momentum": partial(optim.SGD, momentum=0.9),
     "custom_rmsprop": optim.RMSprop,
     "custom_rmsprop_full": partial(optim.RMSprop, momentum=0.9, centered=True),
     "custom_adam": optim.Adam,
@@ -65,7 +65,7 @@ def after_a_real_run(factory: Callable[..., Optimizer], params: list[Tensor]) ->
             param.grad = torch.ones_like(param)
         told: Callable[..., Any] = optimizer.step
         count = len(optimizer.param_groups[0].get("block_sizes", [0]))
-        told(**({"block": number % count} if hasattr(optimizer, "wants") else {}))
+        told(**({"block": number % count} if hasattr(optimizer, "step_inputs") else {}))
     return optimizer
 
 
