@@ -18,7 +18,7 @@ CUSTOM_TWINS = [name for name in OPTIMIZERS if name.replace("custom_", "native_"
 
 def configuration(*overrides: str) -> DictConfig:
     with initialize_config_dir(str(conf_directory()), version_base="1.3"):
-        return compose("config", list(overrides))
+        return compose("train", list(overrides))
 
 
 def values(config: Any) -> dict[str, Any]:
