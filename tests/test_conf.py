@@ -1,4 +1,4 @@
-"""Every file in conf/ composes, every optimizer builds, and pairs differ in their class alone."""
+"""Every file in conf/ composes, every optimizer builds, and twins differ only in their class."""
 
 from typing import Any
 
@@ -32,7 +32,7 @@ def test_every_optimizer_builds_and_its_state_dict_holds_plain_values(name: str)
     weight = torch.nn.Parameter(torch.ones(3))
     build = instantiate(configuration(f"optimizer={name}").optimizer)
     if "saga" in name:
-        pytest.skip("takes a step only inside the loop that tells it what it wants")
+        pytest.skip("needs the arguments that the training loop passes to its step")
     optimizer = build([weight])
     weight.sum().backward()
     optimizer.step()
