@@ -309,10 +309,8 @@ def test_under_the_monograph_protocol_native_and_custom_share_passes_and_agree_t
     assert stores[0] == stores[1]
     assert {record["protocol"] for record in records.values()} == {"monograph"}
     shown = capsys.readouterr().out
-    expected = (
-        "passes of the backbone: 2 for 2 epochs, each over 18 random views; 4.7 MB on disk, and "
-    )
-    assert f"{passes}3.5 MB once for the decoded pictures\n" in shown
+    line = "passes of the backbone: 2 for 2 epochs, each over 18 random views; 4.7 MB on disk, and "
+    assert f"{line}3.5 MB once for the decoded pictures\n" in shown
     assert (
         "passes of the backbone: 0 for 2 epochs, each over 18 random views; 0 B on disk\n" in shown
     )

@@ -78,18 +78,18 @@ class StepDone:
         iteration: From 1.
         cost: Mean cost of its batch, before the update.
         position: Position after it.
-        asked_to_stop: Whether any process was asked to stop during this step.
+        stop_requested: Whether any process has received a signal during this step.
     """
 
     iteration: int
     cost: float
     position: LoopPosition
-    asked_to_stop: bool = False
+    stop_requested: bool = False
 
     @property
     def is_last_before_stop(self) -> bool:
         """Whether to stop here; a cost that is not finite ends the run anyway."""
-        return self.asked_to_stop and math.isfinite(self.cost)
+        return self.stop_requested and math.isfinite(self.cost)
 
 
 @dataclasses.dataclass(frozen=True)

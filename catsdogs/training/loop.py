@@ -39,7 +39,7 @@ def fit(
     scheduler: LRScheduler | None = None,
     *,
     start: LoopPosition | None = None,
-    asked_to_stop: Callable[[], bool] = lambda: False,
+    stop_requested: Callable[[], bool] = lambda: False,
     process_group: ProcessGroup = ALONE,
 ) -> Iterator[StepDone | EpochDone]:
     """Train `head` in place and yield an event after every iteration and epoch.
@@ -55,7 +55,7 @@ def fit(
         train_config: Length, batch sizes and gradient clipping.
         scheduler: Stepped after every epoch.
         start: Position to resume from; None evaluates the untrained head first.
-        asked_to_stop: Called in every step. The step's event has the result, combined over all
+        stop_requested: Called in every step. The step's event has the result, combined over all
             processes; the caller decides whether to stop.
         process_group: The processes that train together, each on its own images of a batch; with
             several, `head` is a `SharedHead`. All processes get the same events.
@@ -82,7 +82,7 @@ def fit(
         for block, rows in batches(optimizer, len(train), train_config, start.epoch, start.batch):
             started = time.perf_counter()
             cost = train_step(head, optimizer, train, block, rows, train_config, process_group)
-            stop = bool(process_group.all_reduce_number(float(asked_to_stop())))
+            stop = bool(process_group.all_reduce_number(float(stop_requested())))
             start = dataclasses.replace(
                 start,
                 batch=start.batch + 1,

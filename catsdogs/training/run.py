@@ -202,15 +202,15 @@ def _train_worker(run: Prepared) -> RunResult:
     """Train as another process of the group, which writes nothing."""
     status: Status = "finished"
     events, _ = _start(run, None)
-    with run.interruption.put_off():
+    with run.interruption.defer():
         try:
             for event in events:
                 if isinstance(event, StepDone) and event.is_last_before_stop:
-                    raise Interrupted(run.interruption.asked or signal.SIGTERM)
+                    raise Interrupted(run.interruption.received or signal.SIGTERM)
         except DivergedError:
             status = "diverged"
-        if run.interruption.asked:  # after the last step
-            raise Interrupted(run.interruption.asked)
+        if run.interruption.received:  # after the last step
+            raise Interrupted(run.interruption.received)
     _evaluate_best(run, None)
     return RunResult(Path(), status)
 
@@ -259,7 +259,7 @@ def _start(
         run.plan.train_config,
         train_state.scheduler,
         start=run_progress.position,
-        asked_to_stop=lambda: bool(run.interruption.asked),
+        stop_requested=lambda: bool(run.interruption.received),
         process_group=process_group,
     )
     return events, run_progress

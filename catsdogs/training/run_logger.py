@@ -73,7 +73,7 @@ class RunLogger:
         before = self.run_progress.position.iteration if self.run_progress.position else 0
         with (
             progress(total=iterations, initial=before, description="training", unit="step") as bar,
-            interruption.put_off(),
+            interruption.defer(),
         ):
             try:
                 for event in events:
@@ -89,8 +89,8 @@ class RunLogger:
                 self._record.update(diverged=error.facts)
                 tqdm.write(f"stopped: {error}. Try a smaller optimizer.lr.")
                 status = "diverged"
-            if interruption.asked:  # after the last step
-                raise Interrupted(interruption.asked)
+            if interruption.received:  # after the last step
+                raise Interrupted(interruption.received)
         return status
 
     @property
@@ -148,7 +148,7 @@ class RunLogger:
         self._record.flush()
         self._save(LAST_CHECKPOINT)
         raise Interrupted(
-            interruption.asked or signal.SIGTERM,
+            interruption.received or signal.SIGTERM,
             f"interrupted; saved after iteration {position.iteration}",
         )
 

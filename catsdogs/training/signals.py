@@ -29,12 +29,12 @@ class Interruption:
     Use as a context manager; it has an effect in the main thread only.
 
     Attributes:
-        asked: Number of the signal that `put_off` has deferred; 0 if there is none.
+        received: Number of the signal that `defer` has deferred; 0 if there is none.
     """
 
     def __init__(self) -> None:
-        self.asked = 0
-        self._putting_off = False
+        self.received = 0
+        self._deferring = False
         self._process = os.getpid()
         self._before: dict[int, Any] = {}
 
@@ -53,20 +53,20 @@ class Interruption:
             signal.signal(number, handler)
 
     @contextlib.contextmanager
-    def put_off(self) -> Iterator[None]:
-        """Defer the first signal to the caller, in `asked`; a second one raises immediately."""
-        self._putting_off = True
+    def defer(self) -> Iterator[None]:
+        """Defer the first signal to the caller, in `received`; a second one raises immediately."""
+        self._deferring = True
         try:
             yield
         finally:
-            self._putting_off = False
+            self._deferring = False
 
     def _handle(self, number: int, frame: FrameType | None) -> None:
         if os.getpid() != self._process:  # a forked worker, which should just end
             signal.signal(number, signal.SIG_DFL)
             os.kill(os.getpid(), number)
-        if self._putting_off and not self.asked:
-            self.asked = number
+        if self._deferring and not self.received:
+            self.received = number
             # Not print, which may be what the signal has interrupted.
             os.write(2, b"\nstopping after the current step; send the signal again to stop now\n")
             return

@@ -21,8 +21,8 @@ def test_mistakes_read_back_as_they_were_written_but_those_without_a_thumbnail(
     mistakes = [Mistake(1, "gone.jpg", 1, -0.1), Mistake(2, "here.jpg", 0, 0.1 + 0.2)]
     kept = keep_thumbnails(mistakes, tmp_path, run)
     with RunRecord(tmp_path, {}) as record:
-        record.directory = run
         record.write_mistakes((m.rank, m.path, m.label, m.logit, m.file) for m in kept)
+    (tmp_path / "mistakes.csv").rename(run / "mistakes.csv")
     assert read_mistakes(read_run(run)) == [Mistake(2, "here.jpg", 0, 0.1 + 0.2, thumbnail_file(2))]
 
 
