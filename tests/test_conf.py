@@ -13,6 +13,7 @@ from catsdogs.settings import Settings
 
 OPTIMIZERS = sorted(path.stem for path in (conf_directory() / "optimizer").glob("*.yaml"))
 DATA = sorted(path.stem for path in (conf_directory() / "data").glob("*.yaml"))
+COMMANDS = sorted({path.stem for path in conf_directory().glob("*.yaml")} - {"run"})
 CUSTOM_TWINS = [name for name in OPTIMIZERS if name.replace("custom_", "native_") in OPTIMIZERS]
 
 
@@ -55,6 +56,16 @@ def test_every_kind_of_data_makes_valid_settings(name: str) -> None:
     root = ["data.root=somewhere"] if name == "folder" else []
     settings = Settings.from_config(values(configuration(f"data={name}", *root)))
     assert settings.data.per_class == {"train": 1000, "val": 100, "test": 100}
+
+
+@pytest.mark.parametrize("name", COMMANDS)
+def test_every_help_has_examples_settings_and_exit_statuses_in_one_layout(name: str) -> None:
+    with initialize_config_dir(str(conf_directory()), version_base="1.3"):
+        shown = compose(name, return_hydra_config=True).hydra.help
+    layout = "\nSettings and their defaults (key=value):\n\n$CONFIG\n"
+    assert shown.template == f"{shown.header}{layout}{shown.footer}\n"
+    assert f"Examples:\n  python -m catsdogs.{name}" in shown.footer
+    assert "Exit status: 0 " in shown.footer
 
 
 def test_the_defaults_are_the_monograph_protocol() -> None:
