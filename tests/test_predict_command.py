@@ -124,7 +124,7 @@ def test_a_name_with_brackets_is_given_in_quotes_as_help_and_error_say(
     write_image(tmp_path / "photo (1).jpg")
     named = [f"checkpoint={checkpoint}", "output_dir=out"]
     assert run_predict(*named, "pictures=photo (1).jpg") == 2
-    assert "quote a value that holds more than words" in capfd.readouterr().err
+    assert "quote a value with special characters" in capfd.readouterr().err
     assert run_predict(*named, 'pictures="photo (1).jpg"') == 0
     assert len(rows(tmp_path / "out" / "predictions.csv")) == 1
 
