@@ -120,7 +120,7 @@ def test_a_cost_beyond_all_numbers_is_told_and_drawn(
         ("+hparams.adam.beta=3", "beta"),
         ("+hparams.adagrad.lr=3", "hparams.adagrad={'lr': 3}: there is no such setting"),
         ("clip_value.sgd=-1", "clip_value.sgd=-1: must be null or a finite number above 0"),
-        ("epoch=3", "epoch: there is no such setting here; did you mean epochs?"),
+        ("epoch=3", "epoch: unknown setting of this command; did you mean epochs?"),
         ("output_dir=/proc/nowhere", "output_dir=/proc/nowhere: cannot write"),
     ],
 )

@@ -124,7 +124,7 @@ def test_a_name_with_brackets_is_given_in_quotes_as_help_and_error_say(
     write_image(tmp_path / "photo (1).jpg")
     named = [f"checkpoint={checkpoint}", "output_dir=out"]
     assert run_predict(*named, "pictures=photo (1).jpg") == 2
-    assert "quote a value that holds more than words" in capfd.readouterr().err
+    assert "quote a value with special characters" in capfd.readouterr().err
     assert run_predict(*named, 'pictures="photo (1).jpg"') == 0
     assert len(rows(tmp_path / "out" / "predictions.csv")) == 1
 
@@ -132,7 +132,7 @@ def test_a_name_with_brackets_is_given_in_quotes_as_help_and_error_say(
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        ([], "pictures has no default: give pictures=VALUE"),
+        ([], "pictures: has no default; give pictures=VALUE"),
         (["pictures="], "pictures=: must be a string or a list of strings"),
         (["pictures=[]"], "pictures=[]: must be a string or a list of strings"),
         (["pictures=nowhere"], "pictures=nowhere: there is no such file or folder"),
@@ -144,7 +144,7 @@ def test_a_name_with_brackets_is_given_in_quotes_as_help_and_error_say(
         (["pictures=a.jpg", "checkpoint=old.pt"], "old.pt: not a checkpoint of catsdogs, format 2"),
         (["pictures=a.jpg", "device=tpu"], "device=tpu: must be one of auto"),
         (["pictures=a.jpg", "output_dir=/proc/nowhere"], "output_dir=/proc/nowhere: cannot write"),
-        (["pictures=a.jpg", "seed=1"], "seed: there is no such setting here"),
+        (["pictures=a.jpg", "seed=1"], "seed: unknown setting of this command"),
     ],
     ids=str,
 )

@@ -23,10 +23,11 @@ from catsdogs.io.files import make_directory
 from catsdogs.io.progress import progress, reported
 from catsdogs.runs.comparison import FILE, Comparison, PlannedRun, read_comparison
 from catsdogs.runs.environment import versions
+from catsdogs.runs.schema import flat
 from catsdogs.runs.writer import RunRecord, recorded_facts, write_facts
 from catsdogs.settings import Settings
 from catsdogs.training.heads import HEADS
-from catsdogs.training.resume import PLACES, RunLockedError, flat, is_finished, read_run_facts
+from catsdogs.training.resume import PLACES, RunLockedError, is_finished, read_run_facts
 from catsdogs.training.run import train
 from catsdogs.training.setup import Plan, build, find_features
 

@@ -7,7 +7,7 @@ from typing import Any
 from catsdogs.errors import UserError
 from catsdogs.io.formatting import count
 from catsdogs.reporting.document import Table
-from catsdogs.runs.reader import DAMAGE
+from catsdogs.runs.schema import DAMAGE
 
 FORMAT = 1
 ORDER = "fail", "pass", "not applicable"
