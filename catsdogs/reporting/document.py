@@ -122,3 +122,8 @@ class Document:
     title: str
     lead: str
     sections: tuple[Section, ...]
+
+
+def present(*blocks: Block | None) -> tuple[Block, ...]:
+    """Return the blocks that are not None; a table or figure without data is None."""
+    return tuple(block for block in blocks if block is not None)

@@ -47,7 +47,7 @@ DASHES = str.maketrans("_ ", "--")
 SIZE = 4.7, 3.5  # inches; at 72 points to the inch, about the width of a phone
 
 styled = style.context(["default", STYLE])
-"""Decorator for functions that draw or save: applies `STYLE` and ignores the user's matplotlibrc."""
+"""Decorator of functions that draw or save: applies `STYLE`, ignores the user's matplotlibrc."""
 
 
 def panel(title: str, x: str, y: str, *, size: tuple[float, float] = SIZE) -> tuple[Drawing, Axes]:

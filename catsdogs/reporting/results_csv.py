@@ -54,9 +54,7 @@ def results_csv(runs: Runs) -> str:
     """
     chosen = chosen_runs(runs)
     chosen_directories = {run.directory for run in chosen.found}
-    rows = [
-        _row(runs, run, run.status, run.directory in chosen_directories) for run in runs.found
-    ]
+    rows = [_row(runs, run, run.status, run.directory in chosen_directories) for run in runs.found]
     rows += [_missing_row(run, run in chosen.missing) for run in runs.missing]
     rows += [_row(runs, run, "repeated", False) for run in runs.repeated]
     text = io.StringIO()
