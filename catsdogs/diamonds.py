@@ -1,4 +1,4 @@
-"""Run a tutorial's comparison of four optimizers with the right gradient, and see all four arrive.
+"""Command that repeats a tutorial's comparison of four optimizers with the correct gradient.
 
 python -m catsdogs.diamonds
 """
@@ -17,9 +17,9 @@ from catsdogs.regression.experiment import (
     KINDS,
     METHODS,
     Contender,
-    climbs_table,
     compare,
-    table,
+    listings_table,
+    results_table,
     write_records,
 )
 from catsdogs.regression.figures import write_figures
@@ -30,7 +30,7 @@ from catsdogs.settings import Reader
 
 @command("diamonds")
 def main(config: DictConfig) -> int:
-    """Fit, print the table and write records and charts."""
+    """Fit, print the results, and write records and figures."""
     values = plain(config)
     read = Reader("", values)
     output_dir = expanded(Path(read.text("output_dir")), "output_dir")
@@ -45,10 +45,10 @@ def main(config: DictConfig) -> int:
     read.boolean("debug")
     read.refuse_rest()
     probe_directory(output_dir, "output_dir")
-    outcome = run(prepare(load_diamonds()))
-    print(table(outcome))
-    if outcome.climbs:
-        print(f"\nthe tutorial's listings, as they were run\n{climbs_table(outcome)}")
+    result = run(prepare(load_diamonds()))
+    print(results_table(result))
+    if result.listings:
+        print(f"\nthe tutorial's listings as run for its table\n{listings_table(result)}")
     directory = make_directory(output_dir, "output_dir")
     facts = {
         "format": 1,
@@ -56,9 +56,9 @@ def main(config: DictConfig) -> int:
         "versions": versions("plotnine"),
         "hardware": hardware(),
     }
-    write_records(outcome, facts, directory)
-    write_figures(outcome, directory)
-    print(f"\nrecords and charts: {directory}")
+    write_records(result, facts, directory)
+    write_figures(result, directory)
+    print(f"\nrecords and figures: {directory}")
     return 0
 
 
@@ -80,7 +80,7 @@ def _contenders(hparams: Reader, clip_values: Reader) -> list[Contender]:
 
 
 def _factory(node: DictConfig, name: str, settings: dict[str, Any]) -> MakeOptimizer:
-    """Return what builds an optimizer of conf/optimizer with the tutorial's hyperparameters."""
+    """Return a factory of an optimizer of conf/optimizer with the tutorial's hyperparameters."""
     node.merge_with(settings)
     build: MakeOptimizer = build_from(node, name)
 

@@ -120,8 +120,8 @@ def confusion_table(runs: Runs) -> Table:
         "Test images by class and predicted class, summed over seeds.",
         ("optimizer", "cats as cats", "cats as dogs", "dogs as dogs", "dogs as cats", "seeds"),
         tuple(rows),
-        "Cats as dogs: cats that are classified as dogs. All seeds use the same test images, so each "
-        "image counts once for each seed.",
+        "Cats as dogs: cats that are classified as dogs. All seeds use the same test images, so "
+        "each image counts once for each seed.",
     )
 
 

@@ -79,7 +79,7 @@ def training_cost(runs: Runs) -> Panels:
     highest = float(costs.max(initial=0.0))
     ceiling = max(1.0, 1.2 * float(np.quantile(costs, 0.99))) if len(costs) else 1.0
     block = -(-max(lengths) // POINTS)
-    each = "iteration" if block == 1 else f"{block} iterations"
+    each = "of every iteration" if block == 1 else f"averaged over blocks of {block} iterations"
     clipped = f" The axis ends at {ceiling:.2g}; the highest cost is {highest:.3g}."
     curve = Curve(
         name="training-cost",
@@ -92,8 +92,8 @@ def training_cost(runs: Runs) -> Panels:
         weight=0.6,
     )
     return Panels(
-        caption=f"Training cost of every {each}: mean over the seeds, and a band from the lowest "
-        "to the highest seed. Counterpart of the monograph's figures 2, 4, 6 and 8."
+        caption=f"Training cost {each}: mean over the seeds, and a band from the lowest to the "
+        "highest seed. Counterpart of the monograph's figures 2, 4, 6 and 8."
         + (clipped if highest > ceiling else ""),
         figures=_per_method(runs, curve),
     )
