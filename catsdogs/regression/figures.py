@@ -68,7 +68,8 @@ def costs(result: ExperimentResult) -> Figure:
         axes.set(xlabel="epoch", yscale="log")
     for axes in grid[:, 0]:
         axes.set_ylabel("cost above least squares")
-    figure.legend(loc="outside lower left", ncols=4)
+    lines = [line for axes in grid[0] for line in axes.lines]
+    figure.legend(handles=lines, loc="outside lower left", ncols=len(METHODS))
     return figure
 
 

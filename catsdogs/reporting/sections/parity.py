@@ -265,7 +265,7 @@ def cost_difference(runs: Runs) -> Panels | None:
         return words
 
     figures, drawn = method_panels(
-        "cost-difference", list(differences), "iteration", "difference from the native cost", draw
+        "cost-difference", list(differences), "iteration", "difference from native cost", draw
     )
     longest = max(found.shape[1] for found in differences.values())
     _scale(drawn, longest, np.concatenate([found.max(axis=0) for found in differences.values()]))

@@ -8,7 +8,7 @@ from catsdogs.reporting.document import Section, Table, present
 from catsdogs.reporting.run_summary import RunSummary, summarize
 from catsdogs.runs.reader import Run, Runs
 
-SOURCE = "V. Jeronymo, monograph, Unicamp 2019"
+SOURCE = "V. Jeronymo, Unicamp 2019"
 VAL_IMAGES = 200  # in the monograph
 BIAS = (
     "The best validation accuracy is optimistic, because it is the maximum over the epochs. The "
@@ -163,7 +163,7 @@ def published_table(runs: Runs) -> Table | None:
             "test accuracy",
         ),
         tuple(rows),
-        f"Monograph ({SOURCE}): best of ten epochs of one run each, without a fixed seed, on "
+        f"Monograph: {SOURCE}; best of ten epochs of one run each, without a fixed seed, on "
         f"{VAL_IMAGES} validation images. One standard error of such an accuracy is "
         f"{_standard_errors()} points, so the four accuracies do not distinguish the runs. Its "
         "images are the photographs of the Kaggle competition, and its backbone has ImageNet "
