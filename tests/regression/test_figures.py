@@ -44,6 +44,7 @@ def test_the_users_own_matplotlibrc_changes_nothing(
     result: ExperimentResult, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     before = drawn(result, tmp_path / "before")
-    for name, value in (("lines.linewidth", 9.0), ("figure.dpi", 33.0), ("xtick.labelsize", 30.0)):
-        monkeypatch.setitem(matplotlib.rcParams, name, value)
+    monkeypatch.setitem(matplotlib.rcParams, "lines.linewidth", 9.0)
+    monkeypatch.setitem(matplotlib.rcParams, "figure.dpi", 33.0)
+    monkeypatch.setitem(matplotlib.rcParams, "xtick.labelsize", 30.0)
     assert drawn(result, tmp_path / "after") == before
