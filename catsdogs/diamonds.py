@@ -1,4 +1,4 @@
-"""Run a tutorial's comparison of four optimizers with the right gradient, and see all four arrive.
+"""Command that repeats a tutorial's comparison of four optimizers with the correct gradient.
 
 python -m catsdogs.diamonds
 """
@@ -16,9 +16,9 @@ from catsdogs.regression.experiment import (
     KINDS,
     METHODS,
     Contender,
-    climbs_table,
     compare,
-    table,
+    listings_table,
+    results_table,
     write_records,
 )
 from catsdogs.regression.figures import write_figures
@@ -59,7 +59,7 @@ class DiamondsSettings(Section):
 
 @command("diamonds")
 def main(config: DictConfig) -> int:
-    """Fit, print the table and write records and charts."""
+    """Fit, print the results, and write records and figures."""
     values = plain(config)
     settings = DiamondsSettings.from_config(values)
     run = partial(
@@ -70,10 +70,10 @@ def main(config: DictConfig) -> int:
         published_sign=settings.published_sign,
     )
     probe_directory(settings.output_dir, "output_dir")
-    outcome = run(prepare(load_diamonds()))
-    print(table(outcome))
-    if outcome.climbs:
-        print(f"\nthe tutorial's listings, as they were run\n{climbs_table(outcome)}")
+    result = run(prepare(load_diamonds()))
+    print(results_table(result))
+    if result.listings:
+        print(f"\nthe tutorial's listings as run for its table\n{listings_table(result)}")
     directory = make_directory(settings.output_dir, "output_dir")
     facts = {
         "format": 1,
@@ -81,9 +81,9 @@ def main(config: DictConfig) -> int:
         "versions": versions("plotnine"),
         "hardware": hardware(),
     }
-    write_records(outcome, facts, directory)
-    write_figures(outcome, directory)
-    print(f"\nrecords and charts: {directory}")
+    write_records(result, facts, directory)
+    write_figures(result, directory)
+    print(f"\nrecords and figures: {directory}")
     return 0
 
 
@@ -101,7 +101,7 @@ def _contenders(settings: DiamondsSettings) -> list[Contender]:
 
 
 def _factory(node: DictConfig, name: str, settings: dict[str, Any]) -> MakeOptimizer:
-    """Return what builds an optimizer of conf/optimizer with the tutorial's hyperparameters."""
+    """Return a factory of an optimizer of conf/optimizer with the tutorial's hyperparameters."""
     node.merge_with(settings)
     build: MakeOptimizer = build_from(node, name)
 

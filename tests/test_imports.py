@@ -36,7 +36,7 @@ ALLOWED = {
         "settings",
     },
     "inference": {"compute", "data", "drawing", "errors", "features", "io", "runs", "training"},
-    "regression": {"errors", "io", "runs"},
+    "regression": {"errors", "io", "reporting", "runs"},
     "pretraining": {"compute", "data", "drawing", "errors", "io"},
     "cli": {"errors", "io"},
     "api": {
