@@ -30,7 +30,7 @@ from filelock import FileLock
 from torch import Tensor, nn
 from torchvision.models import resnet18
 
-import catsdogs
+from catsdogs._version import __version__
 from catsdogs.compute.device import describe_device
 from catsdogs.data.images import normalise
 from catsdogs.data.sources import EDITION
@@ -323,7 +323,7 @@ def _facts(
 
 def _versions() -> dict[str, str]:
     return {
-        "catsdogs": catsdogs.__version__,
+        "catsdogs": __version__,
         "python": platform.python_version(),
         "torch": torch.__version__,
         "torchvision": torchvision.__version__,

@@ -7,14 +7,14 @@ import subprocess
 from pathlib import Path
 from typing import Any
 
-import catsdogs
+from catsdogs._version import __version__
 
 PACKAGES = ("torch", "torchvision", "numpy", "pillow", "hydra-core", "tensorboard")
 
 
 def versions(*also: str) -> dict[str, str]:
     """Return the versions of Python and of the packages that decide a run's numbers, and `also`."""
-    found = {"python": platform.python_version(), "catsdogs": catsdogs.__version__}
+    found = {"python": platform.python_version(), "catsdogs": __version__}
     for package in (*PACKAGES, *also):
         try:
             found[package] = importlib.metadata.version(package)
