@@ -7,7 +7,18 @@ import numpy as np
 
 NOTHING = "-"
 # Of each power of 1000.
-PREFIXES = {-4: "p", -3: "n", -2: "\N{MICRO SIGN}", -1: "m", 0: "", 1: "k", 2: "M", 3: "G", 4: "T"}
+PREFIXES = {
+    -4: "p",
+    -3: "n",
+    -2: "\N{MICRO SIGN}",
+    -1: "m",
+    0: "",
+    1: "k",
+    2: "M",
+    3: "G",
+    4: "T",
+    5: "P",
+}
 
 
 def percent(share: float) -> str:
