@@ -23,7 +23,7 @@ SPLITS: tuple[Split, ...] = ("train", "val", "test")
 OK = "ok"
 BAD_NAME = "its name is not one line of UTF-8: rename it"
 FORMAT = 2  # of a cached manifest; raise it when the rules for readable images change
-CACHED = "# sha256 of the lines below: "  # first line of a cached manifest
+KEPT = "# sha256 of the lines below: "  # first line of a cached manifest
 log = logging.getLogger(__name__)
 
 
@@ -160,7 +160,7 @@ def _decode_all(root: Path, labels: dict[str, int]) -> list[ManifestEntry]:
             )
         )
     rows = _to_csv(images)
-    atomic_write_text(cached, f"{CACHED}{_digest(rows)}\n{rows}")
+    atomic_write_text(cached, f"{KEPT}{_digest(rows)}\n{rows}")
     return images
 
 
@@ -216,7 +216,7 @@ def _read_cached(file: Path, labels: dict[str, int]) -> list[ManifestEntry]:
         ValueError: If it is damaged or of other images.
     """
     first, _, rows = file.read_bytes().decode().partition("\n")
-    if first != f"{CACHED}{_digest(rows)}":
+    if first != f"{KEPT}{_digest(rows)}":
         raise ValueError("wrong checksum")
     images = [
         ManifestEntry(
