@@ -114,7 +114,7 @@ def test_a_logit_that_is_no_number_is_no_answer(
 
 
 def test_a_device_that_is_not_there_is_named(tmp_path: Path) -> None:
-    with pytest.raises(UserError, match="device=cuda:99: this machine shows"):
+    with pytest.raises(UserError, match="device=cuda:99: this machine has"):
         catsdogs.load(write_checkpoint(tmp_path / "best.pt"), device="cuda:99")
 
 
