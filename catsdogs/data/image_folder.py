@@ -25,7 +25,7 @@ def find_images(root: Path) -> dict[str, int]:
             or has only one class.
     """
     if not root.is_dir():
-        raise UserError(f"data.root={root}: there is no such folder")
+        raise UserError(f"data.root={root}: no such folder; give the folder of the images")
     flat = _by_label(root, _flat_images(root))
     folders = _by_label(root, _class_folder_images(root))
     if flat and folders:

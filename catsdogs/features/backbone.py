@@ -114,7 +114,7 @@ def find_weights(choice: str, *, seed: int = 0) -> BackboneWeights:
     path = expanded(Path(choice), "model.weights")
     if not path.is_file():
         raise UserError(
-            f"model.weights={choice}: there is no such file; "
+            f"model.weights={choice}: no such file; "
             "give embedded, random, imagenet or the path of a ResNet-18 state dict"
         )
     return BackboneWeights("file", f"the state dict {path.name}", checksum(path), _read(path))

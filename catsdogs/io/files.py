@@ -60,7 +60,7 @@ def make_directory(path: Path, setting: str) -> Path:
     """
     try:
         path.mkdir(parents=True, exist_ok=True)
-        # Permission bits do not tell: root ignores them, and so does a read-only file system.
+        # Permission bits do not suffice: root ignores them, and so does a read-only file system.
         with tempfile.TemporaryFile(dir=path):
             return path
     except OSError as error:

@@ -59,5 +59,5 @@ def test_an_unusable_folder_is_refused_with_the_reason(
 
 
 def test_a_folder_that_does_not_exist_is_named(tmp_path: Path) -> None:
-    with pytest.raises(UserError, match=r"data\.root=.*nowhere: there is no such folder"):
+    with pytest.raises(UserError, match=r"data\.root=.*nowhere: no such folder; give"):
         find_images(tmp_path / "nowhere")

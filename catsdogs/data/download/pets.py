@@ -59,7 +59,7 @@ def fetch_pets(*, keep_archive: bool = False) -> Path:
 
 
 def _download(folder: Path) -> list[Path]:
-    """Download the archives that are absent or incomplete, which torchvision tells by their MD5."""
+    """Download the archives whose file is absent or has another MD5, and return their paths."""
     resources = OxfordIIITPet._RESOURCES
     for url, md5 in resources:
         with _named_errors(url), _timeout():
