@@ -388,7 +388,10 @@ def test_views_that_do_not_fit_on_the_disk_are_streamed(
     shown = capsys.readouterr().out
     assert "3 for 3 epochs, each over 18 random views, and one more if the best epoch" in shown
     assert "Their 7.1 MB do not fit on the disk" in shown
-    assert "keeps none, and 3.5 MB once for the decoded images; data.store_dtype" in shown
+    assert (
+        "deletes each epoch's after use, and 3.5 MB once for the decoded images; data.store_dtype"
+        in shown
+    )
     assert not list((cache / "features").iterdir())
     record = json.loads((only_run() / "record.json").read_text())
     assert record["status"] == "finished"

@@ -148,10 +148,10 @@ class ViewFeatures:
         once = f", and {decoded} once for the decoded images" if self.pixels_to_store else ""
         if self._stream_folder is None:
             return f"{epochs}; {needed} on disk{once}"
-        smaller = "" if itemsize == 2 else "; data.store_dtype=float16 halves them"
+        smaller = "" if itemsize == 2 else "; data.store_dtype=float16 halves the features"
         return (
             f"{epochs}, and one more if the best epoch is not the last. Their {needed} do not fit "
-            f"on the disk, so this run computes its own features and deletes them{once}{smaller}"
+            f"on the disk, so this run deletes each epoch's after use{once}{smaller}"
         )
 
     def _path(self, epoch: int) -> Path:

@@ -6,19 +6,8 @@ from collections.abc import Callable, Iterable, Sequence
 import numpy as np
 
 NOTHING = "-"
-# Of each power of 1000.
-PREFIXES = {
-    -4: "p",
-    -3: "n",
-    -2: "\N{MICRO SIGN}",
-    -1: "m",
-    0: "",
-    1: "k",
-    2: "M",
-    3: "G",
-    4: "T",
-    5: "P",
-}
+SI_PREFIXES = ("p", "n", "\N{MICRO SIGN}", "m", "", "k", "M", "G", "T", "P")
+PREFIXES = dict(zip(range(-4, 6), SI_PREFIXES, strict=True))  # of each power of 1000
 
 
 def percent(share: float) -> str:
