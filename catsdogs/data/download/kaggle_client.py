@@ -126,7 +126,7 @@ def _explain(error: BaseException, credential: str, archive: Path) -> UserError:
             f"data=kaggle: the kaggle package cannot be imported ({error.name} is missing); "
             "pip install 'kaggle>=2.2' six"
         )
-    import requests  # not at the top: it is slow to import, and only failures need it
+    import requests  # not at the top: only failures need it
 
     if isinstance(error, json.JSONDecodeError):
         return UserError(
