@@ -5,6 +5,7 @@ from collections.abc import Iterable
 from pathlib import Path
 
 from catsdogs.errors import UserError
+from catsdogs.io.formatting import count
 
 LABELS = {"dog": 0, "cat": 1}
 EXTENSIONS = (".jpg", ".jpeg", ".png", ".webp")
@@ -36,7 +37,8 @@ def find_images(root: Path) -> dict[str, int]:
     for name, label in LABELS.items():
         if label not in found.values():
             raise UserError(
-                f"data.root={root}: {len(found)} images, but no {name}s; both classes are needed"
+                f"data.root={root}: {count(len(found), 'image')}, but no {name}s; both classes are "
+                "needed"
             )
     return found
 
