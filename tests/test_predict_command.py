@@ -68,7 +68,7 @@ def test_it_leaves_a_table_a_sheet_and_a_page_and_tells_the_counts(
     table = rows(tmp_path / "out" / "predictions.csv")
     assert [(row["path"], row["status"]) for row in table] == [
         ("pictures/b.jpg", "ok"),
-        ("pictures/broken.jpg", "OSError: no picture of JPEG, PNG, WebP, GIF or BMP"),
+        ("pictures/broken.jpg", "OSError: not a JPEG, PNG, WebP, GIF or BMP image"),
         (r"pictures/caf\xe9\n.png", "ok"),
         ("pictures/in/a.png", "ok"),
     ]  # each once, though two were named twice
@@ -83,7 +83,7 @@ def test_it_leaves_a_table_a_sheet_and_a_page_and_tells_the_counts(
     assert lines[0].startswith(f"classifier: the linear head of {checkpoint}, epoch 1, validation")
     assert re.fullmatch(r"4 pictures: \d cats?, \d dogs?, 1 without an answer", lines[1])
     assert lines[2].endswith(
-        "pictures/broken.jpg (OSError: no picture of JPEG, PNG, WebP, GIF or BMP)"
+        "pictures/broken.jpg (OSError: not a JPEG, PNG, WebP, GIF or BMP image)"
     )
     assert lines[3] == "predictions.csv, contact-sheet.png, gallery.html: out"
 

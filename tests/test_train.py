@@ -310,7 +310,7 @@ def test_under_the_monograph_protocol_native_and_custom_share_passes_and_agree_t
     assert {record["protocol"] for record in records.values()} == {"monograph"}
     shown = capsys.readouterr().out
     line = "passes of the backbone: 2 for 2 epochs, each over 18 random views; 4.7 MB on disk, and "
-    assert f"{line}3.5 MB once for the decoded pictures\n" in shown
+    assert f"{line}3.5 MB once for the decoded images\n" in shown
     assert (
         "passes of the backbone: 0 for 2 epochs, each over 18 random views; 0 B on disk\n" in shown
     )
@@ -384,7 +384,10 @@ def test_views_that_do_not_fit_on_the_disk_are_streamed(
     shown = capsys.readouterr().out
     assert "3 for 3 epochs, each over 18 random views, and one more if the best epoch" in shown
     assert "Their 7.1 MB do not fit on the disk" in shown
-    assert "keeps none, and 3.5 MB once for the decoded pictures; data.store_dtype" in shown
+    assert (
+        "deletes each epoch's after use, and 3.5 MB once for the decoded images; data.store_dtype"
+        in shown
+    )
     assert not list((cache / "features").iterdir())
     record = json.loads((only_run() / "record.json").read_text())
     assert record["status"] == "finished"

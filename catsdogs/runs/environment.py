@@ -7,7 +7,7 @@ import subprocess
 from pathlib import Path
 from typing import Any
 
-import catsdogs
+from catsdogs._version import __version__
 
 PACKAGES = ("torch", "torchvision", "numpy", "pillow", "hydra-core", "tensorboard")
 
@@ -18,7 +18,7 @@ def versions(*also: str) -> dict[str, str]:
     Args:
         also: Further packages to include.
     """
-    found = {"python": platform.python_version(), "catsdogs": catsdogs.__version__}
+    found = {"python": platform.python_version(), "catsdogs": __version__}
     for package in (*PACKAGES, *also):
         try:
             found[package] = importlib.metadata.version(package)

@@ -15,7 +15,7 @@ from catsdogs.features.epoch_features import EpochFeatures
 from catsdogs.features.feature_store import FEATURES_PER_IMAGE
 from catsdogs.features.shard_cache import PIXELS_PER_IMAGE
 from catsdogs.io.files import cache_directory
-from catsdogs.io.formatting import readable
+from catsdogs.io.formatting import size
 from catsdogs.io.torch_file import FILE_BYTES_ONCE, FILE_BYTES_PER_TENSOR
 from catsdogs.optim.state_size import after_one_step, distinct
 from catsdogs.settings import Settings
@@ -73,7 +73,7 @@ class MemoryEstimate:
             *self.parts,
             *(MemoryItem("total", place, self.total(place)) for place in self.places()),
         ]
-        return "\n".join(f"{row.name:<14}{row.place:<6}{readable(row.nbytes):>10}" for row in rows)
+        return "\n".join(f"{row.name:<14}{row.place:<6}{size(row.nbytes):>10}" for row in rows)
 
 
 class DoesNotFit(Exception):
@@ -208,7 +208,7 @@ def require_fit(
         return
     fitting = [name for name, other in (alternatives or {}).items() if not other.shortage(free)]
     needs = ", ".join(
-        f"{readable(nbytes)} more on {place} ({readable(free[place])} free)"
+        f"{size(nbytes)} more on {place} ({size(free[place])} free)"
         for place, nbytes in missing.items()
     )
     advice = f"It would fit with {' or '.join(fitting)}." if fitting else "No setting tried fits."

@@ -65,7 +65,7 @@ def own_backbone(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     (folder / "weights").mkdir()
     for name, content in (("embedded.json", b'{"sha256": "0"}'), ("embedded.safetensors", b"0")):
         (folder / "weights" / name).write_bytes(content)
-    monkeypatch.setattr("catsdogs.__file__", str(folder / "__init__.py"))
+    monkeypatch.setattr("catsdogs.features.backbone.files", lambda _: folder / "weights")
 
 
 def offline(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:

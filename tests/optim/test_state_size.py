@@ -12,7 +12,6 @@ from torch import Tensor
 from torch.optim import Optimizer
 
 from catsdogs import optim
-from catsdogs.io.formatting import readable
 from catsdogs.optim.saga import block_sizes
 from catsdogs.optim.state_size import held_tensors
 from catsdogs.training.memory import (
@@ -151,7 +150,7 @@ def test_a_plan_that_does_not_fit_stops_with_the_table_and_the_settings_that_wou
     with pytest.raises(DoesNotFit) as stopped:
         require_fit(big, {"cpu": 1000}, {"batch_size=256": small, "table_dtype=half": medium})
     message = str(stopped.value)
-    assert "4.0 KB more on cpu (1.0 KB free)" in message
+    assert "4.0 kB more on cpu (1.0 kB free)" in message
     assert str(big) in message
     assert message.endswith("It would fit with batch_size=256.")
     with pytest.raises(DoesNotFit, match="No setting tried fits"):
@@ -180,4 +179,3 @@ def test_a_plan_prints_one_line_for_each_part_and_a_total_for_each_place() -> No
         "total         cpu       8.4 MB",
         "total         disk      1.0 TB",
     ]
-    assert readable(999) == "999 B"
