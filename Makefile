@@ -2,7 +2,7 @@
 PYTHON ?= python3
 BIN := .venv/bin
 
-.PHONY: help run report test test-slow lint format tensorboard bench chaos clean
+.PHONY: help run report test test-slow lint format docs tensorboard bench chaos clean
 help:  ## list the targets
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*##/\t/' | expand -t 14
 
@@ -29,6 +29,9 @@ format: .venv/ready  ## apply the format and the safe fixes
 	$(BIN)/ruff check --fix .
 	$(BIN)/ruff format .
 
+docs: .venv/ready  ## build the documentation's site, offline, into site/index.html
+	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict --quiet
+
 tensorboard: .venv/ready  ## show the runs under outputs/ on http://localhost:6006
 	$(BIN)/tensorboard --logdir outputs --host localhost
 
@@ -40,7 +43,7 @@ chaos: .venv/ready  ## kill trainings at random moments and compare what is left
 	$(BIN)/python -m scripts.chaos --save outputs/chaos.md
 
 clean:  ## remove the virtual environment and caches, not the runs
-	rm -rf .venv .pytest_cache .mypy_cache .ruff_cache
+	rm -rf .venv .pytest_cache .mypy_cache .ruff_cache site
 
 .venv/ready: pyproject.toml constraints.txt
 	@$(PYTHON) -c 'import sys; v = sys.version_info[:2]; sys.exit(None if (3, 11) <= v < (3, 14) else f"catsdogs needs Python 3.11 to 3.13, and $(PYTHON) is {v[0]}.{v[1]}: make PYTHON=python3.12 ...")'

@@ -24,13 +24,13 @@ from catsdogs.data.sources import Source
 from catsdogs.errors import UserError
 from catsdogs.io.files import expanded
 from catsdogs.io.progress import reported
+from catsdogs.optim.step_inputs import constructor_inputs
 from catsdogs.reporting.render import write_report
 from catsdogs.reporting.report import contents
 from catsdogs.reporting.results_csv import result_rows, results_csv
 from catsdogs.reporting.verdict import verdicts
 from catsdogs.runs.reader import Runs, read_runs
 from catsdogs.settings import Settings
-from catsdogs.training.loop import what_it_must_know as constructor_inputs
 from catsdogs.training.run_comparison import compare
 from catsdogs.training.setup import Plan, class_of, optimizer_factory
 

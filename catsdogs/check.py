@@ -24,9 +24,9 @@ from catsdogs.contract import CheckResult
 from catsdogs.contract.timing import Timing, time_steps
 from catsdogs.errors import UserError
 from catsdogs.io.files import atomic_write_text, expanded, make_directory, probe_directory
+from catsdogs.optim.step_inputs import constructor_inputs, declared_step_inputs
 from catsdogs.runs.environment import hardware, versions
 from catsdogs.training.heads import HEADS
-from catsdogs.training.loop import wants, what_it_must_know
 from catsdogs.training.memory import MemoryEstimate, estimate_memory
 
 FAILED = 1
@@ -48,7 +48,7 @@ def run(config: DictConfig) -> int:
     except (TypeError, ValueError) as error:
         raise UserError(f"{name} cannot be checked: {error}") from error
     print(result.table(_width()))
-    head_name = "linear" if wants(build.func) == "samples" else "conv"
+    head_name = "linear" if declared_step_inputs(build.func) == "samples" else "conv"
     head = HEADS[head_name]()
     shapes = [tuple(param.shape) for param in head.parameters()]
     contenders = {name: for_contract(build)}
@@ -56,7 +56,7 @@ def run(config: DictConfig) -> int:
         contenders[str(reference)] = for_contract(built_reference)
     timings = time_steps(contenders, shapes, builds=3)
     # A default run has more samples, and so a larger table, than the contract.
-    known = what_it_must_know(build.func, TRAIN_IMAGES, BATCH_SIZE)
+    known = constructor_inputs(build.func, TRAIN_IMAGES, BATCH_SIZE)
     memory = estimate_memory(partial(build, **known), head.parameters(), images=IMAGES)
     tables = {
         f"Time of a step on the {sum(map(math.prod, shapes)):,} parameters of "

@@ -1,9 +1,10 @@
-"""What a user can cause and mend, told apart from what only a bug can cause."""
+"""The exception for problems that a user can cause and fix."""
 
 
 class UserError(Exception):
-    """A mistake in a setting, a picture folder, a file or the machine's state.
+    """An invalid setting, image folder or file, or a machine that lacks something.
 
-    The message is one line (a few where it lists ways out) that names the setting, its value and
-    the way out. A command prints it without a traceback and exits with status 2.
+    The message is one line (a few where it lists alternatives) of the form
+    `setting=value: what is wrong; what to do`. A command prints it without a traceback and exits
+    with status 2.
     """

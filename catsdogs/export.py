@@ -4,6 +4,7 @@ python -m catsdogs.export checkpoint=outputs/RUN/best.pt format=both
 """
 
 from pathlib import Path
+from typing import Literal
 
 from omegaconf import DictConfig
 
@@ -18,33 +19,37 @@ from catsdogs.inference.export import (
     require_onnx,
 )
 from catsdogs.io.files import probe_directory
-from catsdogs.settings import Reader
+from catsdogs.settings import HomePath, HomePathOrNull, Section, TextOrNull, Texts
 
-CHOICES = {"torch": ["torch"], "onnx": ["onnx"], "both": ["torch", "onnx"]}
+
+class ExportSettings(Section):
+    """Settings of `export`."""
+
+    checkpoint: HomePath
+    format: Literal["torch", "onnx", "both"]
+    out: HomePathOrNull
+    pictures: Texts | None
+    weights: TextOrNull
+    debug: bool
 
 
 @command("export")
 def main(config: DictConfig) -> int:
     """Export, check, and say what was written and how it is used."""
-    read = Reader("", plain(config))
-    checkpoint = Path(read.text("checkpoint")).expanduser()
-    formats = CHOICES[read.choice("format", tuple(CHOICES))]
-    out = _without_suffix(Path(read.text_or_null("out") or checkpoint).expanduser())
-    sources = read.texts_or_null("pictures")
-    weights = read.text_or_null("weights")
-    read.boolean("debug")
-    read.refuse_rest()
+    settings = ExportSettings.from_config(plain(config))
+    formats = ["torch", "onnx"] if settings.format == "both" else [settings.format]
+    out = _without_suffix(settings.out or settings.checkpoint)
     if "onnx" in formats:
         require_onnx()
     probe_directory(out.parent, "out")
-    trained = read_trained(checkpoint, weights)
-    images = check_images(sources)
-    exported = export(trained, formats, out, images.pixels, images.described)
+    trained = read_trained(settings.checkpoint, settings.weights)
+    pictures = check_images(settings.pictures)
+    exported = export(trained, formats, out, pictures.pixels, pictures.described)
     for one in exported:
-        _tell(one, images.described)
+        _tell(one, pictures.described)
     print(f"\ninput: uint8 (n, 3, 256, 256); {PREPARATION}")
     for name, one in zip(formats, exported, strict=True):
-        print(f"\n{FORMATS[name].example(one.path, images.first)}", end="")
+        print(f"\n{FORMATS[name].example(one.path, pictures.first)}", end="")
     return 0
 
 

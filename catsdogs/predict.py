@@ -14,24 +14,29 @@ from catsdogs.inference.gallery import summary, write_results
 from catsdogs.inference.image_paths import list_images
 from catsdogs.io.files import probe_directory
 from catsdogs.io.text import printable
-from catsdogs.settings import Reader
+from catsdogs.settings import Device, HomePath, HomePathOrNull, Section, TextOrNull, Texts
+
+
+class PredictSettings(Section):
+    """Settings of `predict`."""
+
+    checkpoint: HomePath
+    pictures: Texts
+    weights: TextOrNull
+    device: Device
+    output_dir: HomePathOrNull
+    debug: bool
 
 
 @command("predict")
 def main(config: DictConfig) -> int:
     """Answer every picture, write table, sheet and page, and say in a few lines what they say."""
-    read = Reader("", plain(config))
-    checkpoint = Path(read.text("checkpoint")).expanduser()
-    sources = read.texts("pictures")
-    weights = read.text_or_null("weights")
-    device = read.device("device")
+    settings = PredictSettings.from_config(plain(config))
     unnamed = f"outputs/predict-{datetime.now():%Y%m%d-%H%M%S}"
-    output_dir = Path(read.text_or_null("output_dir") or unnamed).expanduser()
-    read.boolean("debug")
-    read.refuse_rest()
+    output_dir = settings.output_dir or Path(unnamed)
     probe_directory(output_dir, "output_dir")
-    files = list(dict.fromkeys(list_images(sources)))
-    classifier = load(checkpoint, weights=weights, device=device)
+    files = list(dict.fromkeys(list_images(settings.pictures)))
+    classifier = load(settings.checkpoint, weights=settings.weights, device=settings.device)
     print(f"classifier: {classifier}")
     predictions = classifier.predict_files(files)
     write_results(predictions, str(classifier), output_dir)

@@ -20,7 +20,7 @@ from catsdogs.training.setup import MakeOptimizer, MakeScheduler, Plan, optimize
 DIVERGED = 3
 
 
-@command("config")
+@command("train")
 def main(config: DictConfig) -> int:
     """Check every setting, train, and return the exit status."""
     command_line = shlex.join(["python", "-m", "catsdogs.train", *sys.argv[1:]])

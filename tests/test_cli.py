@@ -1,4 +1,4 @@
-"""How every command ends: what it says last, and its exit status, in a process of its own."""
+"""The end of every command: its last line and its exit status."""
 
 import os
 import subprocess
@@ -9,13 +9,13 @@ import pytest
 from omegaconf import OmegaConf
 
 from catsdogs import cli
-from catsdogs.cli import shortage
+from catsdogs.cli import machine_error
 
 ROOT = Path(__file__).parents[1]
 
 
 @pytest.mark.parametrize("arguments", [["--help"], ["--cfg", "job"], ["runs=nowhere"]], ids=str)
-def test_a_pipe_that_nobody_reads_ends_quietly(tmp_path: Path, arguments: list[str]) -> None:
+def test_a_closed_pipe_ends_a_command_silently(tmp_path: Path, arguments: list[str]) -> None:
     reader, writer = os.pipe()
     os.close(reader)
     answer = subprocess.run(
@@ -51,7 +51,7 @@ def ending(
     [
         (KeyboardInterrupt(), 130, "\ninterrupted\n"),
         (BrokenPipeError(), 141, ""),
-        (OSError(28, "No space left on device"), 2, "error: a file: no space is left on its disk"),
+        (OSError(28, "No space left on device"), 2, "error: a file: no space left on its disk"),
         (PermissionError(13, "Permission denied", "a/b"), 2, "error: a/b: permission denied;"),
         (FileNotFoundError(2, "No such file", "a/b"), 1, "error: unexpected FileNotFoundError"),
         (MemoryError(), 2, "error: out of memory;"),
@@ -73,23 +73,23 @@ def test_an_error_is_one_line_without_a_traceback(
     assert said.lstrip("\n").count("\n") == bool(line)
 
 
-def test_debug_shows_the_traceback_of_what_the_machine_refused(
+def test_debug_shows_the_traceback_of_an_error_of_the_machine(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     assert ending(OSError(28, "No space left"), monkeypatch, ("debug=true",)) == 2
     assert "Traceback" in capsys.readouterr().err
 
 
-def test_an_error_that_hides_the_one_of_the_system_is_asked_for_it() -> None:
+def test_the_system_error_behind_an_error_of_torch_is_found() -> None:
     hidden = RuntimeError("unexpected pos 704 vs 598")
     hidden.__context__ = OSError(28, "No space left on device", "x.pt")
-    assert shortage(hidden) == (
-        "x.pt: no space is left on its disk; make room, or choose another folder"
+    assert machine_error(hidden) == (
+        "x.pt: no space left on its disk; free some space, or choose another folder"
     )
-    assert shortage(RuntimeError("unexpected pos 704 vs 598")) is None
+    assert machine_error(RuntimeError("unexpected pos 704 vs 598")) is None
 
 
-def test_a_terminal_of_another_encoding_is_written_to_with_escapes(tmp_path: Path) -> None:
+def test_a_terminal_with_another_encoding_gets_escapes(tmp_path: Path) -> None:
     code = "from catsdogs import report; report.main()"
     environment = os.environ | {"PYTHONPATH": str(ROOT), "PYTHONIOENCODING": "ascii"}
     answer = subprocess.run(

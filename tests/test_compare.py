@@ -143,7 +143,7 @@ def test_the_protocol_names_the_runs_and_the_passes_of_every_seed_are_told_first
     ]
     assert sorted(computed) == [[], [], [1], [1]]
     assert run_compare(*arguments, "seeds=[0]") == 0
-    assert "backbone, all runs: 1, over 18 pictures" in capfd.readouterr().out
+    assert "backbone, all runs: 1, over 18 images" in capfd.readouterr().out
     assert len(runs()) == 6
 
 

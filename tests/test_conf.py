@@ -1,4 +1,4 @@
-"""Every file in conf/ composes, every optimizer builds, and pairs differ in their class alone."""
+"""Every file in conf/ composes, every optimizer builds, and twins differ only in their class."""
 
 from typing import Any
 
@@ -13,12 +13,13 @@ from catsdogs.settings import Settings
 
 OPTIMIZERS = sorted(path.stem for path in (conf_directory() / "optimizer").glob("*.yaml"))
 DATA = sorted(path.stem for path in (conf_directory() / "data").glob("*.yaml"))
+COMMANDS = sorted({path.stem for path in conf_directory().glob("*.yaml")} - {"run"})
 CUSTOM_TWINS = [name for name in OPTIMIZERS if name.replace("custom_", "native_") in OPTIMIZERS]
 
 
 def configuration(*overrides: str) -> DictConfig:
     with initialize_config_dir(str(conf_directory()), version_base="1.3"):
-        return compose("config", list(overrides))
+        return compose("train", list(overrides))
 
 
 def values(config: Any) -> dict[str, Any]:
@@ -32,7 +33,7 @@ def test_every_optimizer_builds_and_its_state_dict_holds_plain_values(name: str)
     weight = torch.nn.Parameter(torch.ones(3))
     build = instantiate(configuration(f"optimizer={name}").optimizer)
     if "saga" in name:
-        pytest.skip("takes a step only inside the loop that tells it what it wants")
+        pytest.skip("needs the arguments that the training loop passes to its step")
     optimizer = build([weight])
     weight.sum().backward()
     optimizer.step()
@@ -55,6 +56,16 @@ def test_every_kind_of_data_makes_valid_settings(name: str) -> None:
     root = ["data.root=somewhere"] if name == "folder" else []
     settings = Settings.from_config(values(configuration(f"data={name}", *root)))
     assert settings.data.per_class == {"train": 1000, "val": 100, "test": 100}
+
+
+@pytest.mark.parametrize("name", COMMANDS)
+def test_every_help_has_examples_settings_and_exit_statuses_in_one_layout(name: str) -> None:
+    with initialize_config_dir(str(conf_directory()), version_base="1.3"):
+        shown = compose(name, return_hydra_config=True).hydra.help
+    layout = "\nSettings and their defaults (key=value):\n\n$CONFIG\n"
+    assert shown.template == f"{shown.header}{layout}{shown.footer}\n"
+    assert f"Examples:\n  python -m catsdogs.{name}" in shown.footer
+    assert "Exit status: 0 " in shown.footer
 
 
 def test_the_defaults_are_the_monograph_protocol() -> None:

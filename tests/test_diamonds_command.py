@@ -1,4 +1,4 @@
-"""The diamonds command: what it says, what it leaves, and what wrong input gets."""
+"""The diamonds command: its output, its files, and its error messages."""
 
 import csv
 import json
@@ -9,7 +9,6 @@ from typing import Any
 
 import numpy as np
 import pytest
-from matplotlib.figure import Figure
 
 from catsdogs.regression.fit import load_diamonds
 from catsdogs.regression.published import TABLE
@@ -45,12 +44,12 @@ def files() -> set[str]:
     return {path.name for path in OUTPUT.iterdir()}
 
 
-def test_all_eight_arrive_at_least_squares_and_custom_equals_native(
+def test_all_eight_reach_least_squares_and_custom_equals_native(
     run_diamonds: Run, capsys: pytest.CaptureFixture[str]
 ) -> None:
     assert run_diamonds() == 0
     facts = record()
-    # The answer from the formula of a straight line through means, not from the code under test.
+    # The expected line from the closed formula, not from the code under test.
     table = load_diamonds()
     np.random.RandomState(42).shuffle(table)
     train, test = table[:16_000].T, table[16_000:20_000].T
@@ -67,13 +66,13 @@ def test_all_eight_arrive_at_least_squares_and_custom_equals_native(
     assert facts["custom_equals_native"] == dict.fromkeys(TABLE, True)
     assert facts["published_sign"] == {}
     out = capsys.readouterr().out
-    assert "equal to the last bit" in out
+    assert "equal bit for bit" in out
     assert f"RMSE {rmse:,.2f}, slope {slope:,.2f}" in out
     assert "14,239,929,470.05" in out
     assert files() == FILES
 
 
-def test_the_files_tell_the_same_numbers(
+def test_the_files_hold_the_same_numbers(
     run_diamonds: Run, capsys: pytest.CaptureFixture[str]
 ) -> None:
     assert run_diamonds("epochs=2", "published_sign=true") == 0
@@ -89,30 +88,30 @@ def test_the_files_tell_the_same_numbers(
         assert [cost["epoch"] for cost in costs if cost["run"] == label] == ["1", "2"]
     assert len(costs) == 2 * (8 + 4)
     assert "the tutorial's listings" in capsys.readouterr().out
-    for method, climb in facts["published_sign"].items():
-        assert (climb["epochs"], climb["stopped"]) == (2, "epochs")
-        ascends = climb["rmse"] > 10 * facts["least_squares"]["rmse"]
+    for method, fit in facts["published_sign"].items():
+        assert (fit["epochs"], fit["stopped"]) == (2, "epochs")
+        ascends = fit["rmse"] > 10 * facts["least_squares"]["rmse"]
         assert ascends == (method != "adam")
     assert facts["settings"]["published_sign"] is True
     assert facts["versions"]["plotnine"]
     assert facts["hardware"]["processor"]
 
 
-def test_a_cost_beyond_all_numbers_is_told_and_drawn(
+def test_a_cost_that_is_not_finite_is_printed_and_drawn(
     run_diamonds: Run, capsys: pytest.CaptureFixture[str]
 ) -> None:
     assert run_diamonds("epochs=2", "hparams.sgd.lr=1e200") == 0
     fit = record()["optimizers"]["custom_sgd"]
     assert (fit["stopped"], fit["epochs"], fit["rmse"]) == ("diverged", 1, "inf")
-    assert "cost no longer finite" in capsys.readouterr().out
+    assert "cost not finite" in capsys.readouterr().out
     assert files() == FILES
 
 
 @pytest.mark.parametrize(
     ("argument", "message"),
     [
-        ("epochs=0", "epochs=0: must be a whole number, 1 or above"),
-        ("lr_step=0", "lr_step=0: must be null or a whole number, 1 or above"),
+        ("epochs=0", "epochs=0: must be an integer from 1 to 2**63 - 1"),
+        ("lr_step=0", "lr_step=0: must be null or an integer from 1 to 2**63 - 1"),
         ("published_sign=maybe", "published_sign=maybe: must be true or false"),
         ("hparams.sgd.lr=-1", "hparams.sgd={'lr': -1}: refused: Invalid learning rate: -1"),
         ("hparams.sgd.lr=nan", "hparams.sgd.lr=nan: must be a finite number"),
@@ -120,7 +119,7 @@ def test_a_cost_beyond_all_numbers_is_told_and_drawn(
         ("+hparams.adam.beta=3", "beta"),
         ("+hparams.adagrad.lr=3", "hparams.adagrad={'lr': 3}: there is no such setting"),
         ("clip_value.sgd=-1", "clip_value.sgd=-1: must be null or a finite number above 0"),
-        ("epoch=3", "epoch: there is no such setting here; did you mean epochs?"),
+        ("epoch=3", "epoch: unknown setting of this command; did you mean epochs?"),
         ("output_dir=/proc/nowhere", "output_dir=/proc/nowhere: cannot write"),
     ],
 )
@@ -135,7 +134,7 @@ def test_wrong_input_gets_one_line_on_stderr_and_status_2(
     assert not Path("outputs").exists()
 
 
-def test_without_the_extra_one_line_says_how_to_install_it(
+def test_without_plotnine_one_line_says_how_to_install_it(
     run_diamonds: Run, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.setitem(sys.modules, "plotnine", None)
@@ -146,21 +145,23 @@ def test_without_the_extra_one_line_says_how_to_install_it(
     assert not Path("outputs").exists()
 
 
-def test_a_run_that_is_cut_off_while_it_draws_leaves_the_charts_that_were_there(
+def test_a_run_that_is_interrupted_while_it_draws_keeps_the_former_figures(
     run_diamonds: Run, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def draw(figure: Any, path: Path, **_: Any) -> None:
-        path.write_bytes(b"whole")
+    write_bytes = Path.write_bytes
 
-    def cut_off(figure: Any, path: Path, **_: Any) -> None:
-        path.write_bytes(b"par")
+    def interrupted(path: Path, content: bytes) -> int:
+        write_bytes(path, content[:3])
         raise KeyboardInterrupt
 
-    monkeypatch.setattr(Figure, "savefig", draw)
+    def figures() -> dict[str, bytes]:
+        return {
+            name: (OUTPUT / name).read_bytes() for name in FILES if name.endswith(("svg", "png"))
+        }
+
     assert run_diamonds("epochs=1") == 0
-    monkeypatch.setattr(Figure, "savefig", cut_off)
+    former = figures()
+    monkeypatch.setattr(Path, "write_bytes", interrupted)
     assert run_diamonds("epochs=1") == 130
     assert files() == FILES
-    for name in FILES:
-        if name.endswith(("svg", "png")):
-            assert (OUTPUT / name).read_bytes() == b"whole"
+    assert figures() == former

@@ -40,7 +40,7 @@ def small_batches(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 class Made(NamedTuple):
-    """A checkpoint, its files as the README makes them, what was printed, what PyTorch says."""
+    """A checkpoint, its files as the docs page makes them, what was printed, what PyTorch says."""
 
     folder: Path
     printed: str
@@ -58,8 +58,8 @@ def made(tmp_path_factory: pytest.TempPathFactory) -> Made:
     noise = np.random.default_rng(0).integers(0, 256, (40, 60, 3), dtype=np.uint8)
     (folder / "my_pictures").mkdir()
     Image.fromarray(noise).save(folder / "my_pictures" / "turned.jpg", exif=exif)
-    readme = (Path(__file__).parents[1] / "README.md").read_text()
-    (line,) = re.findall("^python -m catsdogs.export (.* out=.*)$", readme, re.MULTILINE)
+    page = (Path(__file__).parents[1] / "docs" / "predict-and-export.md").read_text()
+    (line,) = re.findall("^python -m catsdogs.export (.* out=.*)$", page, re.MULTILINE)
     with pytest.MonkeyPatch.context() as patch, contextlib.redirect_stdout(io.StringIO()) as out:
         patch.setattr("catsdogs.inference.classifier.BATCH", 2)
         patch.chdir(folder)
@@ -215,7 +215,7 @@ def test_onnx_without_its_packages_is_refused_with_the_way_to_get_them(
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        (["format=tflite"], "format=tflite: must be one of torch, onnx, both"),
+        (["format=tflite"], "format=tflite: must be 'torch', 'onnx' or 'both'"),
         (["pictures=nowhere"], "pictures=nowhere: there is no such file or folder"),
         (["pictures=text.jpg"], "pictures=text.jpg: none of them can be read"),
         (["out=/proc/nowhere/x"], "out=/proc/nowhere: cannot write to this folder"),

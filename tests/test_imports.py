@@ -19,24 +19,24 @@ PARTS = {
     "drawing": "",
     "weights": "",
     "optim": "torch",
-    "contract": "torch",
+    "contract": "optim torch",
     "io": "errors torch",
     "compute": "errors torch",
-    "runs": "errors io",
+    "runs": "_version errors io",
     "reporting": "errors io runs",
     "data": "drawing errors io torch",
     "settings": "data errors io",
-    "regression": "errors io runs torch",
-    "pretraining": "compute data drawing io torch",
+    "regression": "errors io reporting runs torch",
+    "pretraining": "_version compute data drawing io torch",
     "features": "compute data errors io settings torch",
     "training": "compute contract data errors features io optim runs settings torch",
     "inference": "compute data drawing errors features io runs torch training",
     "cli": "errors hydra io",
-    "api": "cli contract data errors hydra io reporting runs settings torch training",
+    "api": "cli contract data errors hydra io optim reporting runs settings torch training",
     "train": "cli errors hydra settings torch training",
     "compare": "cli compute errors hydra io train training",
     "report": "cli errors hydra io reporting runs",
-    "check": "api cli contract errors hydra io runs training",
+    "check": "api cli contract errors hydra io optim runs training",
     "predict": "cli hydra inference io settings",
     "export": "cli hydra inference io settings",
     "diamonds": "cli errors hydra io regression runs settings",
@@ -44,7 +44,7 @@ PARTS = {
 LIBRARIES = {"torch": "torch", "torchvision": "torch", "hydra": "hydra", "omegaconf": "hydra"}
 # A report is made without torch, and imports `io`: torch stays in the one file that no report uses.
 ONLY_FILE_WITH_TORCH = {"io": "io/torch_file.py"}
-# These parts import the standard library and torch, so that others can copy them.
+# These parts import the standard library, torch and each other: a user can copy them.
 SELF_CONTAINED = ("optim", "contract")
 
 

@@ -68,7 +68,7 @@ def test_it_leaves_a_table_a_sheet_and_a_page_and_tells_the_counts(
     table = rows(tmp_path / "out" / "predictions.csv")
     assert [(row["path"], row["status"]) for row in table] == [
         ("pictures/b.jpg", "ok"),
-        ("pictures/broken.jpg", "OSError: no picture of JPEG, PNG, WebP, GIF or BMP"),
+        ("pictures/broken.jpg", "OSError: not a JPEG, PNG, WebP, GIF or BMP image"),
         (r"pictures/caf\xe9\n.png", "ok"),
         ("pictures/in/a.png", "ok"),
     ]  # each once, though two were named twice
@@ -83,17 +83,17 @@ def test_it_leaves_a_table_a_sheet_and_a_page_and_tells_the_counts(
     assert lines[0].startswith(f"classifier: the linear head of {checkpoint}, epoch 1, validation")
     assert re.fullmatch(r"4 pictures: \d cats?, \d dogs?, 1 without an answer", lines[1])
     assert lines[2].endswith(
-        "pictures/broken.jpg (OSError: no picture of JPEG, PNG, WebP, GIF or BMP)"
+        "pictures/broken.jpg (OSError: not a JPEG, PNG, WebP, GIF or BMP image)"
     )
     assert lines[3] == "predictions.csv, contact-sheet.png, gallery.html: out"
 
 
-def test_the_readme_says_how_to_call_it_from_the_shell_and_from_python(
+def test_the_page_says_how_to_call_it_from_the_shell_and_from_python(
     run_predict: Run, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    readme = (Path(__file__).parents[1] / "README.md").read_text()
-    (line,) = re.findall("^python -m catsdogs.predict (.*my_pictures)$", readme, re.MULTILINE)
-    (code,) = re.findall("^```python\n(.*?)^```$", readme, re.MULTILINE | re.DOTALL)
+    page = (Path(__file__).parents[1] / "docs" / "predict-and-export.md").read_text()
+    (line,) = re.findall("^python -m catsdogs.predict (.*my_pictures)$", page, re.MULTILINE)
+    (code,) = re.findall("^```python\n(.*?)^```$", page, re.MULTILINE | re.DOTALL)
     (tmp_path / "outputs" / "RUN").mkdir(parents=True)
     write_checkpoint(tmp_path / "outputs" / "RUN" / "best.pt")
     write_image(tmp_path / "my_pictures" / "a.jpg")
@@ -124,7 +124,7 @@ def test_a_name_with_brackets_is_given_in_quotes_as_help_and_error_say(
     write_image(tmp_path / "photo (1).jpg")
     named = [f"checkpoint={checkpoint}", "output_dir=out"]
     assert run_predict(*named, "pictures=photo (1).jpg") == 2
-    assert "quote a value that holds more than words" in capfd.readouterr().err
+    assert "quote a value with special characters" in capfd.readouterr().err
     assert run_predict(*named, 'pictures="photo (1).jpg"') == 0
     assert len(rows(tmp_path / "out" / "predictions.csv")) == 1
 
@@ -132,9 +132,9 @@ def test_a_name_with_brackets_is_given_in_quotes_as_help_and_error_say(
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        ([], "pictures has no default: give pictures=VALUE"),
-        (["pictures="], "pictures=: must be a text or a list of texts"),
-        (["pictures=[]"], "pictures=[]: must be a text or a list of texts"),
+        ([], "pictures: has no default; give pictures=VALUE"),
+        (["pictures="], "pictures=: must be a string or a list of strings"),
+        (["pictures=[]"], "pictures=[]: must be a string or a list of strings"),
         (["pictures=nowhere"], "pictures=nowhere: there is no such file or folder"),
         (["pictures=a.jpg", "weights=gone.pth"], "weights=gone.pth: there is no such file"),
         (["pictures=a.jpg", "weights=embedded"], "weights=embedded: not the backbone of this"),
@@ -144,7 +144,7 @@ def test_a_name_with_brackets_is_given_in_quotes_as_help_and_error_say(
         (["pictures=a.jpg", "checkpoint=old.pt"], "old.pt: not a checkpoint of catsdogs, format 2"),
         (["pictures=a.jpg", "device=tpu"], "device=tpu: must be one of auto"),
         (["pictures=a.jpg", "output_dir=/proc/nowhere"], "output_dir=/proc/nowhere: cannot write"),
-        (["pictures=a.jpg", "seed=1"], "seed: there is no such setting here"),
+        (["pictures=a.jpg", "seed=1"], "seed: unknown setting of this command"),
     ],
     ids=str,
 )

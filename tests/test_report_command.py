@@ -1,4 +1,4 @@
-"""The report command: from a folder of runs to a page, without torch."""
+"""The report command: a page from a folder of runs, without torch."""
 
 import json
 import subprocess
@@ -35,7 +35,7 @@ def files(directory: Path) -> dict[str, bytes]:
     }
 
 
-def test_a_report_is_made_where_there_is_no_torch(tmp_path: Path) -> None:
+def test_a_report_is_made_without_torch(tmp_path: Path) -> None:
     folder = write_comparison(tmp_path / "runs")
     arguments = [f"runs={folder}", f"out={tmp_path / 'report'}"]
     code = WITHOUT_TORCH.format(arguments=arguments)
@@ -48,7 +48,7 @@ def test_a_report_is_made_where_there_is_no_torch(tmp_path: Path) -> None:
     assert {"index.html", "report.md", "results.csv"} <= set(files(tmp_path / "report"))
 
 
-def test_the_report_lies_beside_its_runs_and_a_second_one_changes_no_byte(
+def test_the_report_is_in_the_folder_of_the_runs_and_a_second_one_has_the_same_bytes(
     run: Run, tmp_path: Path
 ) -> None:
     folder = write_comparison(tmp_path / "runs", seeds=(0,))
@@ -59,7 +59,7 @@ def test_the_report_lies_beside_its_runs_and_a_second_one_changes_no_byte(
     assert files(folder) == first
 
 
-def test_runs_that_are_missing_are_named_and_the_report_is_made(
+def test_incomplete_runs_are_named_and_the_report_is_made(
     run: Run, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     folder = write_comparison(
@@ -70,9 +70,9 @@ def test_runs_that_are_missing_are_named_and_the_report_is_made(
     assert run(report.main, f"runs={folder}") == 0
     out = capsys.readouterr().out
     assert "missing: custom_adam-seed1-lr0.001" in out
-    assert "left out: native_adam-seed2-lr0.001: UserError: optimizer: refuses its settings" in out
+    assert "failed: native_adam-seed2-lr0.001: UserError: optimizer: refuses its settings" in out
     page = (folder / "report" / "index.html").read_text()
-    assert "there is no record" in page
+    assert "no record" in page
 
 
 def test_html_in_a_label_a_path_or_an_error_is_escaped(run: Run, tmp_path: Path) -> None:

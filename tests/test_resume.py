@@ -1,4 +1,4 @@
-"""A run that was cut off at any moment and gone on with is the run that was not cut off."""
+"""A run that is interrupted at any moment and resumed equals an uninterrupted one."""
 
 import errno
 import os
@@ -26,7 +26,7 @@ from tests.support.deaths import Death, Mortal, signal_in_step
 Run = Callable[..., int]
 OPTIMIZERS = sorted(file.stem for file in (conf_directory() / "optimizer").glob("*.yaml"))
 STEP = ["scheduler=step", "scheduler.step_size=1", "scheduler.gamma=0.5"]
-STRIDE = 5  # 1 tries every moment, in half a minute
+STRIDE = 5  # 1 tries every moment, which takes half a minute
 LINEAR = ["model.head=linear", "epochs=2"]
 ALSO = {
     "native_adam": STEP,
@@ -45,7 +45,7 @@ def only_run(root: str | Path = ".") -> Path:
 
 @pytest.fixture
 def whole(run_train: Run, monkeypatch: pytest.MonkeyPatch) -> Callable[..., Path]:
-    """Return a function that runs arguments without interruption and returns the directory."""
+    """Return a function that trains without interruption and returns the run directory."""
 
     def run(*arguments: str) -> Path:
         here = Path.cwd()
@@ -59,8 +59,8 @@ def whole(run_train: Run, monkeypatch: pytest.MonkeyPatch) -> Callable[..., Path
 
 
 @pytest.fixture
-def cut_off(run_train: Run) -> Callable[..., Path]:
-    """Return a function that ends a run of arguments in a step, and returns the directory."""
+def interrupted(run_train: Run) -> Callable[..., Path]:
+    """Return a function that interrupts a training in a step and returns the run directory."""
 
     def run(*arguments: str, step: int, by: signal.Signals = signal.SIGTERM) -> Path:
         with pytest.MonkeyPatch.context() as patch:
@@ -72,33 +72,33 @@ def cut_off(run_train: Run) -> Callable[..., Path]:
 
 
 @pytest.mark.parametrize("optimizer", OPTIMIZERS)
-def test_a_run_that_was_cut_off_in_an_epoch_equals_the_uninterrupted_one_to_the_bit(
+def test_a_run_interrupted_within_an_epoch_equals_the_uninterrupted_one_to_the_bit(
     run_train: Run,
     small: list[str],
     whole: Callable[..., Path],
-    cut_off: Callable[..., Path],
+    interrupted: Callable[..., Path],
     optimizer: str,
 ) -> None:
     arguments = [*small, f"optimizer={optimizer}", "epochs=2", *ALSO.get(optimizer, [])]
-    cut_off(*arguments, step=5)  # of three in each epoch
+    interrupted(*arguments, step=5)  # of three in each epoch
     assert load_checkpoint(only_run() / "last.pt")["journey"]["position"]["batch"] == 2
     assert run_train(*arguments, "resume=auto") == 0
     assert run_differences(whole(*arguments), only_run()) == []
 
 
-def test_every_step_of_an_epoch_is_a_place_to_go_on_from(
-    run_train: Run, small: list[str], whole: Callable[..., Path], cut_off: Callable[..., Path]
+def test_a_run_can_be_resumed_after_every_step(
+    run_train: Run, small: list[str], whole: Callable[..., Path], interrupted: Callable[..., Path]
 ) -> None:
     arguments = [*small, "optimizer=custom_adam", *STEP, *LINEAR, "resume=auto"]
     for _ in range(6):  # one step in each process
-        cut_off(*arguments, step=1)
+        interrupted(*arguments, step=1)
     assert run_train(*arguments) == 0
     assert len(recorded_facts(only_run())["resumed"]) == 6
     assert run_differences(whole(*arguments), only_run()) == []
 
 
 @pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")
-def test_a_process_may_die_before_any_write_or_renaming(
+def test_a_process_may_die_before_any_write_or_rename(
     run_train: Run,
     small: list[str],
     whole: Callable[..., Path],
@@ -124,25 +124,25 @@ def test_a_process_may_die_before_any_write_or_renaming(
 
 
 @pytest.mark.parametrize("by", [signal.SIGINT, signal.SIGTERM])
-def test_a_signal_ends_a_run_after_the_step_and_the_message_goes_on_with_it(
+def test_a_signal_stops_a_run_after_the_step_and_the_message_says_how_to_continue(
     run_train: Run,
     small: list[str],
-    cut_off: Callable[..., Path],
+    interrupted: Callable[..., Path],
     by: signal.Signals,
     capfd: pytest.CaptureFixture[str],
 ) -> None:
-    directory = cut_off(*small, *LINEAR, step=2, by=by)
-    told = capfd.readouterr().err
-    assert "ending after the step in hand; another signal ends at once" in told
-    assert "interrupted, and saved after iteration 2; go on with: python -m catsdogs.train" in told
-    assert told.rstrip().endswith(f" resume={directory}")
-    assert "Traceback" not in told
+    directory = interrupted(*small, *LINEAR, step=2, by=by)
+    shown = capfd.readouterr().err
+    assert "stopping after the current step; send the signal again to stop now" in shown
+    assert "interrupted; saved after iteration 2; to continue: python -m catsdogs.train" in shown
+    assert shown.rstrip().endswith(f" resume={directory}")
+    assert "Traceback" not in shown
     position = load_checkpoint(directory / "last.pt")["journey"]["position"]
     assert (position["epoch"], position["batch"], position["iteration"]) == (1, 2, 2)
     assert run_train(*small, *LINEAR, f"resume={directory}") == 0
 
 
-def test_a_second_signal_ends_at_once(
+def test_a_second_signal_stops_immediately(
     run_train: Run,
     small: list[str],
     monkeypatch: pytest.MonkeyPatch,
@@ -150,11 +150,11 @@ def test_a_second_signal_ends_at_once(
 ) -> None:
     signal_in_step(monkeypatch, 2, signal.SIGTERM, signal.SIGINT)
     assert run_train(*small, *LINEAR) == 130
-    assert "interrupted; go on with" in capfd.readouterr().err
+    assert "interrupted; to continue: " in capfd.readouterr().err
     assert load_checkpoint(only_run() / "last.pt")["journey"]["position"]["iteration"] == 0
 
 
-def test_a_signal_in_the_last_validation_is_not_forgotten(
+def test_a_signal_during_the_last_validation_is_not_lost(
     run_train: Run, small: list[str], whole: Callable[..., Path], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     arguments = [*small, "model.head=linear", "epochs=1"]
@@ -188,30 +188,38 @@ def test_a_signal_before_the_training_leaves_no_run(
 
     monkeypatch.setattr(FoldedBackbone, "__call__", signalling)
     assert run_train(*small, *LINEAR) == 143
-    assert "before the training; the same command goes on" in capfd.readouterr().err
+    assert (
+        "interrupted before training started; run the same command to continue"
+        in capfd.readouterr().err
+    )
     assert not Path("outputs").exists()
 
 
-def test_other_settings_are_refused_with_the_keys_that_differ(
+def test_other_settings_are_refused_by_name(
     run_train: Run,
     small: list[str],
-    cut_off: Callable[..., Path],
+    interrupted: Callable[..., Path],
     capsys: pytest.CaptureFixture[str],
 ) -> None:
-    directory = cut_off(*small, *LINEAR, "optimizer=native_sgd", step=2)
+    directory = interrupted(*small, *LINEAR, "optimizer=native_sgd", step=2)
     named = f"resume={directory}"
     capsys.readouterr()
     assert (
         run_train(*small, *LINEAR, "optimizer=native_sgd", "seed=1", "optimizer.lr=1", named) == 2
     )
-    told = capsys.readouterr().err
-    assert "optimizer.lr is 0.001 there and 1 here; seed is 0 there and 1 here" in told
+    shown = capsys.readouterr().err
+    assert (
+        "other settings, optimizer.lr=1 (the run has 0.001), seed=1 (the run has 0); use" in shown
+    )
     assert run_train(*small, *LINEAR, "optimizer=custom_sgd", named) == 2
-    assert "that is a run of native_sgd, not of custom_sgd" in capsys.readouterr().err
+    assert "this is a run of native_sgd, not of custom_sgd" in capsys.readouterr().err
     assert run_train(*small, *LINEAR, "resume=nowhere") == 2
-    assert "resume=nowhere: no run can be read there" in capsys.readouterr().err
+    assert "resume=nowhere: no readable run found" in capsys.readouterr().err
     assert run_train(*small, *LINEAR, "optimizer=native_sgd", "seed=1", "resume=auto") == 0
-    assert "has no unfinished run of this kind; a new one" in capsys.readouterr().out
+    assert (
+        "no unfinished run with these settings in outputs; starting a new one"
+        in capsys.readouterr().out
+    )
     assert len(list(Path("outputs").iterdir())) == 2
 
 
@@ -219,26 +227,29 @@ def test_other_images_are_refused(
     run_train: Run,
     small: list[str],
     images: Path,
-    cut_off: Callable[..., Path],
+    interrupted: Callable[..., Path],
     capsys: pytest.CaptureFixture[str],
 ) -> None:
-    directory = cut_off(*small, *LINEAR, step=2)
+    directory = interrupted(*small, *LINEAR, step=2)
     shutil.copytree(images, "others")
     shutil.copyfile("others/cat.0.jpg", "others/cat.1.jpg")
     assert run_train(*small, *LINEAR, "data.root=others", f"resume={directory}") == 2
-    assert "that run had other data than data.root names now" in capsys.readouterr().err
+    assert (
+        "data.root has other data than this run; use the same data, or start"
+        in capsys.readouterr().err
+    )
     shutil.copytree(images, "moved")
     assert run_train(*small, *LINEAR, "data.root=moved", f"resume={directory}") == 0
 
 
-def test_a_finished_run_can_be_made_longer(
+def test_a_finished_run_can_be_extended(
     run_train: Run, small: list[str], whole: Callable[..., Path], capsys: pytest.CaptureFixture[str]
 ) -> None:
     arguments = [*small, "model.head=linear", "protocol=monograph"]
     assert run_train(*arguments, "epochs=1") == 0
     again = f"resume={only_run()}"
     assert run_train(*arguments, "epochs=1", again) == 0
-    assert "is finished, there is nothing to do; more epochs= go on" in capsys.readouterr().out
+    assert "is already finished; raise epochs= to continue it" in capsys.readouterr().out
     assert run_train(*arguments, "epochs=3", again) == 0
     found = run_differences(whole(*arguments, "epochs=3"), only_run())
     assert found == ["best.pt: config.epochs differs"]  # the best epoch came before
@@ -262,21 +273,25 @@ def _drop_row(path: Path) -> None:
 @pytest.mark.parametrize(
     ("name", "damage", "said"),
     [
-        ("last.pt", _shorten, "it is set aside as last.pt.damaged"),
-        ("best.pt", _shorten, "has no sound best.pt: the run starts over"),
-        ("steps.csv", _shorten, "it is set aside as steps.csv.damaged, and the run starts over"),
-        ("steps.csv", _drop_row, "its rows do not follow each other"),
+        ("last.pt", _shorten, "renaming it to last.pt.damaged"),
+        ("best.pt", _shorten, "no readable best.pt; starting the run over"),
+        ("steps.csv", _shorten, "renaming it to steps.csv.damaged and starting the run over"),
+        ("steps.csv", _drop_row, "its rows are not consecutive"),
         ("steps.csv", Path.unlink, "No such file"),
-        ("epochs.csv", _flip, "it is set aside as epochs.csv.damaged"),
-        ("record.json", _shorten, "record.json.damaged was damaged, so it is made again from"),
+        ("epochs.csv", _flip, "renaming it to epochs.csv.damaged"),
+        (
+            "record.json",
+            _shorten,
+            "record.json.damaged was damaged; rebuilding it",
+        ),
     ],
 )
 @pytest.mark.parametrize("auto", [True, False])
-def test_a_damaged_file_is_named_and_set_aside_and_the_run_comes_out_the_same(
+def test_a_damaged_file_is_named_and_renamed_and_the_run_ends_the_same(
     run_train: Run,
     small: list[str],
     whole: Callable[..., Path],
-    cut_off: Callable[..., Path],
+    interrupted: Callable[..., Path],
     caplog: pytest.LogCaptureFixture,
     name: str,
     damage: Callable[[Path], None],
@@ -284,7 +299,7 @@ def test_a_damaged_file_is_named_and_set_aside_and_the_run_comes_out_the_same(
     auto: bool,
 ) -> None:
     arguments = [*small, *LINEAR]
-    directory = cut_off(*arguments, step=5)
+    directory = interrupted(*arguments, step=5)
     damage(directory / name)
     assert run_train(*arguments, f"resume={'auto' if auto else directory}") == 0
     assert [said in message for message in caplog.messages].count(True) == 1
@@ -294,44 +309,42 @@ def test_a_damaged_file_is_named_and_set_aside_and_the_run_comes_out_the_same(
     assert run_differences(whole(*arguments), only_run()) == []
 
 
-def test_a_record_without_a_checkpoint_is_left_as_it_is(
+def test_a_damaged_record_without_a_checkpoint_is_skipped(
     run_train: Run,
     small: list[str],
-    cut_off: Callable[..., Path],
+    interrupted: Callable[..., Path],
     caplog: pytest.LogCaptureFixture,
 ) -> None:
-    directory = cut_off(*small, *LINEAR, step=2)
+    directory = interrupted(*small, *LINEAR, step=2)
     _shorten(directory / "record.json")
     for name in ("best.pt", "last.pt"):
         (directory / name).unlink()
     assert run_train(*small, *LINEAR, f"resume={directory}") == 2
     assert run_train(*small, *LINEAR, "resume=auto") == 0
-    assert (
-        f"{directory / 'record.json'} cannot be read, so that run is left as it is" in caplog.text
-    )
+    assert f"{directory / 'record.json'} is not readable; skipping that run" in caplog.text
     assert len(list(Path("outputs").iterdir())) == 2
 
 
-def test_a_run_that_another_process_is_at_is_passed_over_or_refused(
+def test_a_run_that_another_process_has_locked_is_skipped_or_refused(
     run_train: Run,
     small: list[str],
-    cut_off: Callable[..., Path],
+    interrupted: Callable[..., Path],
     capsys: pytest.CaptureFixture[str],
 ) -> None:
-    directory = cut_off(*small, *LINEAR, step=2)
+    directory = interrupted(*small, *LINEAR, step=2)
     with lock_run(directory):
         assert run_train(*small, *LINEAR, f"resume={directory}") == 2
-        assert "another process is at this run" in capsys.readouterr().err
+        assert f"{directory}: locked by another process" in capsys.readouterr().err
         assert run_train(*small, *LINEAR, "resume=auto") == 0
-        assert "another process is at this run" in capsys.readouterr().out
+        assert f"resume=auto: skipping {directory}: locked by" in capsys.readouterr().out
     assert len(list(Path("outputs").iterdir())) == 2
     assert run_train(*small, *LINEAR, f"resume={directory}") == 0
 
 
-def test_what_a_killed_process_left_half_written_does_not_pile_up(
-    run_train: Run, small: list[str], cut_off: Callable[..., Path]
+def test_partial_files_of_a_killed_process_are_removed(
+    run_train: Run, small: list[str], interrupted: Callable[..., Path]
 ) -> None:
-    directory = cut_off(*small, *LINEAR, step=2)
+    directory = interrupted(*small, *LINEAR, step=2)
     gone = subprocess.Popen(["true"])
     gone.wait()
     node = platform.node()
@@ -370,7 +383,7 @@ def test_a_full_disk_leaves_the_last_good_state(
 
 
 @pytest.mark.parametrize("full", [False, True])
-def test_a_comparison_that_was_cut_off_goes_on_within_the_run(
+def test_an_interrupted_comparison_resumes_within_the_run(
     run_compare: Run, small: list[str], monkeypatch: pytest.MonkeyPatch, full: bool
 ) -> None:
     arguments = [*small, "contenders=[native_sgd,custom_adam]", "seeds=[0]", *LINEAR]
@@ -395,5 +408,5 @@ def test_a_comparison_that_was_cut_off_goes_on_within_the_run(
     assert [len(recorded_facts(run).get("resumed", [])) for run in runs] == [1, 0]
     for run in runs:
         assert run_differences(Path("whole") / run.name, run) == []
-    # The second run went on: six steps of the first, then five, or three and a repetition.
+    # Six steps of the first run, then those of the second: five and one, or five and three.
     assert steps == 6 + (5 + 1 if not full else 5 + 3)

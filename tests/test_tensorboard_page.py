@@ -1,4 +1,4 @@
-"""TensorBoard in a browser, over a native and a custom run: both curves are there to be seen."""
+"""TensorBoard in a browser with a native and a custom run: both curves are visible."""
 
 import io
 import json
@@ -21,9 +21,9 @@ pytestmark = pytest.mark.browser
 RUNS = {
     "native_sgd-seed0": 0.9,
     "custom_sgd-seed0": 0.6,
-}  # their last values, so that both are seen
+}  # their last values, far enough apart to see both
 PATIENCE = 30  # seconds
-# TensorBoard's page nests shadow roots, which no selector crosses.
+# TensorBoard's page nests shadow roots, which CSS selectors do not cross.
 FIND = """
 const found = [], [selector, root] = arguments;
 const visit = node => {
@@ -45,7 +45,7 @@ def recipe() -> list[str]:
 
 @pytest.fixture(scope="module")
 def page(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
-    """Yield the address of `make tensorboard` over a native and a custom run."""
+    """Yield the address of `make tensorboard` with a native and a custom run."""
     folder = tmp_path_factory.mktemp("tensorboard")
     for name, last in RUNS.items():
         optimizer = name.removesuffix("-seed0")
@@ -82,7 +82,7 @@ def wait_for_address(log: Path, server: "subprocess.Popen[bytes]") -> str:
 
 
 def wait_for_runs(address: str) -> None:
-    """Wait until the server has read the ends of both runs: a page shows what is there at first."""
+    """Wait until the server has read both runs completely: a page does not refresh itself soon."""
     local = urllib.request.build_opener(urllib.request.ProxyHandler({}))
     deadline = time.monotonic() + PATIENCE
     while time.monotonic() < deadline:
@@ -104,19 +104,19 @@ def wait(browser: WebDriver, condition: Callable[[], Any], what: str) -> Any:
 
 
 def open_tab(browser: WebDriver, page: str, tab: str) -> None:
-    browser.get("about:blank")  # another fragment alone would not load the page anew
+    browser.get("about:blank")  # a different fragment alone would not reload the page
     browser.get(f"{page}#{tab}")
 
 
 def colours(element: WebElement) -> set[tuple[int, ...]]:
-    """Return every colour that an element shows on the screen."""
+    """Return every colour of an element on the screen."""
     image = Image.open(io.BytesIO(element.screenshot_as_png)).convert("RGB")
     found = image.getcolors(image.width * image.height) or []
     return {colour for _, colour in found if isinstance(colour, tuple)}
 
 
 def own_colour(element: WebElement, css: str) -> tuple[int, ...]:
-    """Return the colour in which TensorBoard's legend names a run."""
+    """Return the colour of a run in TensorBoard's legend."""
     return tuple(map(int, re.findall(r"\d+", element.value_of_css_property(css))[:3]))
 
 
@@ -172,7 +172,7 @@ def test_the_table_of_hyperparameters_shows_both_runs_with_their_results(
         assert f"{last:.5f}" in row[2:7]
 
 
-def test_the_page_loads_nothing_from_elsewhere(browser: WebDriver, page: str) -> None:
+def test_the_page_loads_nothing_from_other_hosts(browser: WebDriver, page: str) -> None:
     open_tab(browser, page, "timeseries")
     wait(browser, lambda: find(browser, "card-view line-chart"), "the page")
     names = "return performance.getEntriesByType('resource').map(entry => entry.name)"

@@ -1,4 +1,4 @@
-"""One run in two processes: the same run as in one, to rounding, and as hard to lose."""
+"""A run in two processes: equal to one process up to rounding, and resumable."""
 
 import csv
 import json
@@ -72,7 +72,7 @@ def same_to_rounding(one: Path, other: Path) -> bool:
 
 @pytest.mark.slow
 @pytest.mark.parametrize("optimizer", ["native_sgd", "custom_momentum"])
-def test_two_processes_make_one_run_that_equals_that_of_one_process_to_rounding(
+def test_a_run_in_two_processes_equals_that_in_one_up_to_rounding(
     tmp_path: Path, cache: Path, small: list[str], optimizer: str
 ) -> None:
     arguments = [*small, f"optimizer={optimizer}", "epochs=2"]
@@ -88,7 +88,7 @@ def test_two_processes_make_one_run_that_equals_that_of_one_process_to_rounding(
 
 
 @pytest.mark.slow
-def test_two_processes_that_are_stopped_leave_a_run_to_go_on_with(
+def test_an_interrupted_run_in_two_processes_can_be_resumed(
     tmp_path: Path, cache: Path, small: list[str]
 ) -> None:
     arguments = [*small, "optimizer=custom_momentum", "epochs=40", "resume=auto"]
@@ -98,12 +98,12 @@ def test_two_processes_that_are_stopped_leave_a_run_to_go_on_with(
     process.send_signal(signal.SIGTERM)
     status, _, err = finish(process)
     assert status != 0
-    assert "interrupted, and saved after iteration" in err
+    assert "interrupted; saved after iteration" in err
     stopped = only_run(tmp_path)
     assert "finished" not in json.loads((stopped / "record.json").read_text())
     status, out, err = finish(start(cache, tmp_path, *arguments))
     assert status == 0, err
-    assert f"going on with outputs/{stopped.name} after iteration" in out
+    assert f"resuming outputs/{stopped.name} after iteration" in out
     status, _, err = finish(start(cache, tmp_path / "whole", *arguments))
     assert status == 0, err
     for name in ("steps.csv", "predictions.csv"):
@@ -123,7 +123,7 @@ def test_two_processes_that_are_stopped_leave_a_run_to_go_on_with(
         ("compare", [], "torchrun: a comparison runs in one process"),
     ],
 )
-def test_what_needs_one_process_says_so_in_one_line(
+def test_a_command_that_needs_one_process_says_so_in_one_line(
     tmp_path: Path,
     cache: Path,
     small: list[str],
@@ -141,20 +141,20 @@ def test_what_needs_one_process_says_so_in_one_line(
 
 
 class Turns(ProcessGroup):
-    """Adds what other processes gave in earlier turns, as if they had answered at once."""
+    """Adds a tensor that another process gave earlier."""
 
     given: torch.Tensor
 
-    def add(self, tensor: torch.Tensor) -> torch.Tensor:
+    def all_reduce(self, tensor: torch.Tensor) -> torch.Tensor:
         return tensor.add_(self.given)
 
 
 class Listening(ProcessGroup):
-    """Keeps what this process gives."""
+    """Keeps the tensors that this process gives."""
 
     heard: list[torch.Tensor]
 
-    def add(self, tensor: torch.Tensor) -> torch.Tensor:
+    def all_reduce(self, tensor: torch.Tensor) -> torch.Tensor:
         self.heard.append(tensor.clone())
         return tensor
 

@@ -1,4 +1,4 @@
-"""The command from end to end: what a run leaves behind, and what wrong input gets."""
+"""The train command from end to end: the files of a run, and the errors for invalid settings."""
 
 import csv
 import json
@@ -30,9 +30,7 @@ def only_run(output_dir: Path = Path("outputs")) -> Path:
     return directory
 
 
-def test_a_run_leaves_every_file_of_the_contract_and_they_agree(
-    run_train: Run, small: list[str]
-) -> None:
+def test_a_run_writes_every_file_and_they_agree(run_train: Run, small: list[str]) -> None:
     assert run_train(*small, "epochs=2", "optimizer=custom_adam") == 0
     directory = only_run()
     assert re.fullmatch(r"custom_adam-seed0-\d{8}-\d{6}", directory.name)
@@ -116,7 +114,7 @@ def test_tensorboard_has_a_row_of_settings_and_results_for_every_run_a_diverged_
     assert all(len(list(run.rglob("*tfevents*"))) == 1 for run in runs)
 
 
-def test_the_mistakes_are_the_wrong_test_predictions_the_surest_first_with_their_images(
+def test_the_mistakes_are_the_wrong_test_predictions_the_most_confident_first(
     run_train: Run, small: list[str]
 ) -> None:
     assert run_train(*small, "epochs=0") == 0
@@ -126,7 +124,7 @@ def test_the_mistakes_are_the_wrong_test_predictions_the_surest_first_with_their
         if row["split"] == "test" and (float(row["logit"]) > 0) != (row["label"] == "1")
     ]
     wrong.sort(key=lambda row: -abs(float(row["logit"])))
-    assert wrong, "the oracle says nothing about a run without mistakes"
+    assert wrong, "this test needs a run with mistakes"
     mistakes = rows(only_run() / "mistakes.csv")
     shared = ("path", "label", "logit")
     assert [[row[key] for key in shared] for row in mistakes] == [
@@ -151,9 +149,7 @@ def test_native_and_custom_runs_agree_to_the_last_bit(
     assert all(torch.equal(ours[name], theirs[name]) for name in theirs)
 
 
-def test_another_seed_starts_elsewhere_and_the_same_seed_repeats_itself(
-    run_train: Run, small: list[str]
-) -> None:
+def test_the_seed_decides_the_run(run_train: Run, small: list[str]) -> None:
     for number, seed in enumerate((0, 0, 1)):
         assert run_train(*small, "epochs=1", f"seed={seed}", f"output_dir=run{number}") == 0
     first, again, other = ((only_run(Path(f"run{n}")) / "steps.csv").read_text() for n in range(3))
@@ -182,7 +178,7 @@ def test_a_diverged_run_is_a_recorded_result_with_status_3(
     assert "Try a smaller optimizer.lr" in capsys.readouterr().out
 
 
-def test_a_class_of_ones_own_runs_under_its_own_name(run_train: Run, small: list[str]) -> None:
+def test_a_custom_class_runs_under_its_own_name(run_train: Run, small: list[str]) -> None:
     own = "optimizer._target_=torch.optim.AdamW"
     assert run_train(*small, "optimizer=native_adam", own, "epochs=1") == 0
     assert only_run().name.startswith("AdamW-seed0-")
@@ -216,11 +212,11 @@ def test_a_bug_ends_in_one_line_and_status_1(
         "model.precision=float16 device=cpu",
     ],
 )
-def test_no_image_is_touched_for_a_run_that_cannot_end(
+def test_no_image_is_read_for_a_run_with_an_invalid_setting(
     run_train: Run, monkeypatch: pytest.MonkeyPatch, wrong: str
 ) -> None:
     def forbidden(*_: object, **__: object) -> None:
-        raise AssertionError("pictures were touched first")
+        raise AssertionError("images were read first")
 
     monkeypatch.setattr("catsdogs.data.sources.draw_folder", forbidden)
     assert run_train(*wrong.split()) == 2
@@ -237,7 +233,7 @@ def test_saga_trains_and_its_table_is_in_the_checkpoint(
     assert run_train(*small, *arguments, "epochs=2") == 0
     state = load_checkpoint(only_run() / "last.pt")["optimizer"]["state"]
     rows = [len(entry["table"]) for entry in state.values() if "table" in entry]
-    assert set(rows) == ({2} if arguments is SAGA else {10})  # 10 pictures in blocks of 8 and 2
+    assert set(rows) == ({2} if arguments is SAGA else {10})  # 10 images in blocks of 8 and 2
     record = json.loads((only_run() / "record.json").read_text())
     assert any(part["name"] == "table" for part in record["memory"])
 
@@ -253,13 +249,13 @@ def test_a_table_of_half_precision_is_half_as_large(run_train: Run, small: list[
     assert tables["float32"] == 2 * tables["float16"] == 2 * 2_103_811 * 4
 
 
-def test_a_run_that_does_not_fit_stops_before_it_allocates_and_says_what_would_fit(
+def test_a_run_that_does_not_fit_stops_before_allocating_and_says_what_would_fit(
     run_train: Run,
     small: list[str],
     monkeypatch: pytest.MonkeyPatch,
     capfd: pytest.CaptureFixture[str],
 ) -> None:
-    # Two rows of a table take 16.8 MB, one 8.4 MB; weights are there already.
+    # Two rows of a table take 16.8 MB, one 8.4 MB; the weights are allocated already.
     free = {"cpu": 30_000_000, "disk": 10**12}
     monkeypatch.setattr("catsdogs.training.memory.free_memory", lambda *_: free)
     assert run_train(*small, *SAGA) == 2
@@ -313,8 +309,8 @@ def test_under_the_monograph_protocol_native_and_custom_share_passes_and_agree_t
     assert stores[0] == stores[1]
     assert {record["protocol"] for record in records.values()} == {"monograph"}
     shown = capsys.readouterr().out
-    told = "passes of the backbone: 2 for 2 epochs, each over 18 random views; 4.7 MB on disk, and "
-    assert f"{told}3.5 MB once for the decoded pictures\n" in shown
+    line = "passes of the backbone: 2 for 2 epochs, each over 18 random views; 4.7 MB on disk, and "
+    assert f"{line}3.5 MB once for the decoded images\n" in shown
     assert (
         "passes of the backbone: 0 for 2 epochs, each over 18 random views; 0 B on disk\n" in shown
     )
@@ -322,7 +318,7 @@ def test_under_the_monograph_protocol_native_and_custom_share_passes_and_agree_t
     assert [("pixel store" in names) for names in planned] == [True, False]
 
 
-def test_the_protocols_train_on_other_numbers(run_train: Run, small: list[str]) -> None:
+def test_the_protocols_have_different_features(run_train: Run, small: list[str]) -> None:
     for protocol in ("frozen", "monograph"):
         named = [f"protocol={protocol}", f"output_dir={protocol}"]
         assert run_train(*small, *named, "epochs=1") == 0
@@ -355,7 +351,7 @@ def test_a_precision_names_its_features_and_the_default_adds_no_name(
     }
 
 
-def test_the_best_checkpoint_answers_the_views_of_its_own_epoch(
+def test_the_best_checkpoint_is_evaluated_on_the_features_of_its_own_epoch(
     run_train: Run, small: list[str]
 ) -> None:
     assert run_train(*small, *MONOGRAPH, "optimizer.lr=1e-2") == 0
@@ -388,7 +384,10 @@ def test_views_that_do_not_fit_on_the_disk_are_streamed(
     shown = capsys.readouterr().out
     assert "3 for 3 epochs, each over 18 random views, and one more if the best epoch" in shown
     assert "Their 7.1 MB do not fit on the disk" in shown
-    assert "keeps none, and 3.5 MB once for the decoded pictures; data.store_dtype" in shown
+    assert (
+        "deletes each epoch's after use, and 3.5 MB once for the decoded images; data.store_dtype"
+        in shown
+    )
     assert not list((cache / "features").iterdir())
     record = json.loads((only_run() / "record.json").read_text())
     assert record["status"] == "finished"
@@ -399,7 +398,7 @@ def test_views_that_do_not_fit_on_the_disk_are_streamed(
     assert planned["feature store"] == 18 * 512 * 8 * 8 * 4
 
 
-def test_a_schedule_and_an_early_end_show_in_the_records(run_train: Run, small: list[str]) -> None:
+def test_a_schedule_and_an_early_stop_show_in_the_records(run_train: Run, small: list[str]) -> None:
     step = ["scheduler=step", "scheduler.step_size=1", "scheduler.gamma=0.5"]
     assert run_train(*small, *step, "epochs=9", "stop_when_flat=1e9") == 0
     rates = [float(row["learning_rate"]) for row in rows(only_run() / "epochs.csv")]

@@ -1,1 +1,1 @@
-"""Devices and processes."""
+"""Devices and distributed processes."""

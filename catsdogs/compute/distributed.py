@@ -1,4 +1,4 @@
-"""The processes that torchrun starts for one run, on one machine or several, and their exchange."""
+"""Communication among the processes that torchrun starts for one run."""
 
 import contextlib
 import dataclasses
@@ -12,18 +12,18 @@ from torch import Tensor
 
 from catsdogs.errors import UserError
 
-STARTED_BY_TORCHRUN = "TORCHELASTIC_RUN_ID"  # a variable that it sets
+STARTED_BY_TORCHRUN = "TORCHELASTIC_RUN_ID"  # an environment variable that torchrun sets
 
 
 @dataclasses.dataclass(frozen=True)
 class ProcessGroup:
-    """One process among those of a run; alone, every exchange is with itself and costs nothing.
+    """The processes of a run, as one of them sees it; with one process nothing is communicated.
 
-    What each of them calls, all must call, in the same order.
+    All processes must call the same methods in the same order, except `is_main` and `owns`.
 
     Attributes:
-        rank: Of this process, from 0, the one that writes and reports.
-        size: How many there are.
+        rank: Of this process, from 0.
+        size: Number of processes.
     """
 
     rank: int = 0
@@ -31,27 +31,27 @@ class ProcessGroup:
 
     @property
     def is_main(self) -> bool:
-        """Whether this is the process that writes and reports."""
+        """Whether this is process 0, which writes files and prints."""
         return self.rank == 0
 
     def owns(self, number: int) -> bool:
-        """Tell whether work that is dealt out by number falls to this process."""
+        """Return whether this process does the item of work with this number."""
         return number % self.size == self.rank
 
     def all_reduce(self, tensor: Tensor) -> Tensor:
-        """Add up a tensor over all processes, in place, and return it: the same bits in each."""
+        """Sum a tensor over all processes in place, and return it; bit-identical in all of them."""
         if self.size > 1:
             dist.all_reduce(tensor)
         return tensor
 
     def all_reduce_number(self, number: float) -> float:
-        """Add up a number over all processes."""
+        """Return the sum of a number over all processes."""
         if self.size == 1:
             return number
         return self.all_reduce(torch.tensor(number, dtype=torch.float64)).item()
 
     def broadcast(self, value: Any) -> Any:
-        """Return what the first process gives, in every process; plain values and tensors."""
+        """Return the value of process 0 in every process; it can be anything that pickles."""
         if self.size == 1:
             return value
         box = [value if self.is_main else None]
@@ -59,10 +59,14 @@ class ProcessGroup:
         return box[0]
 
     def check_equal(self, value: str, what: str) -> None:
-        """Require the same of every process.
+        """Check that all processes have the same value.
+
+        Args:
+            value: Of this process.
+            what: Name of the value in the message.
 
         Raises:
-            UserError: In all of them, if one has another value; `what` says of what.
+            UserError: In all processes, if one has another value.
         """
         if self.size == 1:
             return
@@ -71,12 +75,12 @@ class ProcessGroup:
         others = [rank for rank, other in enumerate(values) if other != values[0]]
         if others:
             raise UserError(
-                f"torchrun: process {others[0]} has other {what} than process 0; give every "
-                "machine the same files, versions and settings"
+                f"torchrun: process {others[0]} has other {what} than process 0; use the "
+                "same files, versions and settings on every machine"
             )
 
     def wait(self) -> None:
-        """Return when every process has come here."""
+        """Wait until every process has called this."""
         if self.size > 1:
             dist.barrier()
 
@@ -86,12 +90,12 @@ ALONE = ProcessGroup()
 
 @contextlib.contextmanager
 def join_process_group(device: torch.device) -> Iterator[ProcessGroup]:
-    """Join the processes that torchrun started with this one; alone where it did not.
+    """Join the processes that torchrun started; yield `ALONE` without torchrun.
 
-    Every process but the first is silent on stdout meanwhile.
+    Processes other than process 0 print nothing to stdout meanwhile.
 
     Args:
-        device: Where this process computes: gloo connects CPUs, NCCL connects GPUs.
+        device: Of this process; CPUs communicate by gloo, GPUs by NCCL.
     """
     if STARTED_BY_TORCHRUN not in os.environ:
         yield ALONE

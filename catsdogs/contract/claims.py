@@ -79,7 +79,7 @@ def require(holds: bool, evidence: str) -> None:
 
 def require_separable(harness: OptimizerHarness) -> None:
     """Leave out a claim about single parameters where all of them are one model."""
-    if harness.wants == "samples":
+    if harness.step_inputs == "samples":
         raise NotApplicable(
             "it is told samples of one linear model, whose parameters are built and move together"
         )

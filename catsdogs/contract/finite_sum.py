@@ -1,11 +1,11 @@
 """Claims about optimizers that must be told which part of a finite sum a gradient is from.
 
-With `wants = "block"` an optimizer has the size of every fixed block of samples in `block_sizes` of
-its groups and takes the block's number as `step(block=...)`. With `wants = "samples"` it moves the
-weight and the bias of one linear model, has `num_samples` in its groups and takes
-`step(samples=..., features=..., logit_grad=...)`; samples that always come together are a block to
-it. The mean over all samples is then the mean of the blocks' gradients, each weighted by its size;
-that is what these claims hold it to.
+With `step_inputs = "block"` an optimizer has the size of every fixed block of samples in
+`block_sizes` of its groups and takes the block's number as `step(block=...)`. With
+`step_inputs = "samples"` it moves the weight and the bias of one linear model, has `num_samples` in
+its groups and takes `step(samples=..., features=..., logit_grad=...)`; samples that always come
+together are a block to it. The mean over all samples is then the mean of the blocks' gradients,
+each weighted by its size; that is what these claims hold it to.
 """
 
 from collections.abc import Callable, Iterator, Sequence
@@ -39,7 +39,7 @@ def refuses_a_gradient_of_unknown_origin(harness: OptimizerHarness) -> str:
         weight.grad = gradient(weight, 0, place)
     before = copies(weights)
     wrong: dict[str, dict[str, Any]] = {"nothing": {}}
-    if harness.wants == "block":
+    if harness.step_inputs == "block":
         wrong |= {f"block {number}": {"block": number} for number in (len(sizes), -1)}
     else:
         told, count = origin(optimizer, 0), harness.defaults["num_samples"]
@@ -105,7 +105,7 @@ def reaches_the_least_squares_solution(harness: OptimizerHarness) -> str:
     for block, rows in _passes(harness, sizes, 300):
         slopes = (x[rows] @ weight.detach()[0] + bias.detach() - y[rows]) / len(rows)
         weight.grad, bias.grad = (slopes @ x[rows]).unsqueeze(0), slopes.sum().unsqueeze(0)
-        if harness.wants == "block":
+        if harness.step_inputs == "block":
             told_step(block=block)
         else:
             told_step(samples=rows, features=x[rows], logit_grad=slopes)
@@ -121,7 +121,7 @@ def _passes(
     random = torch.Generator().manual_seed(2)
     rows = torch.arange(sum(sizes))
     for _ in range(count):
-        if harness.wants == "samples":
+        if harness.step_inputs == "samples":
             rows = torch.randperm(len(rows), generator=random)
         blocks = torch.split(rows, list(sizes))
         for block in torch.randperm(len(sizes), generator=random).tolist():
@@ -129,9 +129,9 @@ def _passes(
 
 
 def _block_sizes(harness: OptimizerHarness) -> tuple[int, ...]:
-    if harness.wants is None:
+    if harness.step_inputs is None:
         raise NotApplicable("it does not want to know what its gradient is from")
-    if harness.wants == "block":
+    if harness.step_inputs == "block":
         sizes: tuple[int, ...] = harness.defaults["block_sizes"]
         return sizes
     size, num_samples = samples_of_a_batch(harness.weights()), harness.defaults["num_samples"]

@@ -13,6 +13,8 @@ import torch
 from torch import Tensor
 from torch.optim import Optimizer
 
+from catsdogs.optim.step_inputs import declared_step_inputs
+
 Factory = Callable[..., Optimizer]
 """`factory(params, **overrides)`, such as `functools.partial(torch.optim.Adam, lr=1e-3)`."""
 
@@ -44,13 +46,8 @@ class OptimizerHarness:
         if not isinstance(optimizer, Optimizer):
             raise ValueError(f"It builds a {type(optimizer).__name__}, no torch.optim.Optimizer")
         self.defaults: dict[str, Any] = dict(optimizer.defaults)
-        self.wants: str | None = getattr(optimizer, "wants", None)
-        if self.wants not in (None, "block", "samples"):
-            raise ValueError(
-                f"{type(optimizer).__name__} wants {self.wants!r} with every step; the contract "
-                f"can drive optimizers that want nothing, 'block' or 'samples'"
-            )
-        if self.wants == "samples":
+        self.step_inputs = declared_step_inputs(optimizer)
+        if self.step_inputs == "samples":
             self._require_samples()
 
     def _accepts(self, *shapes: tuple[int, ...]) -> bool:
@@ -120,7 +117,7 @@ class OptimizerHarness:
 
 
 def step(optimizer: Optimizer, number: int, closure: Callable[[], Any] | None = None) -> Any:
-    """Take one step; an optimizer that wants blocks or samples gets them in turn."""
+    """Take one step; an optimizer that takes blocks or samples gets them in turn."""
     told: Callable[..., Any] = optimizer.step  # with keywords that torch's signature does not have
     given = {} if closure is None else {"closure": closure}
     return told(**given, **origin(optimizer, number))
@@ -128,10 +125,10 @@ def step(optimizer: Optimizer, number: int, closure: Callable[[], Any] | None = 
 
 def origin(optimizer: Optimizer, number: int) -> dict[str, Any]:
     """Return the keywords with which step `number` must be told what its gradients are from."""
-    wants = getattr(optimizer, "wants", None)
-    if wants == "block":
+    declared = declared_step_inputs(optimizer)
+    if declared == "block":
         return {"block": number % len(optimizer.param_groups[0]["block_sizes"])}
-    if wants == "samples":
+    if declared == "samples":
         return _batch_with_these_gradients(optimizer, number)
     return {}
 

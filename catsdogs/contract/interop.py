@@ -65,7 +65,7 @@ def keeps_no_gradient(harness: OptimizerHarness) -> str:
 
 @claim("The closure runs once, with gradients on, before they are read; its value comes back.")
 def runs_the_closure_once_with_gradients_on(harness: OptimizerHarness) -> str:
-    if harness.wants == "samples":
+    if harness.step_inputs == "samples":
         raise NotApplicable("it is told slopes of one evaluation, which a closure would repeat")
     plain, _ = harness.trained(1)
     weights = harness.weights()
@@ -158,7 +158,7 @@ def takes_any_memory_layout(harness: OptimizerHarness) -> str:
 def keeps_the_type_of_weights(harness: OptimizerHarness) -> str:
     types = (torch.float64, torch.float32, torch.bfloat16)
     models = [harness.weights(dtype=dtype) for dtype in types]
-    if harness.wants == "samples":
+    if harness.step_inputs == "samples":
         for model in models:
             harness.run(harness.build(model), model, range(3))
     else:
@@ -169,7 +169,7 @@ def keeps_the_type_of_weights(harness: OptimizerHarness) -> str:
         # bfloat16 has 8 bits of precision and its steps may round to nothing.
         gap = distance(weight, models[0][0])
         require(gap < 0.1, f"{dtype} is {gap:.1e} from float64 after 3 steps")
-    return "one optimizer each" if harness.wants == "samples" else "mixed in one optimizer"
+    return "one optimizer each" if harness.step_inputs == "samples" else "mixed in one optimizer"
 
 
 @claim("Sparse gradients step like dense ones or are refused before anything moves.")

@@ -13,6 +13,7 @@ from torch import Tensor
 from torch.optim import Optimizer
 
 from catsdogs.contract.harness import Factory, step
+from catsdogs.optim.step_inputs import declared_step_inputs
 
 TakeStep = Callable[[int], Any]
 BATCH = 32  # samples that an optimizer of a linear model is told
@@ -86,7 +87,7 @@ def _build(
         param.grad = torch.randn_like(param)
     optimizer = factory(params)
     take_step: TakeStep = partial(step, optimizer)
-    if getattr(optimizer, "wants", None) == "samples":
+    if declared_step_inputs(optimizer) == "samples":
         batch = _batch(optimizer, params)
         told_step: Callable[..., Any] = optimizer.step
         take_step = lambda _: told_step(**batch)  # noqa: E731

@@ -1,1 +1,1 @@
-"""Where pictures come from: a source gives a folder, a manifest says what stands in it."""
+"""Image folders, their manifests, decoding, augmentation and the order of training."""

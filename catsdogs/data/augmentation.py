@@ -1,9 +1,9 @@
-"""Random views of pictures, as the monograph's notebooks train, validate and test on them.
+"""Random views of images, as the monograph's notebooks train, validate and test on them.
 
-A view is an angle, a shift and a scale, drawn as torchvision's
-`RandomAffine(degrees=(-90, 90), translate=(0, 0.15), scale=(0.9, 1.1))` draws them, but from the
-seed, the epoch and the picture alone: whoever asks for the same gets the same. A picture is known
-by the hash of its file, so neither its name nor its place in a split changes its views.
+A view is an angle, a shift and a scale with the distribution of torchvision's
+`RandomAffine(degrees=(-90, 90), translate=(0, 0.15), scale=(0.9, 1.1))`, but a function of the
+seed, the epoch and the image alone. The image is identified by the hash of its file, so neither its
+name nor its position in a split changes its views.
 """
 
 import math
@@ -18,14 +18,20 @@ from torch.nn import functional
 from catsdogs.data.images import SIZE
 
 DEGREES = 90.0
-SHIFT = 0.15  # of the height; the notebooks never shift to the side
+SHIFT = 0.15  # of the height; the notebooks never shift sideways
 SCALE = (0.9, 1.1)
-# Names all that turns seed, epoch and picture into pixels; a store of views is keyed by it.
+# Part of a store's key: identifies everything that turns seed, epoch and image into pixels.
 VIEWS = f"affine-{DEGREES:g}-{SHIFT:g}-{SCALE[0]:g}-{SCALE[1]:g}-nearest-black"
 
 
 class View(NamedTuple):
-    """How a picture is turned about its centre (degrees, clockwise), moved down and enlarged."""
+    """An affine transform of an image about its centre.
+
+    Attributes:
+        angle: Clockwise, in degrees.
+        shift: Downwards, in pixels.
+        scale: Above 1 enlarges.
+    """
 
     angle: float
     shift: int
@@ -33,12 +39,12 @@ class View(NamedTuple):
 
 
 def draw_view(seed: int, epoch: int, image: str) -> View:
-    """Draw the view of a picture in an epoch.
+    """Draw the view of an image in an epoch.
 
     Args:
         seed: Of the run.
         epoch: From 1.
-        image: The SHA-256 of its file, in hexadecimal digits.
+        image: SHA-256 of its file, as hexadecimal digits.
     """
     generator = np.random.default_rng([seed, epoch, int(image, 16)])
     angle = generator.uniform(-DEGREES, DEGREES)
@@ -47,15 +53,15 @@ def draw_view(seed: int, epoch: int, image: str) -> View:
 
 
 def apply_views(pixels: Tensor, views: Sequence[View]) -> Tensor:
-    """Return each picture in its view, by the nearest pixel and black where there is none.
+    """Return each image in its view, sampled at the nearest pixel and black outside.
 
-    The same in every batch and on every device. Equal to torchvision's `affine` of each picture but
-    for the odd pixel, a few in a million, whose source lies between two others to the last bits of
-    float32: there torchvision takes one or the other by the order in which the CPU adds.
+    The result is the same in every batch and on every device. It equals torchvision's `affine` of
+    each image except for a few pixels in a million, whose source lies halfway between two others to
+    the last bits of float32: there torchvision's choice depends on the order of the CPU's sums.
 
     Args:
-        pixels: Of shape (n, channels, side, side), uint8 or float32.
-        views: One for each of the n.
+        pixels: Shape (n, channels, side, side), uint8 or float32.
+        views: One for each of the n images.
     """
     grid = _grid(views, pixels.shape[-1], pixels.device).to(pixels.device)
     seen = functional.grid_sample(pixels.float(), grid, mode="nearest", align_corners=False)
@@ -63,24 +69,24 @@ def apply_views(pixels: Tensor, views: Sequence[View]) -> Tensor:
 
 
 def _grid(views: Sequence[View], side: int, device: torch.device) -> Tensor:
-    """Return where each output pixel comes from: (n, side, side, 2) of x and y, -1 to 1, float32.
+    """Return the source of each output pixel: x and y from -1 to 1, (n, side, side, 2), float32.
 
-    torchvision multiplies (x, y, 1) with a 3x2 matrix in float32, on Intel's CPUs by a chain of
-    fused multiply-adds. A pixel halfway between two others falls to one by the last bit, so the
-    chain is written out, each link exact in float64 and then rounded.
+    torchvision multiplies (x, y, 1) by a 3x2 matrix in float32, on Intel's CPUs as a chain of fused
+    multiply-adds. The last bit decides for a pixel halfway between two others, so the chain is
+    written out, each link exact in float64 and then rounded.
     """
     inverse = torch.tensor([_inverse(view) for view in views]) / (0.5 * side)
     if device.type == "cuda":  # MPS has no float64
         inverse = inverse.to(device)
     along_x, along_y, constant = inverse.double()[:, None, None].unbind(-1)
-    places = torch.arange(side, dtype=torch.float64, device=inverse.device) - (0.5 * side - 0.5)
-    by_x = (places.view(1, 1, side, 1) * along_x).float().double()
-    by_y = places.view(1, side, 1, 1) * along_y
+    positions = torch.arange(side, dtype=torch.float64, device=inverse.device) - (0.5 * side - 0.5)
+    by_x = (positions.view(1, 1, side, 1) * along_x).float().double()
+    by_y = positions.view(1, side, 1, 1) * along_y
     return (by_y + by_x).float() + constant.float()
 
 
 def _inverse(view: View) -> list[list[float]]:
-    """Return the map from a place in the view to the place in the picture, both from the centre."""
+    """Return the matrix from a position in the view to that in the image, both from the centre."""
     cos = math.cos(math.radians(view.angle)) / view.scale
     sin = math.sin(math.radians(view.angle)) / view.scale
     return [[cos, sin, -sin * view.shift], [-sin, cos, -cos * view.shift]]

@@ -1,4 +1,9 @@
-"""Pictures decoded by threads while the backbone is at the batch before."""
+"""Decoding of images in threads, ahead of the batch that the backbone computes.
+
+For predictions: every unreadable file gets a status and the others their pixels, and a program that
+calls `predict` starts no processes. A feature store decodes in processes instead, `data.workers` of
+them (features/shard_cache.py): more decode at the same time, and one unreadable image is an error.
+"""
 
 from collections import deque
 from collections.abc import Iterator, Sequence
@@ -8,6 +13,7 @@ from pathlib import Path
 from torch import Tensor
 
 from catsdogs.data.images import decode
+from catsdogs.io.text import one_line
 
 AHEAD = 3  # batches decoded or being decoded beyond the one in use
 
@@ -15,9 +21,16 @@ AHEAD = 3  # batches decoded or being decoded beyond the one in use
 def decoded_batches(
     files: Sequence[Path], batch_size: int, threads: int
 ) -> Iterator[list[Tensor | str]]:
-    """Yield for each file, batch by batch in order, its pixels or why there are none.
+    """Yield the files' pixels in batches, in order.
 
-    Pixels are uint8 of shape (3, 256, 256).
+    Args:
+        files: The images.
+        batch_size: Of all batches but the last, which may be smaller.
+        threads: Number of threads that decode.
+
+    Yields:
+        For each file of a batch its pixels, uint8 of shape (3, 256, 256), or the reason why it has
+        none, on one line.
     """
     # Pillow releases the interpreter lock while it decodes.
     pool = ThreadPoolExecutor(threads)
@@ -35,13 +48,12 @@ def decoded_batches(
 
 def _read(file: Path) -> Tensor | str:
     try:
-        # A pipe that nobody writes to would be waited for without end.
+        # Opening a pipe would block until another process writes to it.
         if file.exists() and not file.is_file():
             return "not a file"
         return decode(file)
     except FileNotFoundError:
         return "there is no such file"
-    # Pillow's decoders raise many types for a damaged file; the status keeps which.
+    # Pillow's decoders raise many types for a damaged file; the status names the type.
     except Exception as error:  # noqa: BLE001
-        reason = " ".join(f"{type(error).__name__}: {error}".split())
-        return reason.encode("utf-8", "backslashreplace").decode()  # it may hold the file's name
+        return one_line(" ".join(f"{type(error).__name__}: {error}".split()))

@@ -1,4 +1,4 @@
-"""From a picture file to the numbers that the backbone sees, as the monograph's notebooks do it."""
+"""Decoding and normalization of images, as in the monograph's notebooks."""
 
 import os
 import warnings
@@ -13,28 +13,29 @@ from torch import Tensor
 SIZE = 256
 MEAN = (0.485, 0.456, 0.406)
 STD = (0.229, 0.224, 0.225)
-# Names all that decides the numbers; a feature store is keyed by it.
+# Part of a feature store's key: identifies everything that determines the values.
 PIPELINE = f"exif-rgb-resize{SIZE}x{SIZE}-bicubic-imagenet"
-# The content decides, not the name: sets of pictures hold GIF and BMP under names of JPEG. Others
-# of Pillow's formats stay closed, since it hands one of them (EPS) to a program that runs it.
+# The content decides, not the name: data sets have GIF and BMP files named .jpg. Pillow's other
+# formats are refused, because it passes one of them (EPS) to a program that executes it.
 FORMATS = ("JPEG", "PNG", "WEBP", "GIF", "BMP")
-MAX_PIXELS = 89_478_485  # Pillow's own bound, a quarter of a gigabyte of RGB
-TOO_LARGE = f"more than the {MAX_PIXELS:,} pixels that are decoded"
-# Pillow's conversion of these cuts what is above 255, and so turns a picture white.
+MAX_PIXELS = 89_478_485  # Pillow's default limit, a quarter of a gigabyte of RGB
+TOO_LARGE = f"larger than the limit of {MAX_PIXELS:,} pixels"
+# Pillow's conversion of these modes clips values above 255, which makes an image white.
 WIDE_MODES = ("I", "F", "I;16", "I;16B", "I;16L", "I;16N")
 
-# Above its bound Pillow warns, and refuses at twice as much only. What else it warns of, it mends.
+# Pillow only warns above its limit, and refuses above twice that. It repairs what its other
+# warnings are about.
 warnings.filterwarnings("error", category=Image.DecompressionBombWarning)
 warnings.filterwarnings("ignore", category=UserWarning, module=r"PIL\.")
 
 
 def read_image(file: str | os.PathLike[str] | BinaryIO) -> Image.Image:
-    """Decode a picture in full: upright, in RGB, of an animation the first image.
+    """Decode an image completely, upright and in RGB; of an animation the first frame.
 
-    This is what decides whether a picture is readable.
+    An image is readable if this succeeds.
 
     Raises:
-        OSError: If the file is absent, or no picture that can be used; the message says why.
+        OSError: If the file is absent or not a usable image; the message has the reason.
     """
     try:
         with Image.open(file, formats=FORMATS) as image:
@@ -42,35 +43,35 @@ def read_image(file: str | os.PathLike[str] | BinaryIO) -> Image.Image:
             ImageOps.exif_transpose(image, in_place=True)
             return image.convert("RGB")
     except UnidentifiedImageError as error:
-        raise OSError("no picture of JPEG, PNG, WebP, GIF or BMP") from error
+        raise OSError("not a JPEG, PNG, WebP, GIF or BMP image") from error
     except (OSError, MemoryError):
         raise
     except (Image.DecompressionBombError, Image.DecompressionBombWarning) as error:
         raise OSError(TOO_LARGE) from error
-    # Pillow's decoders raise many types for a damaged file; the message keeps which.
+    # Pillow's decoders raise many types for a damaged file; the message names the type.
     except Exception as error:
         raise OSError(f"damaged ({type(error).__name__}: {error})") from error
 
 
 def decode(file: str | os.PathLike[str]) -> Tensor:
-    """Read a picture as uint8 of shape (3, 256, 256), upright, its aspect ratio not kept.
+    """Decode an image to uint8 of shape (3, 256, 256), upright, without keeping its aspect ratio.
 
     Raises:
-        OSError: If the file is absent or no readable picture.
+        OSError: If the file is absent or not a readable image.
     """
     resized = read_image(file).resize((SIZE, SIZE), Image.Resampling.BICUBIC)
     return torch.from_numpy(np.array(resized)).permute(2, 0, 1).contiguous()
 
 
 def normalise(pixels: Tensor) -> Tensor:
-    """Turn uint8 of shape (n, 3, 256, 256) into float32, with ImageNet's mean and deviation."""
+    """Normalize uint8 of shape (n, 3, 256, 256) by ImageNet's mean and deviation, to float32."""
     mean = torch.tensor(MEAN, device=pixels.device).view(3, 1, 1)
     std = torch.tensor(STD, device=pixels.device).view(3, 1, 1)
     return pixels.float().div_(255).sub_(mean).div_(std)
 
 
 class ImageFiles(torch.utils.data.Dataset[Tensor]):
-    """Decode the picture at an index; the order is that of the given files."""
+    """Decoded images, in the order of the given files."""
 
     def __init__(self, files: list[Path]) -> None:
         self.files = files
@@ -83,8 +84,8 @@ class ImageFiles(torch.utils.data.Dataset[Tensor]):
 
 
 def _refuse_unusable(image: Image.Image) -> None:
-    """Refuse by what the header says, before anything is decoded."""
+    """Refuse an image by its header, before anything is decoded."""
     if image.width * image.height > MAX_PIXELS:
         raise OSError(TOO_LARGE)
     if image.mode in WIDE_MODES:
-        raise OSError("grey of 16 bits or more, of which 8 would be used: save it with 8")
+        raise OSError("16 bits or more per pixel of grey: save it with 8 bits")

@@ -1,4 +1,4 @@
-"""The manifest: every picture decoded once, with what it is and which split it belongs to."""
+"""Manifest of an image folder: every image decoded once, with its facts and its split."""
 
 import csv
 import dataclasses
@@ -22,24 +22,24 @@ Split = Literal["train", "val", "test"]
 SPLITS: tuple[Split, ...] = ("train", "val", "test")
 OK = "ok"
 BAD_NAME = "its name is not one line of UTF-8: rename it"
-FORMAT = 2  # of a kept manifest; those of others, checked by other rules, are not taken up
-KEPT = "# sha256 of the lines below: "  # how a kept manifest begins
+FORMAT = 2  # of a cached manifest; raise it when the rules for readable images change
+KEPT = "# sha256 of the lines below: "  # first line of a cached manifest
 log = logging.getLogger(__name__)
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class ManifestEntry:
-    """One file, as it was found when it was decoded in full.
+    """Facts of one image file, found by decoding it completely.
 
     Attributes:
-        path: Relative to the manifest's root, with forward slashes. One line of UTF-8: a name that
-            is not is escaped, and its picture not used.
+        path: Relative to the manifest's root, with forward slashes. A name that is not one line of
+            UTF-8 is escaped, and its image not used.
         label: 1 for a cat, 0 for a dog.
         width: In pixels, upright; 0 if unreadable.
         height: In pixels, upright; 0 if unreadable.
-        sha256: Of the file's bytes; empty if it could not be read at all.
-        status: `ok`, or why it cannot be decoded.
-        split: `train`, `val`, `test`, or empty for a picture that is not used.
+        sha256: Of the file's bytes; empty if they could not be read.
+        status: `ok`, or the reason why it cannot be used.
+        split: `train`, `val` or `test`; empty for an image that is not used.
     """
 
     path: str
@@ -53,47 +53,52 @@ class ManifestEntry:
 
 @dataclasses.dataclass(frozen=True)
 class Manifest:
-    """The pictures of a folder, split; `used` is in the order of the feature store's rows."""
+    """The images of a folder and their splits.
+
+    Attributes:
+        root: The folder.
+        images: All images, in the order of `find_images`.
+    """
 
     root: Path
     images: tuple[ManifestEntry, ...]
 
     @property
     def used(self) -> list[ManifestEntry]:
-        """Pictures that belong to a split: train, then val, then test, dogs first in each."""
+        """Images of the splits in the order of the stores' rows: train, val, test; dogs first."""
         return [p for split in SPLITS for p in self.images if p.split == split]
 
     @property
     def unreadable(self) -> list[ManifestEntry]:
-        """Pictures that could not be decoded; they belong to no split."""
+        """Images that cannot be used; they belong to no split."""
         return [p for p in self.images if p.status != OK]
 
     @property
     def sha256(self) -> str:
-        """Hash of the used pictures' labels, splits and contents: names and place do not count."""
+        """Hash of the used images' labels, splits and contents; independent of names and folder."""
         rows = (f"{p.split},{p.label},{p.sha256}" for p in self.used)
         return hashlib.sha256("\n".join(rows).encode()).hexdigest()
 
     def to_csv(self) -> str:
-        """Return one line per picture, under a header line."""
+        """Return a header line and one line per image."""
         return _to_csv(self.images)
 
 
 def make_manifest(
     root: Path, per_class: dict[Split, int], *, max_bad_fraction: float = 0.01
 ) -> Manifest:
-    """Decode every picture under `root` once and split the readable ones.
+    """Decode every image under `root` once and split the readable ones.
 
-    What was decoded is kept in the cache under the folder's listing (paths, sizes, modification
-    times), so an unchanged folder is not decoded again.
+    The result is cached under a hash of the folder's listing (paths, sizes, modification times), so
+    an unchanged folder is not decoded again.
 
     Args:
-        root: A folder in one of the layouts of `find_pictures`.
-        per_class: How many pictures of each class go to each split.
-        max_bad_fraction: Above this share of unreadable pictures the folder is refused.
+        root: A folder in one of the layouts of `find_images`.
+        per_class: Number of images of each class in each split.
+        max_bad_fraction: Largest accepted share of unreadable images, 0 to 1.
 
     Raises:
-        UserError: If the folder is unusable, too much of it is unreadable, or it is too small.
+        UserError: If the folder is unusable, too many images are unreadable, or too few are left.
     """
     root = expanded(root, "data.root").resolve()
     if not is_one_line(str(root)):
@@ -102,9 +107,9 @@ def make_manifest(
     bad = [p for p in images if p.status != OK]
     if len(bad) > max_bad_fraction * len(images):
         raise UserError(
-            f"data.root={root}: {len(bad)} of {len(images)} pictures are unreadable, more than "
-            f"data.max_bad_fraction={max_bad_fraction:g} allows; the first: {bad[0].path} "
-            f"({bad[0].status})"
+            f"data.root={root}: {len(bad)} of {len(images)} images are unreadable, "
+            f"first {bad[0].path} ({bad[0].status}); repair or remove them, or raise "
+            f"data.max_bad_fraction={max_bad_fraction:g}"
         )
     return Manifest(root, split_per_class(images, per_class))
 
@@ -112,45 +117,50 @@ def make_manifest(
 def split_per_class(
     images: list[ManifestEntry], per_class: dict[Split, int]
 ) -> tuple[ManifestEntry, ...]:
-    """Give the first readable pictures of each class to train, the next to val, the next to test.
+    """Assign the first readable images of each class to train, the next to val, the next to test.
 
     Raises:
-        UserError: If a class has fewer readable pictures than the splits ask for.
+        UserError: If a class has fewer readable images than the splits need.
     """
-    asked = sum(per_class.values())
+    needed = sum(per_class.values())
     splits: dict[str, str] = {}
     for name, label in LABELS.items():
         readable = [p.path for p in images if p.label == label and p.status == OK]
-        if len(readable) < asked:
+        if len(readable) < needed:
             settings = ", ".join(f"data.{split}_per_class={per_class[split]}" for split in SPLITS)
             raise UserError(
-                f"too few {name}s: {settings} ask for {asked}, and {len(readable)} are readable"
+                f"{settings}: too few {name}s: {needed} are needed, {len(readable)} are readable; "
+                "use smaller splits or more images"
             )
         wanted = [split for split in SPLITS for _ in range(per_class[split])]
         splits |= dict(zip(readable, wanted, strict=False))
-    return tuple(dataclasses.replace(p, split=splits.get(p.path, "")) for p in images)
+    # The escaped name of an unusable file may be the name of a readable one.
+    return tuple(
+        dataclasses.replace(p, split=splits.get(p.path, "") if p.status == OK else "")
+        for p in images
+    )
 
 
 def _decode_all(root: Path, labels: dict[str, int]) -> list[ManifestEntry]:
-    kept = make_directory(cache_directory() / "manifests", "CATSDOGS_CACHE")
-    kept /= f"{_listing_hash(root, labels)}.csv"
-    if kept.exists():
+    cached = make_directory(cache_directory() / "manifests", "CATSDOGS_CACHE")
+    cached /= f"{_listing_hash(root, labels)}.csv"
+    if cached.exists():
         try:
-            return _read_kept(kept, labels)
+            return _read_cached(cached, labels)
         except (OSError, ValueError) as error:
-            log.warning("the kept manifest %s is damaged (%s); checking again", kept, error)
+            log.warning("%s is damaged (%s); checking the images again", cached, error)
     # Pillow releases the interpreter lock while it decodes, so threads use every core.
     with ThreadPoolExecutor(os.cpu_count()) as pool:
         images = list(
             progress(
                 pool.map(lambda item: _decode(root, *item), labels.items()),
                 total=len(labels),
-                description="checking pictures",
-                unit="picture",
+                description="checking images",
+                unit="image",
             )
         )
     rows = _to_csv(images)
-    atomic_write_text(kept, f"{KEPT}{_digest(rows)}\n{rows}")
+    atomic_write_text(cached, f"{KEPT}{_digest(rows)}\n{rows}")
     return images
 
 
@@ -160,9 +170,9 @@ def _decode(root: Path, path: str, label: int) -> ManifestEntry:
     digest = ""
     try:
         file = root / path
-        # Reading a pipe would wait for a writer, and a device may have no end.
+        # Reading a pipe would block until something is written, and a device may be endless.
         if not stat.S_ISREG(file.stat().st_mode):
-            raise OSError("no regular file")
+            raise OSError("not a regular file")
         content = file.read_bytes()
         if not content:
             raise OSError("empty")
@@ -180,7 +190,7 @@ def _listing_hash(root: Path, labels: dict[str, int]) -> str:
         try:
             status = (root / path).stat()
             found = f"{status.st_size}\t{status.st_mtime_ns}"
-        except OSError as error:  # a link to nowhere or to itself
+        except OSError as error:  # a broken or circular link
             found = str(error.errno)
         digest.update(os.fsencode(f"\n{path}\t{label}\t{found}"))
     return digest.hexdigest()[:16]
@@ -198,16 +208,16 @@ def _digest(text: str) -> str:
     return hashlib.sha256(text.encode()).hexdigest()
 
 
-def _read_kept(file: Path, labels: dict[str, int]) -> list[ManifestEntry]:
-    """Read a kept manifest.
+def _read_cached(file: Path, labels: dict[str, int]) -> list[ManifestEntry]:
+    """Read a cached manifest.
 
     Raises:
         OSError: If it cannot be read.
-        ValueError: If it is not as it was written, or not of these pictures.
+        ValueError: If it is damaged or of other images.
     """
     first, _, rows = file.read_bytes().decode().partition("\n")
     if first != f"{KEPT}{_digest(rows)}":
-        raise ValueError("its checksum is wrong")
+        raise ValueError("wrong checksum")
     images = [
         ManifestEntry(
             path=row["path"],
@@ -220,5 +230,5 @@ def _read_kept(file: Path, labels: dict[str, int]) -> list[ManifestEntry]:
         for row in csv.DictReader(io.StringIO(rows))
     ]
     if [(p.path, p.label) for p in images] != [(one_line(p), n) for p, n in labels.items()]:
-        raise ValueError("it is of other pictures")
+        raise ValueError("it is of other images")
     return images

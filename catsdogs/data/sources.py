@@ -1,4 +1,4 @@
-"""Which folder of pictures a choice of `data` means; fetched or drawn if it is not there yet."""
+"""Image folder for each choice of `data`, downloaded or drawn on first use."""
 
 import os
 from concurrent.futures import ProcessPoolExecutor
@@ -17,26 +17,24 @@ from catsdogs.io.progress import progress
 
 Source = Literal["drawn", "folder", "kaggle", "pets"]
 Downloaded = Literal["kaggle", "pets"]
-
-
-EDITION = 1  # raise it when a drawing changes, so that nobody reads the old folder for the new
+EDITION = 1  # raise it when the drawings change, so that folders with old ones are not used
 JPEG_QUALITY = 92
 
 
 def find_folder(
     source: Source, *, root: Path | None, per_class: int, seed: int, keep_archive: bool
 ) -> Path:
-    """Return a folder in one of the layouts of `find_pictures`.
+    """Return a folder in one of the layouts of `find_images`.
 
     Args:
-        source: Where pictures come from.
-        root: The folder itself, for `folder`.
-        per_class: How many of each class are drawn, for `drawn`.
+        source: Of the images.
+        root: The folder, for `folder`; ignored otherwise.
+        per_class: Number of images to draw of each class, for `drawn`.
         seed: Of the drawings.
-        keep_archive: Whether what was downloaded stays beside what was unpacked from it.
+        keep_archive: Whether to keep the downloaded archives, for `kaggle` and `pets`.
 
     Raises:
-        UserError: If the pictures cannot be had.
+        UserError: If the images cannot be downloaded or written.
     """
     if source == "drawn":
         return draw_folder(per_class, seed=seed)
@@ -47,24 +45,23 @@ def find_folder(
 
 
 def fetch(source: Downloaded, *, keep_archive: bool = False) -> Path:
-    """Return the folder of a downloaded set; if it is there, without a network or an account.
+    """Return the folder of a data set, downloaded if it is not in the cache.
 
     Raises:
-        UserError: If it cannot be had.
+        UserError: If it cannot be downloaded.
     """
     if source == "kaggle":
         return fetch_kaggle(keep_archive=keep_archive)
-    from catsdogs.data.download.pets import (
-        fetch_pets,  # brings torch, which the settings do without
-    )
+    # Imported here because it imports torch, which reading the settings does not need.
+    from catsdogs.data.download.pets import fetch_pets
 
     return fetch_pets(keep_archive=keep_archive)
 
 
 def draw_folder(per_class: int, *, seed: int = 0) -> Path:
-    """Return a folder with `per_class` cats and as many dogs, drawn if it is not there yet.
+    """Return a folder with `per_class` cats and as many dogs, drawn if it is not in the cache.
 
-    Files are named as in the competition, `cat.N.jpg` and `dog.N.jpg`. Picture N of a class is the
+    Files are named as in the competition, `cat.N.jpg` and `dog.N.jpg`. Image N of a class is the
     same in a folder of any size.
     """
     drawn = make_directory(cache_directory() / "drawn", "CATSDOGS_CACHE")
@@ -80,7 +77,7 @@ def _draw_all(folder: Path, per_class: int, seed: int) -> None:
     files = [(name, index) for name in LABELS for index in range(per_class)]
     with ProcessPoolExecutor(os.cpu_count()) as pool:
         done = pool.map(partial(_draw_file, folder, seed), files, chunksize=16)
-        for _ in progress(done, total=len(files), description="drawing", unit="picture"):
+        for _ in progress(done, total=len(files), description="drawing", unit="image"):
             pass
 
 

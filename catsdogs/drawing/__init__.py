@@ -1,1 +1,1 @@
-"""Drawn cats and dogs: anatomy, fur, portraits and scenery, with numpy and Pillow alone."""
+"""Drawn cats and dogs: anatomy, fur, portraits and scenery, with numpy and Pillow only."""

@@ -1,7 +1,7 @@
-"""The anatomy of every drawn animal: each part is a row of a table and one function that draws it.
+"""Anatomy of the drawn animals: a table of variants for each part, and a function that draws it.
 
-A part is drawn in a frame of its own whose unit is the part itself; the portrait decides where the
-frame lies, how large it is and how far it is turned away.
+A part is drawn in its own frame of reference, whose unit is the size of the part; the portrait
+decides the frame's position, size and rotation.
 """
 
 from __future__ import annotations
@@ -29,23 +29,23 @@ from catsdogs.drawing.fur import Coat
 
 TONGUE: Colour = (232, 120, 128)
 THROAT: Colour = (122, 46, 58)
-HIDING_YAW = 0.6
+HIDING_YAW = 0.6  # radians
 
 
 @dataclass(frozen=True, slots=True)
 class Gaze:
-    """Which way a head looks: it turns what lies on the face in space and lays it flat again."""
+    """Direction of a head, in radians; it rotates points in space and projects them."""
 
     yaw: float
     pitch: float
 
     @property
     def sides(self) -> tuple[int, int]:
-        """The far side (-1 left, 1 right) and the near one, in the order of drawing."""
+        """The far side and the near one (-1 left, 1 right), in the order of drawing."""
         return (1, -1) if self.yaw > 0 else (-1, 1)
 
     def hides(self, side: int) -> bool:
-        """Whether the head is turned so far that it covers what hangs on this side."""
+        """Return whether the head is turned so far that it covers this side's ear."""
         return side == self.sides[0] and abs(self.yaw) > HIDING_YAW
 
     def turn(self, place: Points) -> Points:
@@ -62,26 +62,26 @@ class Gaze:
         )
 
     def spot(self, x: float, y: float, z: float) -> tuple[float, float]:
-        """Where one point of the head is seen."""
+        """Return the position in the image of a point of the head."""
         seen = self.turn(np.array([x, y, z]))
         return float(seen[0]), float(seen[1])
 
     def wrap(self, outline: Points) -> Points:
-        """Lay a flat outline around the head's ball."""
+        """Project a flat outline onto the head's sphere, as the viewer sees it."""
         depth = np.sqrt(np.clip(1 - (outline**2).sum(1), 0, 1))
         return self.turn(np.column_stack([outline, depth]))[:, :2]
 
 
 @dataclass(frozen=True, slots=True)
 class Head:
-    """A head's proportions in half widths; ``cheek`` widens the lower half, or narrows it."""
+    """A head's proportions in half widths; a positive `cheek` widens the lower half."""
 
     width: float
     height: float
     cheek: float
 
     def outline(self, gaze: Gaze, shaggy: float) -> Points:
-        """The head's outline; ``shaggy`` fur stands off in tufts."""
+        """Return the head's outline; `shaggy` is the length of the tufts of fur on it."""
         angle = np.linspace(0, 2 * pi, 72, endpoint=False)
         side = hypot(self.width * cos(gaze.yaw), 0.95 * sin(gaze.yaw))
         tufts = 1 + shaggy * np.tile([0.0, 0.6, 1.0], 24) * np.clip(np.sin(angle) + 0.7, 0.15, 1.2)
@@ -98,7 +98,7 @@ HEADS = {
 
 @dataclass(frozen=True, slots=True)
 class Ear:
-    """A right ear, one unit long, upright from its root at (0, 0), and its seat on the head."""
+    """A right ear, one unit long, upright from its root at (0, 0), and its position on the head."""
 
     outline: Points
     seat: tuple[float, float]
@@ -155,7 +155,7 @@ def draw_ear(canvas: Canvas, kind: str, coat: Coat) -> None:
 
 @dataclass(frozen=True, slots=True)
 class Eye:
-    """An eye one unit wide: its opening, and the pupil's half width and height."""
+    """An eye one unit wide: its opening, and the pupil's half width and half height."""
 
     opening: Points
     pupil: tuple[float, float]
@@ -177,7 +177,7 @@ EYES = {
 
 
 def draw_eye(canvas: Canvas, kind: str, iris: Colour, look: tuple[float, float], side: int) -> None:
-    """Draw one eye with its rim, iris, pupil and the two lights that make it look alive."""
+    """Draw one eye with its rim, iris, pupil and two highlights."""
     eye = EYES[kind]
     opening = eye.opening * (side, 1)
     canvas.fill(opening * 1.14, INK)
@@ -246,7 +246,7 @@ NOSES: dict[str, Callable[[Canvas, Coat], None]] = {
 
 
 def draw_mouth(canvas: Canvas, fur: Colour, open_wide: float, tongue: float) -> None:
-    """Draw the mouth below a nose at (0, 0): two arcs, and when open a throat and a tongue."""
+    """Draw the mouth below a nose at (0, 0): two arcs, and the throat and tongue of an open one."""
     line = mix(fur, INK, 0.72)
     if open_wide > 0:
         canvas.fill(
@@ -283,7 +283,7 @@ def draw_mouth(canvas: Canvas, fur: Colour, open_wide: float, tongue: float) -> 
 
 
 def draw_whiskers(canvas: Canvas, fur: Colour, length: float, side: int) -> None:
-    """Draw three whiskers that fan out to one side, light on dark fur and dark on light."""
+    """Draw three whiskers on one side, light on dark fur and dark on light fur."""
     tone = mix(fur, INK, 0.7) if brightness(fur) > 0.6 else mix(fur, PAPER, 0.9)
     for tilt in (-0.22, 0.02, 0.26):
         root = np.array([0.22 * side, tilt * 0.35])

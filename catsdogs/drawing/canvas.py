@@ -1,7 +1,7 @@
-"""The paper and pencils of every drawn animal: colours, outlines and a canvas in unit coordinates.
+"""Colours, outlines and a canvas in unit coordinates.
 
-Nothing here knows a part of an animal; a picture is the same composition at any size because all
-lengths are fractions of the frame until the last step onto pixels.
+All lengths are fractions of the frame until the last step to pixels, so an image has the same
+composition at any size.
 """
 
 from __future__ import annotations
@@ -25,18 +25,18 @@ CURVE_STEPS = 6
 INK: Colour = (44, 34, 40)
 PAPER: Colour = (255, 250, 240)
 DUSK: Colour = (52, 36, 74)
-# How far each layer of a rounded shape shrinks towards the light, and its share of dusk (or, below
-# zero, of light).
+# For each layer of a rounded shape: by how much it shrinks towards the light, and its share of dusk
+# (of light if negative).
 SHADING = tuple((0.62 * k**1.3, 0.24 - 0.35 * k**0.8) for k in (i / 12 for i in range(13)))
 
 
 def pick(rng: np.random.Generator, options: Sequence[T]) -> T:
-    """One of the options, each as likely as the others."""
+    """Return one of the options, drawn with equal probabilities."""
     return options[int(rng.integers(len(options)))]
 
 
 def mix(first: Colour, second: Colour, share: float) -> Colour:
-    """The colour a ``share`` of the way from the first to the second."""
+    """Interpolate two colours: `share` 0 is the first, 1 the second."""
     (r0, g0, b0), (r1, g1, b1) = first, second
     return (
         round(r0 + (r1 - r0) * share),
@@ -46,12 +46,12 @@ def mix(first: Colour, second: Colour, share: float) -> Colour:
 
 
 def brightness(colour: Colour) -> float:
-    """How light a colour looks, from 0 to 1."""
+    """Return the perceived brightness of a colour, 0 to 1."""
     return (0.30 * colour[0] + 0.59 * colour[1] + 0.11 * colour[2]) / 255
 
 
 def jitter(rng: np.random.Generator, colour: Colour, amount: float = 12.0) -> Colour:
-    """A colour near the given one, so that no exact value stands for anything."""
+    """Return a random colour near the given one, so that no exact value identifies anything."""
     shifted = np.clip(
         np.array(colour) + rng.normal(0, amount) + rng.normal(0, amount / 2, 3), 0, 255
     )
@@ -59,12 +59,12 @@ def jitter(rng: np.random.Generator, colour: Colour, amount: float = 12.0) -> Co
 
 
 def points(*pairs: tuple[float, float]) -> Points:
-    """An outline from its corners."""
+    """Return an outline from its corners."""
     return np.array(pairs, dtype=np.float64)
 
 
 def ellipse(x: float, y: float, rx: float, ry: float, turn: float = 0.0) -> Points:
-    """The outline of an ellipse, turned clockwise by ``turn`` radians."""
+    """Return the outline of an ellipse, rotated clockwise by `turn` radians."""
     circle = _circle() * (rx, ry)
     if turn:
         circle = circle @ _rotation(turn).T
@@ -72,13 +72,13 @@ def ellipse(x: float, y: float, rx: float, ry: float, turn: float = 0.0) -> Poin
 
 
 def smooth(corners: Points) -> Points:
-    """A closed curve through the corners (Catmull-Rom); a corner given twice stays sharp."""
+    """Return a closed curve through the corners (Catmull-Rom); a repeated corner stays sharp."""
     curve: Points = _curve_basis(len(corners)) @ corners
     return curve
 
 
 def capsule(start: Pair, end: Pair, r0: float, r1: float) -> Points:
-    """The outline of two circles and all between them: a leg, a tail, a muzzle."""
+    """Return the outline of two circles and the area between them: a leg, a tail, a muzzle."""
     dx, dy = end[0] - start[0], end[1] - start[1]
     gap = hypot(dx, dy)
     if gap <= abs(r0 - r1):
@@ -116,10 +116,10 @@ def _curve_basis(count: int) -> Points:
 
 
 class Canvas:
-    """A picture under a frame of reference: 0 to 1 across at first, a part's own later."""
+    """An image and a frame of reference: at first the unit square, then that of a part."""
 
     def __init__(self, image: Image.Image, matrix: Points, origin: Points, light: float) -> None:
-        """Lay a frame over ``image``; ``light`` is -1 or 1, the side that the light falls from."""
+        """Set the frame of `image`; `light` is the side of the light, -1 left or 1 right."""
         self.image = image
         self.light = light
         self._draw = ImageDraw.Draw(image)
@@ -129,13 +129,13 @@ class Canvas:
 
     @classmethod
     def over(cls, image: Image.Image, light: float = 1.0) -> Canvas:
-        """A canvas whose unit square is the whole (square) image."""
+        """Return a canvas whose unit square is the whole image, which must be square."""
         return cls(image, np.eye(2) * image.width, np.zeros(2), light)
 
     def within(
         self, x: float, y: float, scale: float = 1.0, turn: float = 0.0, squash: float = 1.0
     ) -> Canvas:
-        """The same picture seen from a part's own frame; a negative ``squash`` mirrors it."""
+        """Return a canvas on the same image in a part's frame; a negative `squash` mirrors it."""
         local = _rotation(turn) * scale
         local[:, 0] *= squash
         origin = self._matrix @ np.array([x, y]) + self._origin
@@ -146,25 +146,25 @@ class Canvas:
         self._polygon(self._pixels(outline), colour)
 
     def soft(self, outline: Points, colour: Colour, depth: float = 1.0) -> None:
-        """Fill an outline so that it looks round: dusk at the rim, light where the light falls."""
+        """Fill an outline with a round shading: dark at the rim, bright towards the light."""
         pixels = self._pixels(outline)
         thickness = _thickness(pixels)
         bright = pixels.mean(0) + np.array([0.5 * self.light, -0.5]) * thickness
         arms = pixels - bright
-        # Few layers do for a shape too small to show the steps between them.
+        # A small shape needs fewer layers, because the steps between them are not visible.
         for shrink, dusk in SHADING[:: 1 if thickness > 16 else 2 if thickness > 5 else 4]:
             tone = mix(colour, DUSK if dusk > 0 else PAPER, abs(dusk) * depth)
             self._polygon(bright + arms * (1 - shrink), tone)
 
     def line(self, path: Points, colour: Colour, width: float) -> None:
-        """Draw a path with a round pen whose width is in the frame's own unit."""
+        """Draw a path with a round pen; `width` is in the frame's unit."""
         pen = max(1, round(width * self._scale))
         self._draw.line(self._pixels(path).ravel().tolist(), fill=colour, width=pen, joint="curve")
 
     def glaze(
         self, shapes: Iterable[Points], colour: Colour, opacity: float, inside: Points | None = None
     ) -> None:
-        """Lay a see-through colour over shapes, where asked only inside another outline."""
+        """Draw a transparent colour over shapes, clipped to the outline `inside` if given."""
         pixels = [self._pixels(shape) for shape in shapes]
         if not pixels:
             return

@@ -1,4 +1,4 @@
-"""A creature as data: what a kind of animal may look like, and one with every choice made."""
+"""Creatures as data: the range of one kind of animal, and one animal sampled from it."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ VIEWS = (FRONTAL, FRONTAL, FRONTAL, FRONTAL, THREE_QUARTER, THREE_QUARTER, PROFI
 
 @dataclass(frozen=True, slots=True)
 class Creature:
-    """What one kind of animal may look like: names of parts, ranges of sizes, chances of extras."""
+    """A kind of animal: variants of its parts, ranges of sizes, probabilities of extras."""
 
     ears: tuple[str, ...]
     ear_size: Range
@@ -38,7 +38,7 @@ class Creature:
 
 @dataclass(frozen=True, slots=True)
 class Animal:
-    """One animal of a kind, every choice made."""
+    """One animal, sampled from a kind."""
 
     ears: str
     ear_size: float
@@ -64,13 +64,13 @@ class Animal:
 
 
 def sample_gaze(rng: np.random.Generator) -> Gaze:
-    """A view of a head: from the front, from the side or between, either way round."""
+    """Sample the direction of a head: frontal, three-quarter or profile, to either side."""
     yaw = rng.uniform(*pick(rng, VIEWS)) * pick(rng, (-1, 1))
     return Gaze(yaw, rng.uniform(-0.22, 0.28))
 
 
 def sample_animal(kind: Creature, rng: np.random.Generator) -> Animal:
-    """Make every choice that a kind leaves open."""
+    """Sample an animal from a kind."""
     tongue = rng.uniform(0.25, 0.75) if rng.random() < kind.tongue else 0.0
     return Animal(
         ears=pick(rng, kind.ears),

@@ -1,4 +1,4 @@
-"""Colours and markings: one palette for every animal, so that no colour tells which it is."""
+"""Colours and markings of the fur: one palette for all animals, so that colour has no label."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ COLLARS: tuple[Colour, ...] = (
     (204, 70, 70), (60, 120, 170), (236, 186, 70), (80, 150, 110), (150, 90, 160),
 )  # fmt: skip
 COLLAR_CHANCE = 0.3
-LEAST_CONTRAST = 0.16  # Between fur and markings, in brightness.
+LEAST_CONTRAST = 0.16  # between fur and markings, in brightness
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,7 +53,7 @@ class Coat:
 
 
 def sample_coat(rng: np.random.Generator) -> Coat:
-    """Colours for one animal, drawn without a thought for what animal it is."""
+    """Sample the colours of one animal, independently of its kind."""
     fur = jitter(rng, pick(rng, FURS))
     mark = jitter(rng, pick(rng, FURS))
     if abs(brightness(mark) - brightness(fur)) < LEAST_CONTRAST:
@@ -102,7 +102,7 @@ def _patches(rng: np.random.Generator) -> list[Points]:
     return [eye, crown, cheek]
 
 
-# Each gives the outlines of a pattern on a ball of radius 1.
+# Each returns the outlines of a pattern on a sphere of radius 1.
 MARKINGS: dict[str, Callable[[np.random.Generator], list[Points]]] = {
     "plain": _plain,
     "striped": _stripes,

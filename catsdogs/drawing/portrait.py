@@ -1,4 +1,4 @@
-"""The one function that turns an animal into a picture: where its parts go, and in what order."""
+"""Portrait of an animal: the positions of its parts and the order in which they are drawn."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ from catsdogs.drawing.creature import Animal
 from catsdogs.drawing.fur import MARKINGS, Coat
 from catsdogs.drawing.scenery import BACKDROPS, develop, draw_occluders, draw_place
 
-# All lengths are in half widths of the head, whose middle is (0, 0).
+# All lengths are in half widths of the head, whose centre is (0, 0).
 TAIL = smooth(
     points((0.5, 2.7), (1.2, 2.85), (1.55, 2.4), (1.45, 1.95), (1.62, 1.65), (1.2, 2.85))
 )[:25:3]
@@ -48,14 +48,14 @@ BLAZE = smooth(points((0, -0.9), (0.12, -0.2), (0.2, 0.3), (-0.2, 0.3), (-0.12, 
 BELL: Colour = (240, 200, 90)
 
 SIZES = (0.20, 0.22, 0.25, 0.28, 0.30)
-BODY_LEAN, HEAD_TILT = 0.06, 0.12  # Standard deviations, in radians.
+BODY_LEAN, HEAD_TILT = 0.06, 0.12  # standard deviations, in radians
 OCCLUSION = 0.24
 BACKDROP_CHOICES = 3
-TURNED_AWAY = 0.32  # The cosine below which an eye is not seen.
+TURNED_AWAY = 0.32  # cosine below which an eye is not visible
 
 
 def draw_portrait(animal: Animal, rng: np.random.Generator, size: int) -> Image.Image:
-    """Draw one animal somewhere in some place."""
+    """Draw an animal at a random position in a random place, `size` pixels square."""
     light = 1.0 if rng.random() < 0.5 else -1.0
     paper = Canvas.over(draw_place(rng, _backdrop(rng, animal.coat), light, size), light)
     scale = pick(rng, SIZES) * rng.uniform(0.92, 1.08)
@@ -69,7 +69,7 @@ def draw_portrait(animal: Animal, rng: np.random.Generator, size: int) -> Image.
 
 
 def _backdrop(rng: np.random.Generator, coat: Coat) -> Colour:
-    """The backdrop, of a few, against which the fur is seen best."""
+    """Sample a few backdrops and return the one with the highest contrast to the fur."""
     choices = [jitter(rng, pick(rng, BACKDROPS)) for _ in range(BACKDROP_CHOICES)]
     fur = np.array(coat.fur)
     return max(choices, key=lambda tone: float(np.abs(fur - tone).sum()))
@@ -100,7 +100,7 @@ def _draw_body(canvas: Canvas, animal: Animal, rng: np.random.Generator) -> None
 def _draw_head(canvas: Canvas, animal: Animal, rng: np.random.Generator) -> None:
     gaze, coat = animal.gaze, animal.coat
     outline = HEADS[animal.head].outline(gaze, animal.shaggy)
-    # A hanging ear lies over the head, but for the far one of a head turned away.
+    # A hanging ear covers the head, except the far ear of a head that is turned away.
     over = [side for side in gaze.sides if EARS[animal.ears].hangs and not gaze.hides(side)]
     for side in gaze.sides:
         if side not in over:

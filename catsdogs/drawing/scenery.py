@@ -1,4 +1,4 @@
-"""All that is in a picture besides the animal: the place, things in the way, light and grain."""
+"""Everything in an image besides the animal: the place, occluding objects, light and grain."""
 
 from __future__ import annotations
 
@@ -162,7 +162,7 @@ _LEAF = smooth(points((0, 0), (0, 0), (-0.38, -0.8), (0, -1.6), (0, -1.6), (0.38
 
 
 class Place(NamedTuple):
-    """A place, and what may stand on its ground and hang above it."""
+    """A place, and the objects that may stand on its ground or hang above it."""
 
     paint: Callable[[Canvas, np.random.Generator, Colour, Colour, float], None]
     standing: tuple[Thing, ...]
@@ -178,7 +178,7 @@ PLACES = (
 
 
 def draw_place(rng: np.random.Generator, backdrop: Colour, light: float, size: int) -> Image.Image:
-    """Paint a place and the things in it, in supersampled pixels but soft, as if farther away."""
+    """Draw a random place and the objects in it, supersampled and slightly out of focus."""
     other = jitter(rng, pick(rng, BACKDROPS))
     canvas = Canvas.over(Image.new("RGB", (size, size), backdrop), light)
     horizon, near = rng.uniform(0.5, 0.9), mix(backdrop, other, rng.uniform(0.3, 0.8))
@@ -191,7 +191,7 @@ def draw_place(rng: np.random.Generator, backdrop: Colour, light: float, size: i
         thing = canvas.within(rng.uniform(0, 1), y, rng.uniform(0.08, 0.24), rng.uniform(-0.1, 0.1))
         pick(rng, place.standing if stands else place.hanging)(thing, tone)
     soft = canvas.image.filter(ImageFilter.BoxBlur(rng.uniform(*HAZE) * size))
-    # Nearest is enough: reducing the finished picture gives exactly these pixels back.
+    # Nearest is exact: reducing the finished image restores these pixels.
     return soft.resize((size * SUPERSAMPLING, size * SUPERSAMPLING), Image.Resampling.NEAREST)
 
 
@@ -245,13 +245,13 @@ OCCLUDERS = (_fence, _grass, _leaves, _cup, _ledge, _branch)
 
 
 def draw_occluders(canvas: Canvas, rng: np.random.Generator, chance: float) -> None:
-    """Put something between the viewer and the animal, or nothing, or two things."""
+    """Draw random objects in front of the animal, each further one with probability `chance`."""
     while rng.random() < chance:
         pick(rng, OCCLUDERS)(canvas, rng, jitter(rng, pick(rng, BACKDROPS)))
 
 
 def develop(image: Image.Image, rng: np.random.Generator) -> Image.Image:
-    """Give the finished drawing its lens and film: blur, uneven light, and grain."""
+    """Apply the effects of a camera to the finished drawing: blur, uneven light, tint and grain."""
     blur = rng.uniform(0.002, 0.006) if rng.random() < BLUR_CHANCE else 0.0
     slope, base = rng.normal(0, 0.12, 2), rng.normal(0.98, 0.08)
     tint, grain = rng.normal(1.0, 0.035, 3), rng.uniform(0.5, 6)

@@ -1,4 +1,4 @@
-"""What a drawn cat and a drawn dog are: the only file that knows which parts make which label."""
+"""Drawn cats and dogs: the only module that relates parts to labels."""
 
 from __future__ import annotations
 
@@ -24,8 +24,8 @@ _SHORTHAIR = Creature(
     whiskers=0.88,
     tongue=0.03,
 )
-# The breeds overlap on purpose: some dogs prick their ears, some cats fold theirs or hide their
-# whiskers, so that no single part tells a cat from a dog.
+# The breeds overlap on purpose: some dogs have pointed ears, some cats have folded ears or no
+# whiskers, so that no single part separates cats from dogs.
 CAT: tuple[Creature, ...] = (
     _SHORTHAIR,
     replace(_SHORTHAIR, heads=("broad",), shaggy=(0.06, 0.16), whiskers=0.75),
@@ -58,6 +58,6 @@ BREEDS = {0: DOG, 1: CAT}
 
 
 def draw_cat_or_dog(label: int, index: int, *, seed: int = 0, size: int = 256) -> Image.Image:
-    """Draw the ``index``-th cat (label 1) or dog (label 0) of a seed."""
+    """Draw the cat (label 1) or dog (label 0) number `index` of a seed, `size` pixels square."""
     rng = np.random.default_rng([seed, label, index])
     return draw_portrait(sample_animal(pick(rng, BREEDS[label]), rng), rng, size)

@@ -1,4 +1,4 @@
-"""Which features an epoch sees: always the same ones, or those of its own random views."""
+"""Features of each epoch: the same in all epochs, or those of the epoch's own random views."""
 
 import functools
 from typing import Any, Protocol
@@ -16,60 +16,60 @@ from catsdogs.features.feature_store import (
     FEATURES_PER_IMAGE,
     Features,
     FeatureStore,
+    feature_shards,
     open_feature_store,
-    row_files,
     store_key,
 )
 from catsdogs.features.shard_cache import store_path
-from catsdogs.io.formatting import readable
+from catsdogs.io.formatting import size
 from catsdogs.settings import DataSettings, Precision, Settings
 
 
 class EpochFeatures(Protocol):
-    """The features of every epoch of a run, computed when they are first asked for."""
+    """The features of every epoch of a run, computed on first access."""
 
     @property
     def key(self) -> dict[str, str]:
-        """What decides their numbers; equal keys mean equal features."""
+        """Everything that determines the values; equal keys mean equal features."""
 
     @property
     def forecast(self) -> str:
-        """How many passes of the backbone the run needs, and what they leave on disk."""
+        """The number of backbone passes that the run needs, and the space they take on disk."""
 
     @property
     def images_to_store(self) -> int:
-        """The pictures whose features the disk has yet to take."""
+        """Number of images whose features have yet to be written to disk."""
 
     @property
     def pixels_to_store(self) -> int:
-        """The pictures whose decoded pixels the disk has yet to take."""
+        """Number of images whose decoded pixels have yet to be written to disk."""
 
     @property
     def facts(self) -> dict[str, Any]:
-        """What the record says of them: `path`, what was `computed`, and the `key`."""
+        """The facts that a record keeps: `path`, what was `computed`, and the `key`."""
 
     def __call__(self, epoch: int) -> dict[Split, Features]:
-        """Return the splits that an epoch trains on and is judged on."""
+        """Return the splits that an epoch trains on and is evaluated on."""
 
     @property
     def statistics_bytes(self) -> int:
-        """What `statistics` takes in a checkpoint, at most."""
+        """Upper bound in bytes of `statistics` in a checkpoint."""
 
     def statistics(self, epoch: int) -> StateDict:
-        """Return BatchNorm's statistics in the judging of an epoch, empty if the weights' own."""
+        """Return BatchNorm's statistics in the evaluation of an epoch; empty: the weights' own."""
 
     def recall(self, epoch: int, statistics: StateDict) -> None:
-        """Take back what `statistics` returned for an epoch, from a checkpoint."""
+        """Restore what `statistics` returned for an epoch, from a checkpoint."""
 
     def stream(self) -> bool:
-        """Keep one epoch at a time instead of all, if that is of use; tell whether it is."""
+        """Keep one epoch on disk at a time from now on; return whether that saves space."""
 
 
 class FrozenFeatures:
-    """One store for every epoch: the pictures as they are, and statistics that stand still."""
+    """One store for all epochs: the images without augmentation, and fixed BatchNorm statistics."""
 
     statistics_bytes = 0
-    pixels_to_store = 0  # decoded pictures go through the backbone and are not kept
+    pixels_to_store = 0  # decoded images are not stored
 
     def __init__(
         self,
@@ -92,7 +92,8 @@ class FrozenFeatures:
         """Return the same splits in every epoch.
 
         Raises:
-            UserError: If the cache cannot be written, or a picture changed since the manifest.
+            UserError: If the cache cannot be written, or an image changed since the manifest was
+                made.
         """
         return self._store.splits
 
@@ -111,33 +112,34 @@ class FrozenFeatures:
 
     @property
     def images_to_store(self) -> int:
-        """Those of the files of rows that are this process's own and not there yet."""
-        files = row_files(store_path("features", self.key), self._manifest, self._data.store_dtype)
-        return sum(len(files.rows_of(n)) for n in files.absent() if self._process_group.owns(n))
+        """Number of images in this process's shards that are not stored yet."""
+        path = store_path("features", self.key)
+        shards = feature_shards(path, self._manifest, self._data.store_dtype)
+        return sum(len(shards.rows_of(n)) for n in shards.absent() if self._process_group.owns(n))
 
     @property
     def forecast(self) -> str:
-        """Say whether the one pass is needed."""
+        """The number of backbone passes that the run needs, 0 or 1, and their space on disk."""
         images = self.images_to_store
         if not images:
             return "none, the features are stored"
-        size = readable(images * FEATURES_PER_IMAGE * np.dtype(self._data.store_dtype).itemsize)
-        return f"1, over {images} pictures; {size} on disk"
+        itemsize = np.dtype(self._data.store_dtype).itemsize
+        return f"1, over {images} images; {size(images * FEATURES_PER_IMAGE * itemsize)} on disk"
 
     @property
     def facts(self) -> dict[str, Any]:
-        """What the record says of them."""
+        """The facts that a record keeps: `path`, whether it was `computed`, and the `key`."""
         return {"path": str(self._store.path), "computed": self._store.built, "key": self.key}
 
     def statistics(self, epoch: int) -> StateDict:
-        """Return nothing: they stay those of the weights."""
+        """Return an empty dict: the statistics stay those of the weights."""
         return {}
 
     def recall(self, epoch: int, statistics: StateDict) -> None:
-        """Take nothing: there is nothing to recall."""
+        """Do nothing: there is nothing to restore."""
 
     def stream(self) -> bool:
-        """Not of use: there is one epoch only."""
+        """Return False: all epochs share one store."""
         return False
 
 
@@ -148,10 +150,12 @@ def choose_features(
     device: torch.device,
     process_group: ProcessGroup = ALONE,
 ) -> EpochFeatures:
-    """Return the features that `protocol` names; nothing is computed yet."""
+    """Return the features for `settings.protocol`, without computing any."""
     data = settings.data
     if settings.protocol == "frozen":
-        return FrozenFeatures(manifest, weights, data, device, settings.precision, process_group)
+        return FrozenFeatures(
+            manifest, weights, data, device, settings.model.precision, process_group
+        )
     view_pass = ViewPass(
         manifest,
         weights,
@@ -160,6 +164,6 @@ def choose_features(
         data.store_dtype,
         device,
         count_decoders(data.workers, beside=None),
-        precision=settings.precision,
+        precision=settings.model.precision,
     )
     return ViewFeatures(view_pass, settings.epochs, process_group)

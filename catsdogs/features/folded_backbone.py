@@ -1,8 +1,8 @@
-"""The backbone as it is fastest in one pass: BatchNorm folded into the convolutions.
+"""Backbone for fast inference: BatchNorm folded into the convolutions.
 
-A BatchNorm in eval mode is a scale and a shift of each channel, which the convolution before it can
-do with its own weights. On a CPU with oneDNN the tensors stay in its blocked layout from the first
-convolution to the last, where the plain network reorders weights and pixels for each of the twenty.
+A BatchNorm in eval mode scales and shifts each channel, which the preceding convolution can do with
+its own weights. On a CPU with oneDNN the tensors stay in its blocked layout from the first
+convolution to the last; the plain network reorders weights and pixels for each of its twenty.
 """
 
 from typing import NamedTuple
@@ -16,12 +16,12 @@ from torchvision.models.resnet import BasicBlock
 from catsdogs.features.backbone import Backbone, BackboneWeights
 from catsdogs.settings import Precision
 
-# Names the arithmetic; a feature store is keyed by it, since another order rounds otherwise.
+# Part of a feature store's key: another order of the operations rounds differently.
 ARITHMETIC = "resnet18-layer4-folded"
 
 
 class Convolution(NamedTuple):
-    """A convolution with the BatchNorm after it in its weight and bias."""
+    """A convolution whose weight and bias include the BatchNorm after it."""
 
     weight: Tensor
     bias: Tensor
@@ -29,30 +29,30 @@ class Convolution(NamedTuple):
     padding: tuple[int, ...]
 
     def __call__(self, maps: Tensor) -> Tensor:
-        """Convolve (n, channels, height, width)."""
+        """Convolve maps of shape (n, channels, height, width)."""
         return functional.conv2d(
             maps, self.weight, self.bias, stride=self.stride, padding=self.padding
         )
 
 
 class Block(NamedTuple):
-    """Two convolutions and the way around them; without a convolution it is the input itself."""
+    """A residual block; its shortcut is the identity if it has no convolution."""
 
     first: Convolution
     second: Convolution
-    around: Convolution | None
+    shortcut: Convolution | None
 
     def __call__(self, maps: Tensor) -> Tensor:
-        """Return the block's output; its input stays as it is."""
+        """Return the block's output; the input is not changed."""
         inner = self.second(self.first(maps).relu_())
-        return inner.add_(maps if self.around is None else self.around(maps)).relu_()
+        return inner.add_(maps if self.shortcut is None else self.shortcut(maps)).relu_()
 
 
 class FoldedBackbone:
-    """The function of `Backbone`, to rounding: pixels (n, 3, 256, 256) to (n, 512, 8, 8).
+    """The same function as `Backbone` up to rounding: (n, 3, 256, 256) to (n, 512, 8, 8).
 
-    For inference only: no gradient passes through it. Pixels and features are float32; in a shorter
-    precision the folded weights and everything between are rounded to it.
+    For inference only: it computes no gradients. Pixels and features are float32; the folded
+    weights and all activations in between have the given precision.
     """
 
     def __init__(
@@ -68,7 +68,7 @@ class FoldedBackbone:
 
     @torch.inference_mode()
     def __call__(self, pixels: Tensor) -> Tensor:
-        """Map normalised pixels to features."""
+        """Map normalized pixels to features."""
         maps = self._stem(self._lay_out(pixels)).relu_()
         maps = functional.max_pool2d(maps, kernel_size=3, stride=2, padding=1)
         for block in self._blocks:
@@ -78,8 +78,11 @@ class FoldedBackbone:
         return maps.float().contiguous()
 
     def _fold_block(self, block: BasicBlock) -> Block:
-        around = None if block.downsample is None else self._fold(*block.downsample)
-        return Block(self._fold(block.conv1, block.bn1), self._fold(block.conv2, block.bn2), around)
+        return Block(
+            self._fold(block.conv1, block.bn1),
+            self._fold(block.conv2, block.bn2),
+            None if block.downsample is None else self._fold(*block.downsample),
+        )
 
     def _fold(self, convolution: nn.Module, norm: nn.Module) -> Convolution:
         assert isinstance(convolution, nn.Conv2d)
@@ -98,7 +101,7 @@ class FoldedBackbone:
 
 
 def _has_blocked(dtype: torch.dtype) -> bool:
-    """Tell whether oneDNN convolves its blocked layout in this type on this processor."""
+    """Return whether oneDNN convolves its blocked layout in this type on this processor."""
     if not torch.backends.mkldnn.is_available():
         return False
     return dtype == torch.float32 or bool(torch.ops.mkldnn._is_mkldnn_bf16_supported())

@@ -1,7 +1,7 @@
-"""What is computed from pictures once, kept on disk as rows, and gone on with after a cut.
+"""Resumable on-disk cache of one array per image, and of the decoded pixels among them.
 
-A store is a folder of `store.json`, `manifest.csv` and the rows in files of 256, under a name that
-is the hash of all that decided its numbers.
+A store is a folder with `store.json`, `manifest.csv` and the rows in shards. Its name is the hash
+of everything that determines its values.
 """
 
 import contextlib
@@ -25,26 +25,24 @@ from torch.utils.data import DataLoader
 from catsdogs.data.images import PIPELINE, SIZE, ImageFiles
 from catsdogs.data.manifest import Manifest
 from catsdogs.errors import UserError
-from catsdogs.features.shards import SEGMENT, RowFiles
+from catsdogs.features.shards import ROWS_PER_SHARD, Shards
 from catsdogs.io.files import atomic_write_text, cache_directory, make_directory
 from catsdogs.io.progress import progress
 
-log = logging.getLogger(__name__)
-BATCH = 32  # pictures at a time; files of rows hold whole batches
+BATCH = 32  # images; divides ROWS_PER_SHARD
+PIXELS_PER_IMAGE = 3 * SIZE * SIZE  # one byte each
 Values = Callable[[Tensor], npt.NDArray[Any]]
-
-
-PIXELS_PER_IMAGE = 3 * 256 * 256  # a byte each
+log = logging.getLogger(__name__)
 
 
 def store_path(kind: str, key: dict[str, str]) -> Path:
-    """Return where the store of a key stands, or would stand, among those of its kind."""
+    """Return the folder of the store of this kind and key, whether or not it exists."""
     name = hashlib.sha256(json.dumps(key, sort_keys=True).encode()).hexdigest()[:16]
     return cache_directory() / kind / name
 
 
 def fill_missing(
-    files: RowFiles,
+    shards: Shards,
     wanted: Sequence[int],
     manifest: Manifest,
     key: dict[str, str],
@@ -54,48 +52,48 @@ def fill_missing(
     description: str,
     lock: Path,
 ) -> bool:
-    """Compute those of the wanted files of rows that are not there, or not sound.
+    """Compute the wanted shards that are absent or damaged.
 
-    Two processes that want the same wait for one another. A file whose checksum is wrong is set
-    aside and computed again, with a warning.
+    A process that wants the same shards at the same time waits for this one. A damaged shard is
+    quarantined and computed again, with a warning.
 
     Args:
-        files: Rows of the manifest's `used` pictures, in that order.
-        wanted: Numbers of files.
-        manifest: The pictures.
-        key: All that decides the numbers.
-        prepare: Makes what maps decoded pictures, uint8 of shape (n, 3, 256, 256), to n rows;
-            called only if something is missing.
-        workers: Processes that decode ahead.
+        shards: Rows of the manifest's `used` images, in that order.
+        wanted: Numbers of shards.
+        manifest: The images.
+        key: Everything that determines the values.
+        prepare: Returns the function that maps decoded images, uint8 of shape (n, 3, 256, 256), to
+            n rows; called only if something is missing.
+        workers: Number of processes that decode ahead; 0 decodes in this process.
         description: Of the progress bar.
-        lock: The file to hold meanwhile.
+        lock: File to lock meanwhile.
 
     Returns:
-        Whether something was computed.
+        Whether anything was computed.
 
     Raises:
-        UserError: If the cache cannot be written, or a picture changed since the manifest.
+        UserError: If the cache cannot be written, or an image changed since the manifest was made.
     """
-    make_directory(files.folder, "CATSDOGS_CACHE")
+    make_directory(shards.folder, "CATSDOGS_CACHE")
     with exclusive_lock(lock):
-        missing = files.missing(wanted)
+        missing = shards.missing(wanted)
         if missing:
-            write_store_metadata(files.folder, manifest, key)
+            write_store_metadata(shards.folder, manifest, key)
             if len(missing) < len(wanted):
-                done = f"{len(wanted) - len(missing)} of {len(wanted)}"
-                log.warning("%s: going on after %s files of rows", description, done)
-            _fill(files, missing, manifest, prepare(), workers, description)
+                stored = len(wanted) - len(missing)
+                log.warning("%s: resuming after %d of %d shards", description, stored, len(wanted))
+            _fill(shards, missing, manifest, prepare(), workers, description)
     return bool(missing)
 
 
 @contextlib.contextmanager
 def exclusive_lock(path: Path) -> Iterator[None]:
-    """Hold the lock at `path`; say so if another process has it and must be waited for."""
+    """Hold the lock at `path`; log a warning if another process holds it and wait for that."""
     lock = FileLock(path)
     try:
         lock.acquire(timeout=0)
     except Timeout:
-        log.warning("another process is at the same pictures; waiting for it (%s)", path)
+        log.warning("waiting for another process that computes the same images (%s)", path)
         lock.acquire()
     try:
         yield
@@ -104,65 +102,66 @@ def exclusive_lock(path: Path) -> Iterator[None]:
 
 
 def write_store_metadata(path: Path, manifest: Manifest, key: dict[str, str], **also: str) -> None:
-    """Write down what a store is made from, and what else is to be known of it."""
+    """Write a store's `manifest.csv`, and `store.json` with the key and the facts in `also`."""
     atomic_write_text(path / "manifest.csv", manifest.to_csv())
     facts = {"key": key, "pictures": len(manifest.used), **also}
     atomic_write_text(path / "store.json", json.dumps(facts, indent=2) + "\n")
 
 
 def _fill(
-    files: RowFiles,
+    shards: Shards,
     missing: list[int],
     manifest: Manifest,
     compute: Values,
     workers: int,
     description: str,
 ) -> None:
-    """Compute the missing files from the pictures, which workers decode ahead."""
+    """Compute the missing shards from the images, which workers decode ahead."""
     batches = [
-        (segment, rows)
-        for segment in missing
-        for rows in torch.tensor(files.rows_of(segment)).split(BATCH)
+        (shard, rows)
+        for shard in missing
+        for rows in torch.tensor(shards.rows_of(shard)).split(BATCH)
     ]
     loader = DataLoader(
         ImageFiles([manifest.root / image.path for image in manifest.used]),
         batch_sampler=[rows.tolist() for _, rows in batches],
         num_workers=workers,
     )
-    # One block for all files: blocks that come and go leave holes, and the process grows.
-    values = np.empty((SEGMENT, *files.shape), files.dtype)
+    # One buffer for all shards: one for each would fragment the memory, and the process would grow.
+    values = np.empty((ROWS_PER_SHARD, *shards.shape), shards.dtype)
     total = sum(len(rows) for _, rows in batches)
-    with progress(total=total, description=description, unit="picture") as bar:
-        for (segment, rows), pixels in zip(batches, _decoded(loader, manifest.root), strict=True):
-            first, last = (int(rows[place]) - segment * SEGMENT for place in (0, -1))
+    with progress(total=total, description=description, unit="image") as bar:
+        for (shard, rows), pixels in zip(batches, _decoded(loader, manifest.root), strict=True):
+            first, last = (int(rows[end]) - shard * ROWS_PER_SHARD for end in (0, -1))
             values[first : last + 1] = compute(pixels)
-            if last + 1 == len(files.rows_of(segment)):
-                files.write(segment, values[: last + 1])
+            if last + 1 == len(shards.rows_of(shard)):
+                shards.write(shard, values[: last + 1])
             bar.update(len(rows))
 
 
 def _decoded(loader: DataLoader[Tensor], root: Path) -> Iterator[Tensor]:
-    """Yield what the loader decodes.
+    """Yield the batches of the loader.
 
     Raises:
-        UserError: If a picture is no longer readable.
+        UserError: If an image is no longer readable.
     """
     try:
         yield from loader
     except OSError as error:
+        reason = str(error).strip().splitlines()[-1]  # a worker's error ends with its message
         raise UserError(
-            f"data.root={root}: a picture that the manifest found readable is no more; "
-            f"run again ({str(error).strip().splitlines()[-1]})"
+            f"data.root={root}: an image became unreadable after it was checked ({reason}); "
+            "run the same command again"
         ) from error
 
 
 @dataclasses.dataclass(frozen=True)
 class Pixels:
-    """The pixels of a manifest's `used` pictures, decoded when they are first asked for.
+    """The pixels of a manifest's `used` images, decoded on first access.
 
     Attributes:
-        manifest: The pictures; rows are in its order.
-        workers: Processes that decode.
+        manifest: The images; rows are in the order of its `used`.
+        workers: Number of processes that decode.
     """
 
     manifest: Manifest
@@ -170,41 +169,42 @@ class Pixels:
 
     @property
     def key(self) -> dict[str, str]:
-        """All that decides the numbers; equal keys mean equal pixels."""
+        """Everything that determines the values; equal keys mean equal pixels."""
         return {
             "manifest": self.manifest.sha256,
             "pixels": PIPELINE,
-            "rows": str(SEGMENT),
+            "rows": str(ROWS_PER_SHARD),
             "pillow": PIL.__version__,
         }
 
     @property
     def missing(self) -> int:
-        """The number of pictures whose pixels are not there."""
-        files = self._files
-        return sum(len(files.rows_of(segment)) for segment in files.absent())
+        """The number of images whose pixels are not stored."""
+        shards = self._shards
+        return sum(len(shards.rows_of(shard)) for shard in shards.absent())
 
     @functools.cached_property
-    def rows(self) -> RowFiles:
-        """The pixels, uint8 of shape (3, 256, 256), after all were found sound or decoded.
+    def rows(self) -> Shards:
+        """The pixels, uint8 of shape (3, 256, 256), complete and checked for damage.
 
         Raises:
-            UserError: If the cache cannot be written, or a picture changed since the manifest.
+            UserError: If the cache cannot be written, or an image changed since the manifest was
+                made.
         """
-        files = self._files
+        shards = self._shards
         fill_missing(
-            files,
-            files.segments,
+            shards,
+            shards.numbers,
             self.manifest,
             self.key,
             lambda: np.asarray,
             workers=self.workers,
             description="decoding",
-            lock=files.folder.with_suffix(".lock"),
+            lock=shards.folder.with_suffix(".lock"),
         )
-        return files
+        return shards
 
     @property
-    def _files(self) -> RowFiles:
+    def _shards(self) -> Shards:
         path = store_path("pixels", self.key)
-        return RowFiles(path, len(self.manifest.used), (3, SIZE, SIZE), "uint8")
+        return Shards(path, len(self.manifest.used), (3, SIZE, SIZE), "uint8")

@@ -1,11 +1,11 @@
-"""Rows of one shape on disk, 256 to a file, each of which appears whole or not at all.
+"""Arrays on disk in shards of 256 rows, each of which appears whole or not at all.
 
 `000003-5f2c0a81c0ffee42.npy` holds rows 768 to 1,023, and its name the start of the SHA-256 of its
-bytes. So several processes can write one folder at the same time, an interruption costs the file
-in hand, and nothing that was damaged is taken for sound.
+bytes. So several processes can write to one folder at the same time, an interruption costs at most
+one shard, and a damaged file is detected.
 
-Files are not mapped into memory: on a full disk a map that is written kills the process, and the
-pages of one that is read count as the process's own.
+Files are not memory-mapped: writing to a map on a full disk kills the process, and the pages of a
+map that is read count as the process's own memory.
 """
 
 import hashlib
@@ -21,19 +21,19 @@ import numpy.typing as npt
 from catsdogs.io.files import atomic_file, checksum, quarantine
 from catsdogs.io.progress import progress
 
+ROWS_PER_SHARD = 256
+DIGITS = 16  # of the checksum in a file's name
 log = logging.getLogger(__name__)
-SEGMENT = 256  # rows in a file
-DIGITS = 16  # of a checksum that a file's name holds
 
 
-class RowFiles:
-    """The rows of a folder: `rows[numbers]` are copies of those, in that order.
+class Shards:
+    """The rows of a folder: `shards[rows]` returns copies of the rows with these numbers, in order.
 
     Args:
-        folder: Need not be there yet.
-        count: How many rows there are when all are written.
+        folder: May be absent until the first write.
+        count: Number of rows when all are written.
         shape: Of one row.
-        dtype: Of its numbers.
+        dtype: Of the values.
     """
 
     def __init__(self, folder: Path, count: int, shape: tuple[int, ...], dtype: str) -> None:
@@ -45,110 +45,110 @@ class RowFiles:
         self._found: dict[int, Path] = {}
 
     @property
-    def segments(self) -> range:
-        """The numbers of the files."""
-        return range(-(-self.count // SEGMENT))
+    def numbers(self) -> range:
+        """The numbers of all shards."""
+        return range(-(-self.count // ROWS_PER_SHARD))
 
-    def rows_of(self, segment: int) -> range:
-        """Return the numbers of the rows in a file."""
-        return range(segment * SEGMENT, min((segment + 1) * SEGMENT, self.count))
+    def rows_of(self, shard: int) -> range:
+        """Return the numbers of the rows in a shard."""
+        return range(shard * ROWS_PER_SHARD, min((shard + 1) * ROWS_PER_SHARD, self.count))
 
     def absent(self) -> list[int]:
-        """Return the segments that have no file, whatever the state of the others."""
+        """Return the shards without a file; files are not checked for damage."""
         self._found = {
             int(file.name.partition("-")[0]): file
             for file in sorted(self.folder.glob("[0-9]*-*.npy"), reverse=True)
         }
-        return [segment for segment in self.segments if segment not in self._found]
+        return [shard for shard in self.numbers if shard not in self._found]
 
     def missing(self, wanted: Iterable[int]) -> list[int]:
-        """Return those of the wanted segments that have no sound file.
+        """Return those of the wanted shards that have no undamaged file.
 
-        A damaged file is set aside and named in a warning.
+        A damaged file is quarantined, with a warning that names it.
         """
         wanted, absent = list(wanted), set(self.absent())
         with progress(total=len(wanted), description="checking stored rows", unit="file") as bar:
-            for segment in wanted:
-                if segment not in absent and not self._is_sound(segment):
-                    aside = quarantine(self._found.pop(segment))
-                    log.warning("%s was damaged, so it is computed again", aside)
-                    absent.add(segment)
+            for shard in wanted:
+                if shard not in absent and not self._is_intact(shard):
+                    aside = quarantine(self._found.pop(shard))
+                    log.warning("%s was damaged; computing it again", aside)
+                    absent.add(shard)
                 bar.update()
-        return [segment for segment in wanted if segment in absent]
+        return [shard for shard in wanted if shard in absent]
 
-    def write(self, segment: int, values: npt.NDArray[Any]) -> None:
-        """Write the rows of a segment, in order."""
+    def write(self, shard: int, values: npt.NDArray[Any]) -> None:
+        """Write all rows of a shard, in order."""
         values = np.ascontiguousarray(values, self.dtype)
         parts = (_header(len(values), self), values.data.cast("B"))
         digest = hashlib.sha256()
         for part in parts:
             digest.update(part)
-        self._found[segment] = self.folder / _name(segment, digest.hexdigest())
-        with atomic_file(self._found[segment]) as partial:
+        self._found[shard] = self.folder / _name(shard, digest.hexdigest())
+        with atomic_file(self._found[shard]) as partial:
             _write(partial, parts)
 
     def __getitem__(self, rows: npt.NDArray[np.int64]) -> npt.NDArray[Any]:
-        """Return copies of the rows of the given numbers, shape (n, *shape).
+        """Return copies of the rows with the given numbers, shape (n, *shape).
 
         Raises:
-            IndexError: For a number that is no row's.
-            OSError: If a file is no longer as it was.
+            IndexError: For a number below 0 or from `count` on.
+            OSError: If a file is shorter than it was.
         """
         values = np.empty((len(rows), *self.shape), self.dtype)
-        for segment, places in _by_segment(rows):
-            with self._path(segment).open("rb", buffering=0) as file:
-                for place in places:
-                    row = int(rows[place])
+        for shard, positions in _by_shard(rows):
+            with self._path(shard).open("rb", buffering=0) as file:
+                for position in positions:
+                    row = int(rows[position])
                     if not 0 <= row < self.count:
                         raise IndexError(row)
                     file.seek(self.offset(row))
-                    if file.readinto(values[place].data) != self._row_bytes:
+                    if file.readinto(values[position].data) != self._row_bytes:
                         raise OSError(f"{file.name}: row {row} cannot be read")
         return values
 
     def offset(self, row: int) -> int:
-        """Return where a row begins in its file."""
-        beside = len(self.rows_of(row // SEGMENT))
-        return len(_header(beside, self)) + row % SEGMENT * self._row_bytes
+        """Return the position in bytes of a row in its file."""
+        rows_in_file = len(self.rows_of(row // ROWS_PER_SHARD))
+        return len(_header(rows_in_file, self)) + row % ROWS_PER_SHARD * self._row_bytes
 
-    def _path(self, segment: int) -> Path:
-        if segment not in self._found:
+    def _path(self, shard: int) -> Path:
+        if shard not in self._found:
             self.absent()
-        return self._found[segment]
+        return self._found[shard]
 
-    def _is_sound(self, segment: int) -> bool:
-        path = self._found[segment]
+    def _is_intact(self, shard: int) -> bool:
+        path = self._found[shard]
         try:
-            return path.name == _name(segment, checksum(path))
+            return path.name == _name(shard, checksum(path))
         except OSError:
             return False
 
 
 class ScatteredWriter:
-    """Writes the rows of an empty folder in any order; none can be read before `finish`."""
+    """Write the rows of an empty folder in any order; none can be read before `finish`."""
 
-    def __init__(self, files: RowFiles) -> None:
-        self._files = files
-        for segment in files.segments:
-            self._partial(segment).write_bytes(_header(len(files.rows_of(segment)), files))
+    def __init__(self, shards: Shards) -> None:
+        self._shards = shards
+        for shard in shards.numbers:
+            self._partial(shard).write_bytes(_header(len(shards.rows_of(shard)), shards))
 
     def write(self, rows: npt.NDArray[np.int64], values: npt.NDArray[Any]) -> None:
         """Write values (n, *shape) to the n rows given."""
-        values = np.ascontiguousarray(values, self._files.dtype)
-        for segment, places in _by_segment(rows):
-            with self._partial(segment).open("r+b", buffering=0) as file:
-                for place in places:
-                    file.seek(self._files.offset(int(rows[place])))
-                    file.write(values[place].data)
+        values = np.ascontiguousarray(values, self._shards.dtype)
+        for shard, positions in _by_shard(rows):
+            with self._partial(shard).open("r+b", buffering=0) as file:
+                for position in positions:
+                    file.seek(self._shards.offset(int(rows[position])))
+                    file.write(values[position].data)
 
     def finish(self) -> None:
-        """Give every file its name."""
-        for segment in self._files.segments:
-            partial = self._partial(segment)
-            partial.replace(partial.with_name(_name(segment, checksum(partial))))
+        """Rename every file to its final name."""
+        for shard in self._shards.numbers:
+            partial = self._partial(shard)
+            partial.replace(partial.with_name(_name(shard, checksum(partial))))
 
-    def _partial(self, segment: int) -> Path:
-        return self._files.folder / f".{segment:06}.partial"
+    def _partial(self, shard: int) -> Path:
+        return self._shards.folder / f".{shard:06}.partial"
 
 
 def _write(file: Path, parts: Iterable[bytes | memoryview]) -> None:
@@ -156,26 +156,26 @@ def _write(file: Path, parts: Iterable[bytes | memoryview]) -> None:
         opened.writelines(parts)
 
 
-def _name(segment: int, digest: str) -> str:
-    return f"{segment:06}-{digest[:DIGITS]}.npy"
+def _name(shard: int, digest: str) -> str:
+    return f"{shard:06}-{digest[:DIGITS]}.npy"
 
 
-def _header(rows: int, files: RowFiles) -> bytes:
+def _header(rows: int, shards: Shards) -> bytes:
     header = io.BytesIO()
     np.lib.format.write_array_header_1_0(
         header,
         {
-            "descr": np.lib.format.dtype_to_descr(files.dtype),
+            "descr": np.lib.format.dtype_to_descr(shards.dtype),
             "fortran_order": False,
-            "shape": (rows, *files.shape),
+            "shape": (rows, *shards.shape),
         },
     )
     return header.getvalue()
 
 
-def _by_segment(rows: npt.NDArray[np.int64]) -> Iterator[tuple[int, list[int]]]:
-    """Yield each segment that the rows lie in, and the places of those among them."""
-    places: dict[int, list[int]] = {}
-    for place, row in enumerate(rows.tolist()):
-        places.setdefault(row // SEGMENT, []).append(place)
-    yield from places.items()
+def _by_shard(rows: npt.NDArray[np.int64]) -> Iterator[tuple[int, list[int]]]:
+    """Yield each shard that holds some of the rows, with the positions of these in `rows`."""
+    positions: dict[int, list[int]] = {}
+    for position, row in enumerate(rows.tolist()):
+        positions.setdefault(row // ROWS_PER_SHARD, []).append(position)
+    yield from positions.items()

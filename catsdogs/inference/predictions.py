@@ -11,6 +11,7 @@ from typing import Literal
 from catsdogs.data.manifest import OK
 from catsdogs.io.formatting import percent
 from catsdogs.io.text import printable
+from catsdogs.runs.schema import class_name
 
 COLUMNS = ("path", "label", "probability", "logit", "status")
 
@@ -34,7 +35,7 @@ class Prediction:
         """The word for the answer; empty if there is none."""
         if self.logit is None:
             return ""
-        return "cat" if self.logit > 0 else "dog"
+        return class_name(self.logit > 0)
 
     @property
     def probability(self) -> float | None:

@@ -1,4 +1,4 @@
-"""Files and folders that appear whole or not at all, and where those that are kept for reuse go."""
+"""Atomic writes of files and folders, and the cache directory."""
 
 import contextlib
 import glob
@@ -16,42 +16,51 @@ from catsdogs.errors import UserError
 
 
 def cache_directory() -> Path:
-    """Return the folder for what can be rebuilt: `CATSDOGS_CACHE`, or the user's own cache.
+    """Return the folder for files that can be recreated: `CATSDOGS_CACHE`, or the user's cache.
 
     Raises:
-        UserError: If the user has no home to keep a cache in.
+        UserError: If `CATSDOGS_CACHE` is unset and the user has no home folder.
     """
     chosen = os.environ.get("CATSDOGS_CACHE")
     if chosen:
         return expanded(Path(chosen), "CATSDOGS_CACHE")
-    with contextlib.suppress(RuntimeError):  # of newer versions of platformdirs
+    # Without a home folder newer versions of platformdirs raise, and older ones return a `~`.
+    with contextlib.suppress(RuntimeError):
         cache = Path(platformdirs.user_cache_dir("catsdogs"))
-        if cache.is_absolute():  # older ones leave a ~ that stands for nothing as it is
+        if cache.is_absolute():
             return cache
-    raise UserError("CATSDOGS_CACHE: this user has no home to keep a cache in; set it to a folder")
+    raise UserError("CATSDOGS_CACHE: not set, and this user has no home folder; set it to a folder")
 
 
 def expanded(path: Path, setting: str) -> Path:
-    """Return a path with the home that a leading `~` stands for.
+    """Return a path with a leading `~` or `~user` replaced by the home folder.
+
+    Args:
+        path: Absolute or relative.
+        setting: Name of the setting that chose it, for the message.
 
     Raises:
-        UserError: If there is no such home; `setting` says what chose it.
+        UserError: If there is no such home folder.
     """
     try:
         return path.expanduser()
     except RuntimeError as error:
-        raise UserError(f"{setting}={path}: there is no such home; write it out") from error
+        raise UserError(f"{setting}={path}: no such home folder; write out the path") from error
 
 
 def make_directory(path: Path, setting: str) -> Path:
-    """Create a folder with its parents.
+    """Create a folder with its parents if it is absent, and return it.
+
+    Args:
+        path: Of the folder.
+        setting: Name of the setting that chose it, for the message.
 
     Raises:
-        UserError: If it cannot be created or written to; `setting` says what chose it.
+        UserError: If it cannot be created or written to.
     """
     try:
         path.mkdir(parents=True, exist_ok=True)
-        # Only writing tells: permission bits say nothing to root or on a read-only file system.
+        # Permission bits do not suffice: root ignores them, and so does a read-only file system.
         with tempfile.TemporaryFile(dir=path):
             return path
     except OSError as error:
@@ -61,10 +70,14 @@ def make_directory(path: Path, setting: str) -> Path:
 
 
 def probe_directory(path: Path, setting: str) -> None:
-    """Try to create and write to a folder, and leave nothing of the trial behind.
+    """Check that a folder can be created and written to, and remove what the check created.
+
+    Args:
+        path: Of the folder.
+        setting: Name of the setting that chose it, for the message.
 
     Raises:
-        UserError: If it cannot be created or written to; `setting` says what chose it.
+        UserError: If it cannot be created or written to.
     """
     absent = [folder for folder in (path, *path.parents) if not folder.exists()]
     try:
@@ -77,9 +90,9 @@ def probe_directory(path: Path, setting: str) -> None:
 
 @contextlib.contextmanager
 def atomic_file(path: Path) -> Iterator[Path]:
-    """Yield a name beside `path` to write to; on success it is synced and renamed to `path`.
+    """Yield a temporary path beside `path`; on success it is synced and renamed to `path`.
 
-    What a process left that was killed while it wrote the same file is removed first.
+    Temporary files that killed processes left of the same file are removed first.
     """
     prefix, suffix = f".{path.name}.", ".partial"
     for left in path.parent.glob(f"{glob.escape(prefix)}*{suffix}"):
@@ -97,16 +110,16 @@ def atomic_file(path: Path) -> Iterator[Path]:
 
 
 def atomic_write_text(path: Path, text: str) -> None:
-    """Write a text file so that a reader finds the old content or the new, never a part."""
+    """Write a text file as UTF-8; a reader sees either the old content or the new."""
     with atomic_file(path) as partial:
         partial.write_text(text, encoding="utf-8")
 
 
 @contextlib.contextmanager
 def atomic_directory(path: Path) -> Iterator[Path]:
-    """Yield an empty folder beside `path` to fill; on success it replaces `path`.
+    """Yield an empty temporary folder beside `path`; on success it replaces `path`.
 
-    The caller holds a lock on `path`: two writers would fill the same folder.
+    The caller must hold a lock: two writers would fill the same temporary folder.
     """
     partial = path.with_name(f".{path.name}.partial")
     shutil.rmtree(partial, ignore_errors=True)
@@ -124,10 +137,10 @@ def atomic_directory(path: Path) -> Iterator[Path]:
 
 
 def quarantine(path: Path) -> Path:
-    """Rename a damaged file or folder, so that nobody reads it and nothing of it is lost.
+    """Rename a damaged file or folder, so that it is neither read nor lost.
 
     Returns:
-        Its new place, `NAME.damaged` beside the old one, with a number if that is taken.
+        Its new path: `NAME.damaged` in the same folder, with a number if that exists.
     """
     aside = path.with_name(f"{path.name}.damaged")
     number = 2
@@ -140,18 +153,18 @@ def quarantine(path: Path) -> Path:
 
 
 def checksum(path: Path) -> str:
-    """Return the SHA-256 of a file, in hexadecimal."""
+    """Return the SHA-256 of a file as hexadecimal digits."""
     with path.open("rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 @contextlib.contextmanager
 def _naming(path: Path) -> Iterator[None]:
-    """Give an error of an open file, which names none, the name of what was to be written."""
+    """Add the file's name to the system's errors that have none, as those of an open file."""
     try:
         yield
     except (OSError, RuntimeError) as error:
-        # torch's writer raises an error of its own over that of the system.
+        # torch's writer raises a RuntimeError while it handles the system's error.
         system = error if isinstance(error, OSError) else error.__context__
         if isinstance(system, OSError) and system.errno is not None and system.filename is None:
             system.filename = str(path)
@@ -159,12 +172,12 @@ def _naming(path: Path) -> Iterator[None]:
 
 
 def this_process() -> str:
-    """Return a name for what belongs to this process, which `is_gone` understands."""
+    """Return the name of this process, for `is_gone`: machine and process number."""
     return f"{platform.node()}.{os.getpid()}"
 
 
 def is_gone(process: str) -> bool:
-    """Tell whether a process of this machine is no more; of other machines' nothing is known."""
+    """Return whether a process of this machine has ended; False for other machines' processes."""
     node, _, number = process.rpartition(".")
     if node != platform.node() or not number.isdecimal():
         return False
@@ -172,13 +185,13 @@ def is_gone(process: str) -> bool:
         os.kill(int(number), 0)
     except ProcessLookupError:
         return True
-    except OSError:  # somebody else's
+    except OSError:  # it belongs to another user
         return False
     return False
 
 
 def sync(path: Path) -> None:
-    """Bring a file or the entries of a folder safely onto the disk."""
+    """Flush a file, or the entries of a folder, to the disk."""
     descriptor = os.open(path, os.O_RDONLY)
     try:
         os.fsync(descriptor)

@@ -1,4 +1,4 @@
-"""One look for every progress bar: live on a terminal, a line now and then in a log file."""
+"""Progress bars: live on a terminal, one line every ten seconds in a log file."""
 
 import contextlib
 import os
@@ -8,7 +8,7 @@ from typing import Any
 
 from tqdm import tqdm
 
-SHORT = 1.0  # seconds; what takes less shows no bar
+SHORT = 1.0  # seconds; shorter work shows no bar
 
 
 def progress(
@@ -19,9 +19,14 @@ def progress(
     unit: str,
     initial: int = 0,
 ) -> Any:
-    """Return a tqdm bar on stderr over `iterable`, or to be updated by hand without one.
+    """Return a tqdm bar on stderr; of a run's several processes only the first shows it.
 
-    `initial` of the `total` were done before. Of several processes of a run the first one shows it.
+    Args:
+        iterable: To iterate over; None for a bar that the caller updates.
+        total: Number of units of work.
+        description: What is happening, in the present participle.
+        unit: Name of one unit.
+        initial: Units done before.
     """
     terminal = sys.stderr.isatty()
     return tqdm(
@@ -34,15 +39,16 @@ def progress(
         mininterval=0.1 if terminal else 10.0,
         dynamic_ncols=terminal,
         leave=not terminal,
-        disable=os.environ.get("RANK", "0") != "0",  # torchrun's
+        disable=os.environ.get("RANK", "0") != "0",  # torchrun sets it
     )
 
 
 @contextlib.contextmanager
 def reported(description: str, *, unit: str) -> Iterator[Callable[..., None]]:
-    """Show a bar for work that tells from time to time how much is done, and of how much.
+    """Show a bar for work that reports its progress through a callback.
 
-    What is yielded takes these two numbers; what else it is given it leaves alone.
+    Yields:
+        The callback: it takes the units done and their total, and ignores further arguments.
     """
     with progress(total=1, description=description, unit=unit) as bar:
 

@@ -1,37 +1,38 @@
-"""Names and other people's texts as one line, for tables, messages and terminals."""
+"""Escaping of file names and foreign text to one line, for tables, messages and terminals."""
 
 import os
 import unicodedata
 
-# Control characters, the line ends of Unicode, and what Python puts for bytes that are no UTF-8.
-UNFIT = {"Cc", "Zl", "Zp", "Cs"}
+# Control characters, Unicode's line and paragraph separators, and surrogates, which UTF-8 lacks.
+ESCAPED_CATEGORIES = {"Cc", "Zl", "Zp", "Cs"}
 
 
 def is_one_line(text: str) -> bool:
-    """Tell whether a text is one line of UTF-8 without anything that drives a terminal."""
-    return not any(unicodedata.category(character) in UNFIT for character in text)
+    """Return whether a text is one line of UTF-8 without control characters."""
+    return not any(_is_escaped(character) for character in text)
 
 
 def one_line(text: str) -> str:
-    """Return a text as one line of UTF-8, with escapes for what does not belong into one."""
-    return "".join(
-        character.encode("unicode_escape").decode("ascii")
-        if unicodedata.category(character) in UNFIT
-        else character
-        for character in text
-    )
+    r"""Return a text as one line of UTF-8, with control characters and invalid bytes escaped.
+
+    A byte of a file name that is not UTF-8, which Python holds as a surrogate, becomes `\xff`;
+    a line break becomes `\n`. Other characters, the backslash among them, stay as they are.
+    """
+    return "".join(map(_escape, text))
 
 
 def printable(path: str | os.PathLike[str]) -> str:
-    r"""Return a path as text that any file, page or terminal can hold, on one line.
-
-    Bytes that are not UTF-8 and control characters become escapes, as `\xff` and `\n`.
-    """
-    text = os.fsencode(path).decode("utf-8", "backslashreplace")
-    return "".join(
-        char.encode("unicode_escape").decode() if _breaks_lines(char) else char for char in text
-    )
+    """Return a path as `one_line` writes it."""
+    return one_line(os.fspath(path))
 
 
-def _breaks_lines(char: str) -> bool:
-    return unicodedata.category(char) in ("Cc", "Zl", "Zp")
+def _is_escaped(character: str) -> bool:
+    return unicodedata.category(character) in ESCAPED_CATEGORIES
+
+
+def _escape(character: str) -> str:
+    if not _is_escaped(character):
+        return character
+    if "\udc80" <= character <= "\udcff":  # a byte that os.fsdecode could not decode
+        return f"\\x{ord(character) - 0xDC00:02x}"
+    return character.encode("unicode_escape").decode("ascii")

@@ -1,28 +1,27 @@
-r"""Adam (Kingma and Ba, 2015, arXiv:1412.6980).
+r"""Adam (Kingma and Ba, 2015, arXiv:1412.6980), with AMSGrad (Reddi et al., 2018) as an option.
 
-    g_t = grad f_t(p_{t-1}) + weight_decay * p_{t-1}
+    g_t = grad f_t(p_{t-1}) + weight_decay * p_{t-1}        decoupled_weight_decay: see adamw.py
     m_t = beta1 * m_{t-1} + (1 - beta1) * g_t
     v_t = beta2 * v_{t-1} + (1 - beta2) * g_t^2
-    p_t = p_{t-1} - lr / (1 - beta1^t) * m_t / (sqrt(v_t) / sqrt(1 - beta2^t) + eps)
+    u_t = v_t        or, with amsgrad,  max(u_{t-1}, v_t)
+    p_t = p_{t-1} - lr / (1 - beta1^t) * m_t / (sqrt(u_t) / sqrt(1 - beta2^t) + eps)
 
-t counts the steps of each parameter, so one that gets its first gradient late starts at t = 1.
+t counts the updates of each parameter, so one that gets its first gradient late starts at t = 1.
+As in torch, eps is added after the bias correction of v, and the maximum is taken before it.
 
-Differences from the paper: eps is added after the bias correction of v, as torch does. Differences
-from `torch.optim.Adam`: no amsgrad and no decoupled weight decay (a native checkpoint with either
-is refused), no sparse or complex parameters, no foreach, fused, capturable or differentiable
-variant; a nan hyperparameter is refused; `step` is a Python int in the state. Where both are
-defined, the operations and their order are those of torch 2.15's single-tensor path, so results are
-bit-identical to `torch.optim.Adam(..., foreach=False)`.
+Results are bit-identical to `torch.optim.Adam(..., foreach=False)` of torch 2.15, for betas that
+are floats; betas given as tensors become floats. Not supported: sparse gradients, complex
+parameters, foreach, fused, capturable, differentiable. A nan hyperparameter is refused. `step` is
+an int in the state; torch's tensor is read as well.
 """
 
-from typing import Any, ClassVar
+from typing import Any
 
 import torch
 from torch import Tensor
 from torch.optim.optimizer import ParamsT
 
-from catsdogs.optim.checks import require_fraction, require_non_negative
-from catsdogs.optim.rule import RuleOptimizer
+from catsdogs.optim.base import RuleOptimizer, require_fraction, require_non_negative
 
 
 def adam_update(
@@ -30,44 +29,61 @@ def adam_update(
     grad: Tensor,
     exp_avg: Tensor,
     exp_avg_sq: Tensor,
+    max_exp_avg_sq: Tensor | None,
     *,
     step_size: float,
-    root_correction: float,
+    bias_correction2_sqrt: float,
+    shrinkage: float,
     beta1: float,
     beta2: float,
     eps: float,
     weight_decay: float,
+    decoupled_weight_decay: bool,
 ) -> None:
-    """Move `param` and both averages in place; `grad` is left as it is.
+    """Change `param` and its averages in place; None for `max_exp_avg_sq` means no amsgrad.
 
-    `step_size` is lr / (1 - beta1^t) and `root_correction` is sqrt(1 - beta2^t).
+    `step_size` is lr / (1 - beta1^t), `bias_correction2_sqrt` is sqrt(1 - beta2^t), and `shrinkage`
+    is 1 - lr * weight_decay.
     """
     if weight_decay != 0:
-        grad = grad.add(param, alpha=weight_decay)
+        if decoupled_weight_decay:
+            param.mul_(shrinkage)
+        else:
+            grad = grad.add(param, alpha=weight_decay)
     exp_avg.lerp_(grad, 1 - beta1)
     exp_avg_sq.mul_(beta2).addcmul_(grad, grad, value=1 - beta2)
-    denominator = exp_avg_sq.sqrt().div_(root_correction).add_(eps)
+    if max_exp_avg_sq is None:
+        root = exp_avg_sq.sqrt()
+    else:
+        root = torch.maximum(max_exp_avg_sq, exp_avg_sq, out=max_exp_avg_sq).sqrt()
+    denominator = root.div_(bias_correction2_sqrt).add_(eps)
     param.addcdiv_(exp_avg, denominator, value=-step_size)
 
 
 class Adam(RuleOptimizer):
-    """Adam, with coupled (L2) weight decay.
+    """Adam or AMSGrad, with coupled (L2) or decoupled weight decay.
 
     Args:
         params: Parameters, named parameters or groups, as `torch.optim.Adam` takes them.
         lr: Learning rate, 0 or above.
         betas: Decay rates of the averages of the gradient and of its square, each in [0, 1).
         eps: Added to the denominator, 0 or above.
-        weight_decay: L2 penalty added to the gradient, 0 or above.
-        maximize: Climb instead of descend.
+        weight_decay: L2 penalty added to the gradient, or rate of decay, 0 or above.
+        amsgrad: Divide by the largest average so far of the squared gradient.
+        foreach: None or False.
+        maximize: Ascend instead of descend.
+        capturable: False.
+        differentiable: False.
+        fused: None or False.
+        decoupled_weight_decay: Shrink the weights instead of adding to the gradient, as `AdamW`.
 
     Raises:
-        ValueError: For a hyperparameter outside its range.
+        ValueError: For a hyperparameter outside its range or an unsupported option set to True.
     """
 
-    rule = staticmethod(adam_update)
-    scheduled = ("step_size", "root_correction", "beta1")
-    fixed: ClassVar[dict[str, Any]] = {"amsgrad": False, "decoupled_weight_decay": False}
+    update_rule = staticmethod(adam_update)
+    varying = ("step_size", "bias_correction2_sqrt", "shrinkage", "beta1")
+    unsupported = ("foreach", "capturable", "differentiable", "fused")
 
     def __init__(
         self,
@@ -75,9 +91,15 @@ class Adam(RuleOptimizer):
         lr: float | Tensor = 1e-3,
         betas: tuple[float, float] = (0.9, 0.999),
         eps: float = 1e-8,
-        weight_decay: float = 0.0,
+        weight_decay: float = 0,
+        amsgrad: bool = False,
         *,
+        foreach: bool | None = None,
         maximize: bool = False,
+        capturable: bool = False,
+        differentiable: bool = False,
+        fused: bool | None = None,
+        decoupled_weight_decay: bool = False,
     ) -> None:
         require_non_negative("lr", lr)
         beta1, beta2 = betas
@@ -91,27 +113,35 @@ class Adam(RuleOptimizer):
             "betas": (float(beta1), float(beta2)),
             "eps": eps,
             "weight_decay": weight_decay,
+            "amsgrad": amsgrad,
+            "foreach": foreach,
             "maximize": maximize,
+            "capturable": capturable,
+            "differentiable": differentiable,
+            "fused": fused,
+            "decoupled_weight_decay": decoupled_weight_decay,
         }
         super().__init__(params, defaults)
 
-    def arguments(self, param: Tensor, group: dict[str, Any]) -> dict[str, Any]:
-        """Return the hyperparameters and the state, created at the first gradient."""
-        state = self.state[param]
-        if not state:
-            state["step"] = 0
-            state["exp_avg"] = torch.zeros_like(param)
-            state["exp_avg_sq"] = torch.zeros_like(param)
-        # A native checkpoint holds the step as a tensor; int() accepts both.
-        step = state["step"] = int(state["step"]) + 1
+    def prepare_update(
+        self, param: Tensor, group: dict[str, Any]
+    ) -> tuple[dict[str, Any], dict[str, Any]]:
+        """Return the hyperparameters and the averages, which start at the first gradient."""
+        names = ("exp_avg", "exp_avg_sq", *(["max_exp_avg_sq"] if group["amsgrad"] else []))
+        averages, step = self.buffers(param, *names), self.next_step(param)
         beta1, beta2 = group["betas"]
-        return {
-            "exp_avg": state["exp_avg"],
-            "exp_avg_sq": state["exp_avg_sq"],
-            "step_size": float(group["lr"]) / (1 - beta1**step),
-            "root_correction": (1 - beta2**step) ** 0.5,
+        arguments = {
+            "exp_avg": averages["exp_avg"],
+            "exp_avg_sq": averages["exp_avg_sq"],
+            "max_exp_avg_sq": averages.get("max_exp_avg_sq"),
+            # Computed before float(): a learning rate in float32 makes a step size in float32.
+            "step_size": float(group["lr"] / (1 - beta1**step)),
+            "bias_correction2_sqrt": (1 - beta2**step) ** 0.5,
+            "shrinkage": float(1 - group["lr"] * group["weight_decay"]),
             "beta1": beta1,
             "beta2": beta2,
             "eps": group["eps"],
             "weight_decay": group["weight_decay"],
+            "decoupled_weight_decay": group["decoupled_weight_decay"],
         }
+        return arguments, {"step": step, **averages}

@@ -1,21 +1,21 @@
-r"""SAGA for a linear model, with one number per sample instead of one gradient.
+r"""SAGA for a linear model, with a table of one number per sample.
 
 The cost of sample i depends on the weights through its logit alone, f_i(w . x_i + c), so its
 gradient is its slope s_i = f_i'(logit) times its features: s_i x_i for w, s_i for the bias c. The
-table holds the last slope of every sample. For a batch B of m samples:
+table holds, for every sample, the slope of its last visit, T_i. For a batch B of m samples:
 
-    C   = sum over i in B of (s_i - T_i) x_i         T_i x_i = M for a sample that was not seen yet
+    C   = sum over i in B of (s_i - T_i) x_i         T_i x_i = M for a sample not visited yet
     w_t = w_{t-1} - lr * (M + C / m + weight_decay * w_{t-1})
-    M   = M + C / n_seen                             after its use, with B among the seen
+    M   = M + C / n_seen                             after its use, with B counted as seen
     T_i = s_i for i in B
 
-This is `catsdogs.optim.saga` with samples for blocks: the same start (the first pass is plain SGD)
-and the same needs (the same features for a sample at every visit). Batches may be drawn anew in
-every epoch, since the table knows samples. Memory is one number per sample: 100 KB for 25,000,
-where one gradient per sample of 32,768 features takes 3.3 GB.
+This is `catsdogs.optim.saga` with samples as blocks. The start is the same (the first pass is plain
+SGD), and so is the condition (the same features for a sample at every visit). Batches may be drawn
+anew in every epoch, since the table knows samples. Memory is one number per sample: 100 KB for
+25,000, where one gradient per sample of 32,768 features takes 3.3 GB.
 
 Differences from the paper: batches, the start above, a plain L2 penalty instead of a proximal step.
-Differences from scikit-learn's SAGA: batches, the start, the bias learns at the same rate.
+Differences from scikit-learn's SAGA: batches, the start, a bias that learns at the same rate.
 """
 
 from collections.abc import Callable
@@ -25,8 +25,7 @@ import torch
 from torch import Tensor
 from torch.optim.optimizer import ParamsT
 
-from catsdogs.optim.checks import require_non_negative
-from catsdogs.optim.rule import RuleOptimizer
+from catsdogs.optim.base import RuleOptimizer, require_non_negative
 
 
 def linear_saga_update(
@@ -41,10 +40,10 @@ def linear_saga_update(
     lr: float,
     weight_decay: float,
 ) -> None:
-    """Move `param` and the mean of the table in place.
+    """Change `param` and the mean of the table in place.
 
-    `grad` is not read: `change`, the slopes less the table's, times `features` is what changed
-    since these samples were last seen, without the cancellation of a difference of gradients.
+    `grad` is not read. The change since the last visit of these samples is `change`, the slopes
+    minus those of the table, times `features`; a difference of gradients would lose digits.
     """
     summed = (change @ features).view_as(param).sub_(mean, alpha=num_unseen)
     direction = mean.add(summed, alpha=1 / len(features))
@@ -63,20 +62,19 @@ class LinearSAGA(RuleOptimizer):
         params: The weight, of shape (1, number of features), and the bias of shape (1,) if there is
             one, as parameters, named parameters or groups (for a bias without weight decay).
         lr: Learning rate, 0 or above.
-        num_samples: Samples are numbered from 0 to below this.
+        num_samples: Size of the training set, 1 or above; samples are numbered from 0.
         weight_decay: L2 penalty, added to the direction and not stored in the table, 0 or above.
 
     Raises:
         ValueError: For a hyperparameter outside its range, or parameters of another model.
 
     Attributes:
-        wants: What a training loop must tell every step:
-            `step(samples=..., features=..., logit_grad=...)`.
+        step_inputs: A training loop must call `step(samples=..., features=..., logit_grad=...)`.
     """
 
-    rule = staticmethod(linear_saga_update)
-    wants: ClassVar[str] = "samples"
-    fixed: ClassVar[dict[str, Any]] = {"maximize": False}
+    update_rule = staticmethod(linear_saga_update)
+    step_inputs: ClassVar[str] = "samples"
+    unsupported = ("maximize",)
 
     def __init__(
         self,
@@ -113,21 +111,20 @@ class LinearSAGA(RuleOptimizer):
         """Update weight and bias after `backward` of the mean cost of a batch.
 
         Args:
-            closure: Must be None: the batch is given, so there is nothing to evaluate again.
-            samples: The number of each sample in the batch, all different.
-            features: What the model was given, one entry per sample; flattened to the weight's
-                width.
-            logit_grad: The gradient of the batch's mean cost with respect to each logit, as
-                `logits.retain_grad()` before `backward` leaves it in `logits.grad`.
+            closure: None; the slopes of the batch belong to one evaluation.
+            samples: Number of each sample in the batch, of shape (m,), all different.
+            features: Input of the model, of shape (m, ...); flattened to (m, features).
+            logit_grad: Gradient of the batch's mean cost with respect to each logit, m numbers:
+                `logits.grad` after `logits.retain_grad()` and `backward`.
 
         Raises:
-            ValueError: If something is missing or does not fit together. Nothing has moved then.
+            ValueError: If an input is missing or does not fit. Nothing has changed then.
         """
         if closure is not None:
-            raise ValueError("LinearSAGA takes no closure: its slopes belong to one evaluation")
+            raise ValueError("closure: LinearSAGA takes none; its slopes belong to one evaluation")
         if samples is None or features is None or logit_grad is None:
             raise ValueError(
-                "LinearSAGA must be told what its gradients are from: "
+                "LinearSAGA needs the batch of its gradients: call "
                 "step(samples=..., features=..., logit_grad=...)"
             )
         weight = next(param for param in self._params() if param.dim() == 2)
@@ -135,44 +132,49 @@ class LinearSAGA(RuleOptimizer):
         features = features.to(weight).flatten(1)
         slopes = logit_grad.to(weight).flatten() * len(features)  # each sample's own cost
         self._refuse_what_does_not_fit(weight, samples, features, slopes)
-        state = self.state[weight]
-        if not state:
+        table = self.state.get(weight, {}).get("table")
+        if table is None:
             self._refuse_another_gradient(weight, features, slopes)
-            num_samples = self.param_groups[0]["num_samples"]
-            # nan marks a sample that was not seen; it survives every cast.
-            state["table"] = torch.full((num_samples,), torch.nan).to(weight)
-            state["num_seen"] = 0
-        known = state["table"][samples]
+            # nan marks a sample that was not visited yet; it survives every cast.
+            table = torch.full((self.param_groups[0]["num_samples"],), torch.nan).to(weight)
+        known = table[samples]
         num_unseen = int(known.isnan().sum())
-        state["num_seen"] += num_unseen
-        self._step(
-            None,
+        num_seen = self.state.get(weight, {}).get("num_seen", 0) + num_unseen
+        super().step(
             features=features,
             change=slopes - known.nan_to_num(nan=0.0),
             num_unseen=num_unseen,
-            num_seen=state["num_seen"],
+            num_seen=num_seen,
         )
-        state["table"][samples] = slopes
+        table[samples] = slopes
+        self.state[weight].update(table=table, num_seen=num_seen)
 
     def compile(self) -> None:
-        """Refuse: a step is two matrix products, which compiling does not make faster."""
+        """Raise NotImplementedError: compiling does not speed up a step of two matrix products."""
         raise NotImplementedError("LinearSAGA has nothing to compile; leave compile off")
 
-    def arguments(self, param: Tensor, group: dict[str, Any]) -> dict[str, Any]:
-        """Return the batch and the mean, created at the first gradient; a bias sees ones."""
-        state = self.state[param]
-        if "mean" not in state:
-            state["mean"] = torch.zeros_like(param)
-        features = group["features"]
-        return {
-            "mean": state["mean"],
+    def prepare_update(
+        self,
+        param: Tensor,
+        group: dict[str, Any],
+        *,
+        features: Tensor,
+        change: Tensor,
+        num_unseen: int,
+        num_seen: int,
+    ) -> tuple[dict[str, Any], dict[str, Any]]:
+        """Return the batch and the mean, which starts at the first gradient; a bias sees ones."""
+        mean = self.buffers(param, "mean")
+        arguments = {
+            "mean": mean["mean"],
             "features": features if param.dim() == 2 else features.new_ones(len(features), 1),
-            "change": group["change"],
-            "num_unseen": group["num_unseen"],
-            "num_seen": group["num_seen"],
+            "change": change,
+            "num_unseen": num_unseen,
+            "num_seen": num_seen,
             "lr": float(group["lr"]),
             "weight_decay": group["weight_decay"],
         }
+        return arguments, mean
 
     def _params(self) -> list[Tensor]:
         return [param for group in self.param_groups for param in group["params"]]
@@ -181,17 +183,17 @@ class LinearSAGA(RuleOptimizer):
         self, weight: Tensor, samples: Tensor, features: Tensor, slopes: Tensor
     ) -> None:
         if any(param.grad is None for param in self._params()):
-            raise ValueError("LinearSAGA moves weight and bias together; one has no gradient")
+            raise ValueError("LinearSAGA updates weight and bias together; one has no gradient")
         if features.shape != (len(samples), weight.shape[1]) or slopes.shape != samples.shape:
             raise ValueError(
-                f"{len(samples)} samples do not fit features {tuple(features.shape)} (for a weight "
-                f"of {weight.shape[1]}) and {len(slopes)} logits"
+                f"The inputs do not fit: {len(samples)} samples, {len(slopes)} logits, features of "
+                f"shape {tuple(features.shape)} for a weight of {weight.shape[1]} features"
             )
         num_samples = self.param_groups[0]["num_samples"]
         if int(samples.min()) < 0 or int(samples.max()) >= num_samples:
-            raise ValueError(f"A sample is not among the {num_samples}: {samples.tolist()}")
+            raise ValueError(f"samples={samples.tolist()}: not all are in 0 to {num_samples - 1}")
         if len(set(samples.tolist())) < len(samples):
-            raise ValueError(f"A sample stands in the batch twice: {samples.tolist()}")
+            raise ValueError(f"samples={samples.tolist()}: a sample occurs twice")
 
     def _refuse_another_gradient(self, weight: Tensor, features: Tensor, slopes: Tensor) -> None:
         rebuilt = (slopes @ features).view_as(weight) / len(features)
@@ -200,5 +202,5 @@ class LinearSAGA(RuleOptimizer):
         ):
             raise ValueError(
                 "The weight's gradient is not logit_grad times features: the model is not linear "
-                "in these features, or a penalty stands in the cost (use weight_decay)"
+                "in these features, or the cost includes a penalty (use weight_decay)"
             )

@@ -8,22 +8,20 @@ r"""RMSprop (Tieleman and Hinton, 2012, lecture 6.5; centered as in Graves, 2013
     b_t = momentum * b_{t-1} + g_t / d_t
     p_t = p_{t-1} - lr * b_t                                with momentum
 
-Differences from the sources: eps is added outside the root, as torch does (Graves has it inside).
-Differences from `torch.optim.RMSprop`: no sparse or complex parameters, no foreach, capturable or
-differentiable variant; a nan hyperparameter is refused; `step` is a Python int in the state (the
-rule does not need it, a native checkpoint does). Where both are defined, the operations and their
-order are those of torch 2.15's single-tensor path, so results are bit-identical to
-`torch.optim.RMSprop(..., foreach=False)`.
+As in torch, eps is added outside the root (Graves has it inside).
+
+Results are bit-identical to `torch.optim.RMSprop(..., foreach=False)` of torch 2.15. Not supported:
+sparse gradients, complex parameters, alpha of 1 or above, capturable, foreach, differentiable. A
+nan hyperparameter is refused. `step` is an int in the state, kept for torch alone: the rule does
+not read it.
 """
 
 from typing import Any
 
-import torch
 from torch import Tensor
 from torch.optim.optimizer import ParamsT
 
-from catsdogs.optim.checks import require_fraction, require_non_negative
-from catsdogs.optim.rule import RuleOptimizer
+from catsdogs.optim.base import RuleOptimizer, require_fraction, require_non_negative
 
 
 def rmsprop_update(
@@ -39,7 +37,7 @@ def rmsprop_update(
     weight_decay: float,
     momentum: float,
 ) -> None:
-    """Move `param` and its state in place by one step; `grad` is left as it is.
+    """Change `param` and its state in place by one step.
 
     None for `grad_avg` means not centered, None for `momentum_buffer` means no momentum.
     """
@@ -68,16 +66,20 @@ class RMSprop(RuleOptimizer):
         alpha: Decay rate of the average of the squared gradient, in [0, 1).
         eps: Added to the denominator, 0 or above.
         weight_decay: L2 penalty added to the gradient, 0 or above.
-        momentum: What is kept of the buffer at each step, 0 or above.
-        centered: Divide by the deviation of the gradient from its average.
-        maximize: Climb instead of descend.
+        momentum: Share of the buffer that is kept at each step, 0 or above; 0 keeps no buffer.
+        centered: Divide by the standard deviation of the gradient instead of its root mean square.
+        capturable: False.
+        foreach: None or False.
+        maximize: Ascend instead of descend.
+        differentiable: False.
 
     Raises:
-        ValueError: For a hyperparameter outside its range.
+        ValueError: For a hyperparameter outside its range or an unsupported option set to True.
     """
 
-    rule = staticmethod(rmsprop_update)
-    scheduled = ("lr", "momentum")
+    update_rule = staticmethod(rmsprop_update)
+    varying = ("lr", "momentum")
+    unsupported = ("capturable", "foreach", "differentiable")
 
     def __init__(
         self,
@@ -85,11 +87,13 @@ class RMSprop(RuleOptimizer):
         lr: float | Tensor = 1e-2,
         alpha: float = 0.99,
         eps: float = 1e-8,
-        weight_decay: float = 0.0,
-        momentum: float = 0.0,
+        weight_decay: float = 0,
+        momentum: float = 0,
         centered: bool = False,
-        *,
+        capturable: bool = False,
+        foreach: bool | None = None,
         maximize: bool = False,
+        differentiable: bool = False,
     ) -> None:
         require_non_negative("lr", lr)
         require_fraction("alpha", alpha)
@@ -103,28 +107,29 @@ class RMSprop(RuleOptimizer):
             "weight_decay": weight_decay,
             "momentum": momentum,
             "centered": centered,
+            "capturable": capturable,
+            "foreach": foreach,
             "maximize": maximize,
+            "differentiable": differentiable,
         }
         super().__init__(params, defaults)
 
-    def arguments(self, param: Tensor, group: dict[str, Any]) -> dict[str, Any]:
-        """Return the hyperparameters and the state, created at the first gradient."""
-        state = self.state[param]
-        wanted = ["square_avg"]
-        wanted += ["grad_avg"] if group["centered"] else []
-        wanted += ["momentum_buffer"] if group["momentum"] > 0 else []
-        for name in wanted:
-            if name not in state:
-                state[name] = torch.zeros_like(param)
-        # A native checkpoint holds the step as a tensor; int() accepts both.
-        state["step"] = int(state.get("step", 0)) + 1
-        return {
-            "square_avg": state["square_avg"],
-            "grad_avg": state["grad_avg"] if group["centered"] else None,
-            "momentum_buffer": state["momentum_buffer"] if group["momentum"] > 0 else None,
+    def prepare_update(
+        self, param: Tensor, group: dict[str, Any]
+    ) -> tuple[dict[str, Any], dict[str, Any]]:
+        """Return the hyperparameters and the state, which starts at the first gradient."""
+        names = ["square_avg"]
+        names += ["grad_avg"] if group["centered"] else []
+        names += ["momentum_buffer"] if group["momentum"] > 0 else []
+        buffers = self.buffers(param, *names)
+        arguments = {
+            "square_avg": buffers["square_avg"],
+            "grad_avg": buffers.get("grad_avg"),
+            "momentum_buffer": buffers.get("momentum_buffer"),
             "lr": float(group["lr"]),
             "alpha": group["alpha"],
             "eps": group["eps"],
             "weight_decay": group["weight_decay"],
             "momentum": group["momentum"],
         }
+        return arguments, {"step": self.next_step(param), **buffers}

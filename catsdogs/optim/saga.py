@@ -1,23 +1,24 @@
 r"""SAGA (Defazio, Bach and Lacoste-Julien, 2014, arXiv:1407.0202) with one gradient per block.
 
-The cost is a finite sum: samples 1..n lie in fixed blocks (mini-batches that keep their members;
-only their order is shuffled), block b of size n_b has the mean gradient g_b, and the table holds
-the last g_b that was seen of every block, T_b.
+The cost is a finite sum. Samples 1..n lie in fixed blocks: mini-batches that keep their members,
+while their order is shuffled. Block b has n_b samples and the mean gradient g_b. The table holds,
+for every block, the gradient of its last visit, T_b.
 
-    c   = g_b - T_b                                  what changed in block b since it was last seen
+    c   = g_b - T_b                                  change in block b since its last visit
     p_t = p_{t-1} - lr * (M + w_b * c + weight_decay * p_{t-1})
     M   = M + n_b / n_seen * c                       after its use
     T_b = g_b
 
-M is the mean of the table, each row weighted by its size; n_seen is the number of samples in
-blocks that were seen, n from the first full pass on. w_b = n_b / (mean size of a block) makes the
-direction unbiased for blocks drawn uniformly, a smaller last block included.
+M is the mean of the table, with each row weighted by the size of its block. n_seen is the number of
+samples in the blocks visited so far: n from the first full pass on. The weight w_b = n_b / (mean
+size of a block) makes the direction unbiased for blocks drawn uniformly, even if the last block is
+smaller.
 
-Start: a block that was not seen yet stands for the mean of those seen, T_b = M. The first pass then
-is plain SGD, every step of it is unbiased, and no pass is spent on filling the table. (Zeros for
-unseen rows, as in scikit-learn, make steps of the first pass up to twice as long.)
+A block that was not visited yet stands for the mean of the others, T_b = M. The first pass is then
+plain SGD, each of its steps is unbiased, and no pass is spent on filling the table. With zeros for
+such rows, as in scikit-learn, steps of the first pass are up to twice as long.
 
-At a constant lr of about 1 / (3 L) it converges linearly on a convex sum, where SGD stalls. That
+At a constant lr of about 1 / (3 L) SAGA converges linearly on a convex sum, where SGD stalls. It
 needs the same gradient from the same block and weights: no random augmentation, no dropout, no
 BatchNorm in train mode. Memory is (number of blocks) x (size of the parameters).
 
@@ -34,8 +35,7 @@ import torch
 from torch import Tensor
 from torch.optim.optimizer import ParamsT
 
-from catsdogs.optim.checks import require_non_negative
-from catsdogs.optim.rule import RuleOptimizer
+from catsdogs.optim.base import RuleOptimizer, require_non_negative
 
 
 def saga_update(
@@ -50,9 +50,10 @@ def saga_update(
     lr: float,
     weight_decay: float,
 ) -> None:
-    """Move `param`, the block's table row and the mean of the table in place; `grad` stays.
+    """Change `param`, the block's row of the table and the mean of the table in place.
 
-    `correction` is w_b and `share` is n_b / n_seen, with this block among the seen.
+    `seen` tells whether the block was visited before, `correction` is w_b, and `share` is
+    n_b / n_seen with this block counted.
     """
     known = row.to(mean, copy=True) if seen else mean.clone()
     direction = (grad - known).mul_(correction).add_(mean)
@@ -60,13 +61,13 @@ def saga_update(
         direction.add_(param, alpha=weight_decay)
     param.add_(direction, alpha=-lr)
     row.copy_(grad)
-    # What the row holds, not what it was given: a row of lower precision rounds, and the mean
-    # must stay the mean of the table.
+    # The row as stored, not grad: a row of lower precision rounds, and the mean must stay the mean
+    # of the table.
     mean.add_(row.to(mean) - known, alpha=share)
 
 
 def block_sizes(num_samples: int, block_size: int) -> tuple[int, ...]:
-    """Return the sizes of the blocks that samples fall into in order; the last may be smaller."""
+    """Return the sizes of consecutive blocks of samples; the last block may be smaller."""
     full, rest = divmod(num_samples, block_size)
     return (block_size,) * full + ((rest,) if rest else ())
 
@@ -77,24 +78,24 @@ class SAGA(RuleOptimizer):
     Args:
         params: Parameters, named parameters or groups.
         lr: Learning rate, 0 or above.
-        block_sizes: The number of samples in each block, in the order of the block numbers.
+        block_sizes: Number of samples in each block, by block number; each 1 or above.
         weight_decay: L2 penalty, added to the direction and not stored in the table, 0 or above.
-        maximize: Climb instead of descend.
-        table_dtype: Type of the table's rows, also by its name; the parameter's own if None. Half
-            precision halves the table and leaves noise of its rounding in the direction.
-        table_device: Where the table lies; beside the parameter if None.
+        maximize: Ascend instead of descend.
+        table_dtype: Floating-point type of the table, or its name; default: that of the parameter.
+            Half precision halves the table and adds its rounding noise to the direction.
+        table_device: Device of the table; default: that of the parameter.
 
     Raises:
         ValueError: For a hyperparameter outside its range.
 
     Attributes:
-        wants: What a training loop must tell every step: `step(block=...)`, the number of the block
-            that the gradients are from.
+        step_inputs: A training loop must call `step(block=...)` with the number of the block that
+            the gradients are from.
     """
 
-    rule = staticmethod(saga_update)
-    scheduled = ("lr", "correction", "share")
-    wants: ClassVar[str] = "block"
+    update_rule = staticmethod(saga_update)
+    varying = ("lr", "correction", "share")
+    step_inputs: ClassVar[str] = "block"
 
     def __init__(
         self,
@@ -137,50 +138,52 @@ class SAGA(RuleOptimizer):
 
         Args:
             closure: Re-evaluates the model on this block and returns the loss.
-            block: The number of the block that the gradients are from.
+            block: Number of the block that the gradients are from, 0 to below the number of blocks.
 
         Raises:
-            ValueError: Without a block or for one that is not there. Nothing has moved then.
+            ValueError: Without a block, or for a number out of range. Nothing has changed then.
         """
         if block is None:
-            raise ValueError("SAGA must be told the block of its gradients: step(block=...)")
+            raise ValueError("SAGA needs the block of its gradients: call step(block=...)")
         number = operator.index(block)
         for group in self.param_groups:
-            if not 0 <= number < len(group["block_sizes"]):
-                raise ValueError(f"No block {number}: there are {len(group['block_sizes'])}")
-        return self._step(closure, block=number)
+            count = len(group["block_sizes"])
+            if not 0 <= number < count:
+                raise ValueError(f"block={number}: there are {count} blocks, numbered from 0")
+        return super().step(closure, block=number)
 
-    def arguments(self, param: Tensor, group: dict[str, Any]) -> dict[str, Any]:
-        """Return the block's row and the mean, created at the first gradient."""
-        sizes, block = group["block_sizes"], group["block"]
-        state = self.state[param]
-        if not state:
-            state["table"] = torch.zeros(
+    def prepare_update(
+        self, param: Tensor, group: dict[str, Any], *, block: int
+    ) -> tuple[dict[str, Any], dict[str, Any]]:
+        """Return the block's row and the mean, which start at the first gradient."""
+        sizes = group["block_sizes"]
+        state = self.state.get(param) or {
+            "table": torch.zeros(
                 (len(sizes), *param.shape),
                 dtype=group["table_dtype"] or param.dtype,
                 device=group["table_device"] or param.device,
-            )
-            state["mean"] = torch.zeros_like(param)
+            ),
+            "mean": torch.zeros_like(param),
             # A list: loading a state dict would cast a bool tensor to the parameter's type.
-            state["seen"] = [False] * len(sizes)
-        seen = state["seen"][block]
-        state["seen"][block] = True
-        num_seen = sum(itertools.compress(sizes, state["seen"]))
-        return {
+            "seen": [False] * len(sizes),
+        }
+        seen = [*state["seen"][:block], True, *state["seen"][block + 1 :]]
+        arguments = {
             "row": state["table"][block],
             "mean": state["mean"],
-            "seen": seen,
+            "seen": state["seen"][block],
             "correction": sizes[block] * len(sizes) / sum(sizes),
-            "share": sizes[block] / num_seen,
+            "share": sizes[block] / sum(itertools.compress(sizes, seen)),
             "lr": float(group["lr"]),
             "weight_decay": group["weight_decay"],
         }
+        return arguments, state | {"seen": seen}
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
-        """Load a state dict; tables are copied and keep the type and place asked for here.
+        """Load a state dict; tables are copied and get the type and device of this optimizer.
 
-        torch's own loading would cast them to the parameter's type and device first, which for a
-        table of half precision in host memory may not even fit. Hooks see the dict without tables.
+        torch's own loading would first cast them to the parameter's type and device, where a
+        half-precision table from host memory may not fit. Hooks see the dict without tables.
 
         Raises:
             ValueError: For a state dict with other groups or other blocks.
@@ -188,7 +191,9 @@ class SAGA(RuleOptimizer):
         own = [dict(group) for group in self.param_groups]
         for group, saved in zip(own, state_dict["param_groups"], strict=False):
             if tuple(saved["block_sizes"]) != group["block_sizes"]:
-                raise ValueError("The state dict is for other blocks; its table means nothing here")
+                raise ValueError(
+                    "The state dict has other block_sizes: its table cannot be used here"
+                )
         without_tables = {
             index: {name: value for name, value in state.items() if name != "table"}
             for index, state in state_dict["state"].items()

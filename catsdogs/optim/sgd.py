@@ -1,62 +1,129 @@
-r"""Stochastic gradient descent (Robbins and Monro, 1951), without momentum.
+r"""Stochastic gradient descent (Robbins and Monro, 1951), with optional momentum.
 
     g_t = grad f_t(p_{t-1}) + weight_decay * p_{t-1}
-    p_t = p_{t-1} - lr * g_t
+    b_t = momentum * b_{t-1} + (1 - dampening) * g_t        b_1 = g_1
+    p_t = p_{t-1} - lr * g_t                                without momentum
+    p_t = p_{t-1} - lr * b_t                                classical momentum (Polyak, 1964)
+    p_t = p_{t-1} - lr * (g_t + momentum * b_t)             nesterov (Sutskever et al., 2013)
 
-Differences from `torch.optim.SGD`: no momentum (its own file; a native checkpoint with momentum is
-refused), no sparse or complex parameters, no foreach, fused or differentiable variant; a nan
-hyperparameter is refused. Where both are defined, the operations and their order are those of torch
-2.15's single-tensor path, so results are bit-identical to `torch.optim.SGD(..., foreach=False)`.
+The first gradient of a parameter enters its buffer undamped. In the papers lr stands inside the
+buffer; here, as in torch, it multiplies the buffer, so a new learning rate acts on all of it.
+
+Results are bit-identical to `torch.optim.SGD(..., foreach=False)` of torch 2.15. Not supported:
+sparse gradients, complex parameters, foreach, fused, differentiable. A nan hyperparameter is
+refused.
 """
 
-from typing import Any, ClassVar
+from typing import Any
 
+import torch
 from torch import Tensor
 from torch.optim.optimizer import ParamsT
 
-from catsdogs.optim.checks import require_non_negative
-from catsdogs.optim.rule import RuleOptimizer
+from catsdogs.optim.base import RuleOptimizer, require_finite, require_non_negative
 
 
-def sgd_update(param: Tensor, grad: Tensor, *, lr: float, weight_decay: float) -> None:
-    """Move `param` in place by one step; `grad` is left as it is."""
+def sgd_update(
+    param: Tensor,
+    grad: Tensor,
+    momentum_buffer: Tensor | None,
+    *,
+    lr: float,
+    momentum: float,
+    dampening: float,
+    weight_decay: float,
+    nesterov: bool,
+) -> None:
+    """Change `param` and its buffer in place by one step; None for the buffer means no momentum."""
     if weight_decay != 0:
         grad = grad.add(param, alpha=weight_decay)
+    if momentum_buffer is not None:
+        momentum_buffer.mul_(momentum).add_(grad, alpha=1 - dampening)
+        # Not grad.add: compiled, it would round a tensor for alpha to float32; add_ does not.
+        grad = grad.clone().add_(momentum_buffer, alpha=momentum) if nesterov else momentum_buffer
     param.add_(grad, alpha=-lr)
 
 
 class SGD(RuleOptimizer):
-    """Plain gradient descent on mini-batches, with coupled (L2) weight decay.
+    """Gradient descent with optional momentum and coupled (L2) weight decay.
 
     Args:
         params: Parameters, named parameters or groups, as `torch.optim.SGD` takes them.
         lr: Learning rate, 0 or above.
+        momentum: Share of the buffer that is kept at each step, 0 or above; 0 keeps no buffer.
+        dampening: Share of each gradient, but the first, that does not enter the buffer; finite.
         weight_decay: L2 penalty added to the gradient, 0 or above.
-        maximize: Climb instead of descend.
+        nesterov: Step along the gradient plus momentum times the buffer.
+        maximize: Ascend instead of descend.
+        foreach: None or False.
+        differentiable: False.
+        fused: None or False.
 
     Raises:
-        ValueError: For a hyperparameter outside its range.
+        ValueError: For a hyperparameter outside its range, for nesterov with a momentum of 0 or a
+            dampening other than 0, and for an unsupported option set to True.
     """
 
-    rule = staticmethod(sgd_update)
-    fixed: ClassVar[dict[str, Any]] = {"momentum": 0, "dampening": 0, "nesterov": False}
+    update_rule = staticmethod(sgd_update)
+    varying = ("lr", "momentum", "dampening")
+    unsupported = ("foreach", "differentiable", "fused")
 
     def __init__(
         self,
         params: ParamsT,
         lr: float | Tensor = 1e-3,
+        momentum: float = 0,
+        dampening: float = 0,
+        weight_decay: float = 0,
+        nesterov: bool = False,
         *,
-        weight_decay: float = 0.0,
         maximize: bool = False,
+        foreach: bool | None = None,
+        differentiable: bool = False,
+        fused: bool | None = None,
     ) -> None:
         require_non_negative("lr", lr)
+        require_non_negative("momentum", momentum)
+        require_finite("dampening", dampening)
         require_non_negative("weight_decay", weight_decay)
-        super().__init__(params, {"lr": lr, "weight_decay": weight_decay, "maximize": maximize})
+        if nesterov and (momentum == 0 or dampening != 0):
+            raise ValueError(
+                f"Invalid nesterov: needs a momentum above 0 and a dampening of 0, "
+                f"got {momentum} and {dampening}"
+            )
+        defaults = {
+            "lr": lr,
+            "momentum": momentum,
+            "dampening": dampening,
+            "weight_decay": weight_decay,
+            "nesterov": nesterov,
+            "maximize": maximize,
+            "foreach": foreach,
+            "differentiable": differentiable,
+            "fused": fused,
+        }
+        super().__init__(params, defaults)
 
-    def fuses(self, group: dict[str, Any]) -> bool:
-        """Tell whether there is more to a step than one addition."""
-        return bool(group["weight_decay"] != 0 or group["maximize"])
+    def worth_compiling(self, group: dict[str, Any]) -> bool:
+        """Return whether there is more to a step than one addition."""
+        return bool(group["momentum"] != 0 or group["weight_decay"] != 0 or group["maximize"])
 
-    def arguments(self, param: Tensor, group: dict[str, Any]) -> dict[str, Any]:
-        """Return the hyperparameters; there is no state."""
-        return {"lr": float(group["lr"]), "weight_decay": group["weight_decay"]}
+    def prepare_update(
+        self, param: Tensor, group: dict[str, Any]
+    ) -> tuple[dict[str, Any], dict[str, Any]]:
+        """Return the hyperparameters and the buffer, which starts at the first gradient."""
+        buffer, dampening = None, group["dampening"]
+        if group["momentum"] != 0:
+            buffer = self.state.get(param, {}).get("momentum_buffer")
+            if buffer is None:
+                # -0.0 plus a gradient is that gradient to the bit, the sign of a zero included.
+                buffer, dampening = torch.full_like(param, -0.0), 0.0
+        arguments = {
+            "momentum_buffer": buffer,
+            "lr": float(group["lr"]),
+            "momentum": group["momentum"],
+            "dampening": dampening,
+            "weight_decay": group["weight_decay"],
+            "nesterov": group["nesterov"],
+        }
+        return arguments, {} if buffer is None else {"momentum_buffer": buffer}

@@ -15,6 +15,8 @@ from torch._subclasses.fake_tensor import FakeTensorMode
 from torch.optim import Optimizer
 from torch.utils._python_dispatch import TorchDispatchMode
 
+from catsdogs.optim.step_inputs import declared_step_inputs
+
 
 def held_tensors(optimizer: Optimizer) -> list[tuple[str, Tensor]]:
     """Return every tensor that an optimizer keeps besides parameters and gradients, with its name.
@@ -24,7 +26,7 @@ def held_tensors(optimizer: Optimizer) -> list[tuple[str, Tensor]]:
     params = [param for group in optimizer.param_groups for param in group["params"]]
     gradients = [param.grad for param in params if param.grad is not None]
     known = {_storage(tensor) for tensor in (*params, *gradients)}
-    named = _tensors(vars(optimizer))
+    named = named_tensors(vars(optimizer))
     return [(name, tensor) for name, tensor in distinct(named) if _storage(tensor) not in known]
 
 
@@ -60,13 +62,13 @@ def after_one_step(
     with FakeTensorMode(allow_non_fake_inputs=True), _Answers():  # type: ignore[no-untyped-call]
         fakes = [torch.empty_like(param).requires_grad_() for param in params]
         optimizer = factory(fakes)
-        wants = getattr(optimizer, "wants", None)
-        if wants != "samples":
+        declared = declared_step_inputs(optimizer)
+        if declared != "samples":
             for fake in fakes:
                 fake.grad = torch.empty_like(fake)
             told: Callable[..., Any] = optimizer.step
-            told(**({"block": 0} if wants == "block" else {}))
-            return held_tensors(optimizer), distinct(_tensors(optimizer.state_dict()))
+            told(**({"block": 0} if declared == "block" else {}))
+            return held_tensors(optimizer), distinct(named_tensors(optimizer.state_dict()))
     return _linear_after_one_step(factory, params)
 
 
@@ -81,18 +83,19 @@ def _linear_after_one_step(
     width = max(real.numel() for real in reals)
     told: Callable[..., Any] = optimizer.step
     told(samples=torch.tensor([0]), features=torch.zeros(1, width), logit_grad=torch.zeros(1))
-    return held_tensors(optimizer), distinct(_tensors(optimizer.state_dict()))
+    return held_tensors(optimizer), distinct(named_tensors(optimizer.state_dict()))
 
 
-def _tensors(value: Any, name: str = "") -> Iterator[tuple[str, Tensor]]:
+def named_tensors(value: Any, name: str = "") -> Iterator[tuple[str, Tensor]]:
+    """Yield every tensor in nested mappings, lists and tuples, with its dotted name."""
     if isinstance(value, Tensor):
         yield name, value
     elif isinstance(value, Mapping):
         for key, item in value.items():
-            yield from _tensors(item, f"{name}.{key}" if isinstance(key, str) else name)
+            yield from named_tensors(item, f"{name}.{key}" if isinstance(key, str) else name)
     elif isinstance(value, list | tuple):
         for item in value:
-            yield from _tensors(item, name)
+            yield from named_tensors(item, name)
 
 
 def _storage(tensor: Tensor) -> int:

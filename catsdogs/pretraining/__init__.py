@@ -1,1 +1,1 @@
-"""How the embedded weights were made. No other part imports it."""
+"""Pretraining of the embedded weights. No other part of the package imports it."""

@@ -1,8 +1,8 @@
-"""Train a backbone from scratch to name the parts of drawn creatures.
+"""Train a backbone from scratch to classify the parts of drawn creatures.
 
-The package needs weights that have learned something and that no network has to deliver. The zoo
-gives as many labelled pictures as wanted, none of a cat or a dog; whoever names a creature's ears,
-nose, eyes, markings and head has features that also tell cats from dogs.
+The package needs trained weights that do not have to be downloaded. The zoo provides any number of
+labelled images without a cat or a dog. Features that classify a creature's ears, nose, eyes,
+markings and head also separate cats from dogs.
 """
 
 import copy
@@ -30,7 +30,7 @@ from filelock import FileLock
 from torch import Tensor, nn
 from torchvision.models import resnet18
 
-import catsdogs
+from catsdogs._version import __version__
 from catsdogs.compute.device import describe_device
 from catsdogs.data.images import normalise
 from catsdogs.data.sources import EDITION
@@ -41,35 +41,34 @@ from catsdogs.pretraining.weights_file import FEATURE_SCALE, Pretrained, enlarge
 from catsdogs.pretraining.zoo import ZOO_CLASSES, ZooLabels
 from catsdogs.pretraining.zoo_set import Zoo, draw_zoo
 
-log = logging.getLogger(__name__)
-
-# Small pictures teach the coarse shapes several times as fast as large ones; the large ones at the
-# end bring the animals near the size in pixels at which the backbone will be used.
+# Side in pixels, and the share of the epochs after which it starts. Small images teach coarse
+# shapes several times as fast; the last ones are near the size at which the backbone is used.
 STAGES = ((64, 0.0), (96, 0.34), (128, 0.66))
 FURTHER_STAGES = ((128, 0.0), (160, 0.6))
 EVALUATION_BATCH = 100
+log = logging.getLogger(__name__)
 
 
 @dataclasses.dataclass(frozen=True)
 class Pretraining:
-    """All that decides the weights, apart from the machine's rounding.
+    """Everything that determines the weights, apart from the machine's rounding.
 
     Attributes:
-        pictures: Creatures to learn from.
-        held_out: Creatures drawn after those, never learned from.
+        pictures: Number of creatures in the training set.
+        held_out: Number of creatures in the held-out set, drawn after those.
         size: Side in pixels at which each creature is drawn, once.
-        resolutions: Side in pixels of what the network sees, one per epoch.
-        further: So many of the last epochs are a second round, in which the learning rate rises to
-            half its peak and falls once more.
-        seed: Decides the creatures, the initial weights, the order and the crops.
-        batch_size: Pictures per step; a last, smaller batch of an epoch is left out.
-        parts: Each batch is computed in so many parts at the same time, each normalised on its
-            own; divides `batch_size`.
+        resolutions: Side in pixels of the network's input in each epoch.
+        further: Number of epochs, the last ones, that form a second round, in which the learning
+            rate rises to half its peak and falls again.
+        seed: Determines the creatures, the initial weights, the order and the crops.
+        batch_size: Images per step; a smaller last batch of an epoch is dropped.
+        parts: Number of parts of a batch that are computed concurrently, each normalized by its own
+            statistics; divides `batch_size`.
         peak_rate: Highest learning rate of AdamW, reached after a tenth of the first round.
         weight_decay: Of AdamW.
-        least_crop: Smallest side of a crop, as a part of the picture's side, in (0, 1].
-        bfloat16: Compute in bfloat16 where that is safe; 2.4 times as fast at 128 pixels on a
-            CPU with AMX.
+        least_crop: Smallest side of a crop, as a share of the image's side, in (0, 1].
+        bfloat16: Whether to use autocast to bfloat16; 2.4 times as fast at 128 pixels on a CPU with
+            AMX.
     """
 
     pictures: int = 8_000
@@ -87,26 +86,26 @@ class Pretraining:
 
     @property
     def key(self) -> str:
-        """Sixteen hexadecimal digits; equal plans on equal versions have equal keys."""
-        decisive = [dataclasses.asdict(self), EDITION, _versions()]
-        return hashlib.sha256(json.dumps(decisive, sort_keys=True).encode()).hexdigest()[:16]
+        """Sixteen hexadecimal digits, equal for equal plans and versions."""
+        facts = [dataclasses.asdict(self), EDITION, _versions()]
+        return hashlib.sha256(json.dumps(facts, sort_keys=True).encode()).hexdigest()[:16]
 
 
 def progressive_resolutions(epochs: int, further: int = 0) -> tuple[int, ...]:
-    """Return the resolution of each epoch: from 64 to 128 pixels, and in a second round to 160."""
+    """Return the resolution of each epoch: from 64 to 128 pixels, in a second round to 160."""
     return _staged(STAGES, epochs) + _staged(FURTHER_STAGES, further)
 
 
 def pretrain(plan: Pretraining, folder: Path, device: torch.device) -> Pretrained:
-    """Train on the zoo, going on from the last finished epoch of the same plan if there is one.
+    """Train on the zoo; resume after the last finished epoch of the same plan.
 
     Args:
-        plan: What to train on and how.
-        folder: Keeps the drawn zoo and, under the plan's key, what the last finished epoch left.
-        device: Where the network computes; the recipe is the same on all of them.
+        plan: Data and hyperparameters.
+        folder: Stores the drawn zoo and, under the plan's key, the state after each epoch.
+        device: Of the network.
 
     Raises:
-        UserError: If the folder cannot be written, or what the last epoch left is damaged.
+        UserError: If the folder cannot be written, or the stored state is damaged.
     """
     make_directory(folder, "CATSDOGS_CACHE")
     zoo = draw_zoo(folder, plan.pictures + plan.held_out, plan.size, seed=plan.seed)
@@ -157,7 +156,7 @@ def _train_epoch(
     epoch: int,
     device: torch.device,
 ) -> float:
-    """Train for one epoch and return its mean cost; its randomness is of (seed, epoch) alone."""
+    """Train for one epoch, with randomness from seed and epoch only; return the mean cost."""
     steps = plan.pictures // plan.batch_size
     rows = np.random.default_rng([plan.seed, epoch]).permutation(plan.pictures)
     batches = rows[: steps * plan.batch_size].reshape(steps, plan.parts, -1)
@@ -181,10 +180,10 @@ def _train_epoch(
 
 
 def _replica(network: nn.Module) -> nn.Module:
-    """Return a network with the same parameters, not copies, but BatchNorm statistics of its own.
+    """Return a network that shares the parameters but has its own BatchNorm statistics.
 
-    Threads of one operation wait for one another many times per step by spinning, which on a
-    machine with other work costs several times the work itself; replicas wait once per step.
+    The threads of one operation wait for each other by spinning, many times per step, which on a
+    busy machine costs several times the work itself. Replicas wait once per step.
     """
     return copy.deepcopy(network, {id(parameter): parameter for parameter in network.parameters()})
 
@@ -205,7 +204,7 @@ def _cost_and_gradients(
 
 
 def _rate(plan: Pretraining, epochs: float) -> float:
-    """Rise linearly over the first tenth of a round, then fall to zero as a cosine does."""
+    """Return the learning rate: a linear warm-up over a tenth of a round, then a cosine to zero."""
     first = len(plan.resolutions) - plan.further
     if epochs <= first:
         peak, done = plan.peak_rate, epochs / first
@@ -215,22 +214,22 @@ def _rate(plan: Pretraining, epochs: float) -> float:
 
 
 def _random_view(
-    picture: npt.NDArray[np.uint8], plan: Pretraining, epoch: int, rng: np.random.Generator
+    image: npt.NDArray[np.uint8], plan: Pretraining, epoch: int, rng: np.random.Generator
 ) -> Tensor:
-    """Crop, shrink and perhaps mirror a picture: uint8 (1, 3, side, side)."""
-    size = len(picture)
+    """Randomly crop and mirror an image and shrink it: uint8 (1, 3, side, side)."""
+    size = len(image)
     side = round(size * rng.uniform(plan.least_crop, 1))
-    # Heads are in the upper half: a crop that starts lower would cut off the ears to be named.
+    # Heads are in the upper half: a crop that starts lower could cut off the ears.
     top, left = rng.integers(0, (size - side) // 2 + 1), rng.integers(0, size - side + 1)
-    crop = picture[top : top + side, left : left + side]
+    crop = image[top : top + side, left : left + side]
     if rng.random() < 0.5:
         crop = crop[:, ::-1]
     return _resize(torch.from_numpy(crop.copy())[None], plan.resolutions[epoch])
 
 
-def _resize(pictures: Tensor, side: int) -> Tensor:
-    """Turn uint8 (n, h, h, 3) into uint8 (n, 3, side, side)."""
-    planes = pictures.permute(0, 3, 1, 2)
+def _resize(images: Tensor, side: int) -> Tensor:
+    """Resize uint8 (n, h, h, 3) to uint8 (n, 3, side, side)."""
+    planes = images.permute(0, 3, 1, 2)
     return F.interpolate(planes, (side, side), mode="bilinear", antialias=True)
 
 
@@ -250,21 +249,21 @@ def _cost(outputs: Tensor, labels: Tensor) -> Tensor:
 def _evaluate(
     network: nn.Module, plan: Pretraining, zoo: Zoo, resolution: int, device: torch.device
 ) -> tuple[float, dict[str, float]]:
-    """Return the cost on the held-out creatures, seen whole, and the accuracy per attribute."""
+    """Return the cost and the accuracy per attribute on the held-out creatures, without crops."""
     network.eval()
     held_out = range(plan.pictures, plan.pictures + plan.held_out)
     with torch.no_grad():
         outputs = torch.cat(
             [
-                _outputs(network, _resize(pictures, resolution).to(device), plan)
-                for pictures in _batches(zoo, held_out)
+                _outputs(network, _resize(images, resolution).to(device), plan)
+                for images in _batches(zoo, held_out)
             ]
         )
     labels = zoo.labels[held_out.start : held_out.stop].to(device)
-    named = [part.argmax(1) for part in outputs.split(list(ZOO_CLASSES), dim=1)]
-    right = (torch.stack(named, dim=1) == labels).float().mean(0).tolist()
+    predicted = [part.argmax(1) for part in outputs.split(list(ZOO_CLASSES), dim=1)]
+    correct = (torch.stack(predicted, dim=1) == labels).float().mean(0).tolist()
     accuracies = {
-        name: round(share, 4) for name, share in zip(ZooLabels._fields, right, strict=True)
+        name: round(share, 4) for name, share in zip(ZooLabels._fields, correct, strict=True)
     }
     return _cost(outputs, labels).item(), accuracies
 
@@ -293,14 +292,14 @@ def _save(
 def _resume(
     path: Path, network: nn.Module, optimizer: torch.optim.Optimizer
 ) -> list[dict[str, Any]]:
-    """Load what the last finished epoch left, if any, and return the epochs so far."""
+    """Load the state after the last finished epoch, if any, and return the facts of all epochs."""
     if not path.exists():
         return []
-    content = load_torch_file(path, f"{path}: damaged; delete it to start the training anew")
+    content = load_torch_file(path, f"{path}: damaged; delete it to restart the training")
     network.load_state_dict(content["network"])
     optimizer.load_state_dict(content["optimizer"])
     epochs: list[dict[str, Any]] = content["epochs"]
-    log.info("going on after epoch %d", len(epochs))
+    log.info("resuming after epoch %d", len(epochs))
     return epochs
 
 
@@ -323,7 +322,7 @@ def _facts(
 
 def _versions() -> dict[str, str]:
     return {
-        "catsdogs": catsdogs.__version__,
+        "catsdogs": __version__,
         "python": platform.python_version(),
         "torch": torch.__version__,
         "torchvision": torchvision.__version__,

@@ -1,4 +1,4 @@
-"""What a pretraining ends with, and the file that the package carries of it."""
+"""Result of a pretraining, and the weights file that is written of it."""
 
 import dataclasses
 import hashlib
@@ -11,19 +11,19 @@ from torch import Tensor
 
 from catsdogs.io.files import atomic_file, atomic_write_text, make_directory
 
-# The head's cost falls as fast as its features are long, squared. Trained this way they come out
-# two thirds as long as an untrained ResNet-18's, and SGD at the monograph's learning rate could
-# still be at its start after ten epochs where a seed begins with a small conv3.
+# SGD's first steps on the head lower the cost in proportion to the squared norm of the features.
+# Pretrained features have two thirds of the norm of an untrained ResNet-18's, and from a seed with
+# a small conv3 SGD at the monograph's learning rate could make no progress in ten epochs.
 FEATURE_SCALE = 2.0
 
 
 @dataclasses.dataclass(frozen=True)
 class Pretrained:
-    """What a pretraining ended with.
+    """Result of a pretraining.
 
     Attributes:
         state: torchvision's names to tensors, without `fc`.
-        facts: What is recorded of how the state came about; plain values only.
+        facts: Plan, data, versions, hardware and accuracies, as plain values.
     """
 
     state: dict[str, Tensor]
@@ -31,10 +31,10 @@ class Pretrained:
 
 
 def enlarge_features(state: dict[str, Tensor], factor: float) -> dict[str, Tensor]:
-    """Return weights whose features are those of `state` times `factor`, and the same otherwise.
+    """Return weights whose features are those of `state` times `factor`.
 
-    Both blocks of the last layer add to one sum, so each addend is scaled, and the convolution in
-    between, which would see the larger sum, is scaled back. Exact for a power of two.
+    Both blocks of the last layer add to one sum, so each addend is scaled, and the convolution that
+    reads the scaled sum is scaled back. Exact for a power of two.
     """
     last = "layer4.0.bn2", "layer4.0.downsample.1", "layer4.1.bn2"
     scaled = {f"{layer}.{name}": factor for layer in last for name in ("weight", "bias")}
@@ -45,12 +45,12 @@ def enlarge_features(state: dict[str, Tensor], factor: float) -> dict[str, Tenso
 
 
 def write_weights(pretrained: Pretrained, path: Path) -> None:
-    """Write the weights as float16 safetensors, and beside them their facts as .json.
+    """Write the weights as float16 safetensors, and their facts beside them as .json.
 
-    The file's header holds the same facts, but for its own sha256, each as a JSON text.
+    The header of the file has the same facts except its own sha256, each as JSON.
 
     Args:
-        pretrained: What to write; counts of batches keep their int64.
+        pretrained: Weights and facts; integers keep their dtype.
         path: Ends in .safetensors.
     """
     tensors = {
@@ -60,7 +60,7 @@ def write_weights(pretrained: Pretrained, path: Path) -> None:
     header = {name: json.dumps(value) for name, value in pretrained.facts.items()}
     make_directory(path.parent, "--out")
     with atomic_file(path) as partial_file:
-        # Not by save_file, whose files none but their owner may read.
+        # Not save_file, which makes the file readable by its owner only.
         partial_file.write_bytes(safetensors.torch.save(tensors, metadata=header))
     facts = {"sha256": hashlib.sha256(path.read_bytes()).hexdigest(), **pretrained.facts}
     atomic_write_text(path.with_suffix(".json"), json.dumps(facts, indent=2) + "\n")

@@ -1,7 +1,7 @@
-"""The zoo: creatures that are neither cat nor dog, on which a backbone learns to see parts.
+"""Zoo of drawn creatures that are neither cats nor dogs, for pretraining.
 
-Every part is drawn on its own, so that no part foretells another and no colour foretells a part;
-only the pairs that would make a cat or a dog are left out.
+All parts and colours are sampled independently; only combinations that would make a cat or a dog
+are rejected.
 """
 
 from __future__ import annotations
@@ -17,11 +17,11 @@ from catsdogs.drawing.creature import Creature, Range, sample_animal
 from catsdogs.drawing.fur import MARKINGS
 from catsdogs.drawing.portrait import draw_portrait
 
-ZOO_STREAM = 2  # Cats and dogs draw from streams 1 and 0 of a seed.
+ZOO_STREAM = 2  # of a seed; cats and dogs use streams 1 and 0
 
 
 class ZooLabels(NamedTuple):
-    """What a backbone learns to name about a creature, each as a number."""
+    """Labels of a creature, each the index of a variant of a part."""
 
     ears: int
     nose: int
@@ -40,14 +40,14 @@ DOG_EARS = ("drooping", "folded", "pointed")
 
 
 def draw_creature(index: int, *, seed: int = 0, size: int = 128) -> tuple[Image.Image, ZooLabels]:
-    """Draw the ``index``-th creature of a seed's zoo, and name its parts."""
+    """Draw creature number `index` of a seed's zoo, `size` pixels square; return its labels too."""
     rng = np.random.default_rng([seed, ZOO_STREAM, index])
     creature, labels = invent_creature(rng)
     return draw_portrait(sample_animal(creature, rng), rng, size), labels
 
 
 def invent_creature(rng: np.random.Generator) -> tuple[Creature, ZooLabels]:
-    """Put a creature together from parts, again and again until it is neither cat nor dog."""
+    """Sample parts until they make neither a cat nor a dog."""
     while True:
         creature = _any_creature(rng)
         if not (_like_a_cat(creature) or _like_a_dog(creature)):

@@ -1,4 +1,4 @@
-"""The zoo as an array: creatures drawn once into a folder, with their labels, then mapped."""
+"""Zoo as a memory-mapped array with labels, drawn once into a folder."""
 
 import dataclasses
 import hashlib
@@ -24,7 +24,7 @@ from catsdogs.pretraining.zoo import draw_creature
 
 @dataclasses.dataclass(frozen=True)
 class Zoo:
-    """Drawn creatures in the order of their numbers.
+    """Drawn creatures, in the order of their numbers.
 
     Attributes:
         pixels: uint8 of shape (n, size, size, 3), memory-mapped.
@@ -41,11 +41,11 @@ class Zoo:
 
 
 def draw_zoo(folder: Path, count: int, size: int, *, seed: int = 0) -> Zoo:
-    """Return the first `count` creatures of a seed's zoo, drawn unless found.
+    """Return the first `count` creatures of a seed's zoo, drawn if they are not in the folder.
 
     Args:
-        folder: Where zoos of all kinds are kept.
-        count: Creatures; number N is the same in a zoo of any count.
+        folder: Of all zoos.
+        count: Number of creatures; creature N is the same for any count.
         size: Side in pixels.
         seed: Of the zoo.
     """
@@ -62,7 +62,7 @@ def draw_zoo(folder: Path, count: int, size: int, *, seed: int = 0) -> Zoo:
 def _draw_all(folder: Path, count: int, size: int, seed: int) -> None:
     header = {"descr": "|u1", "fortran_order": False, "shape": (count, size, size, 3)}
     digest, labels = hashlib.sha256(), []
-    # Spawned, not forked: a fork of a process in which torch already has threads may hang.
+    # Spawned, not forked: a fork of a process with torch's threads can hang.
     with (
         ProcessPoolExecutor(os.cpu_count(), multiprocessing.get_context("spawn")) as pool,
         (folder / "pixels.npy").open("wb") as file,
@@ -70,7 +70,7 @@ def _draw_all(folder: Path, count: int, size: int, seed: int) -> None:
         np.lib.format.write_array_header_1_0(file, header)
         draw = partial(draw_creature, seed=seed, size=size)
         done = pool.map(draw, range(count), chunksize=16)
-        for image, label in progress(done, total=count, description="drawing", unit="picture"):
+        for image, label in progress(done, total=count, description="drawing", unit="image"):
             drawn = image.tobytes()
             file.write(drawn)
             digest.update(drawn)

@@ -1,1 +1,1 @@
-"""A tutorial's comparison of four optimizers on a straight line, run again and run right."""
+"""A tutorial's comparison of four optimizers on a linear regression, corrected and rerun."""

@@ -1,131 +1,102 @@
-"""The comparison's two charts, as SVG and PNG."""
+"""The two figures of the comparison, as SVG and PNG in the style of the report."""
 
 import math
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-from typing import Any
 
-import matplotlib
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from catsdogs.io.files import atomic_file
-from catsdogs.regression.experiment import METHODS, ExperimentResult
+from catsdogs.regression.experiment import KINDS, METHODS, ExperimentResult
 from catsdogs.regression.fit import Floats
 from catsdogs.regression.published import TABLE
-
-STYLE: dict[Any, Any] = {
-    "axes.grid": True,
-    "axes.spines.right": False,
-    "axes.spines.top": False,
-    "axes.titlelocation": "left",
-    "axes.titlesize": "medium",
-    "font.size": 9.0,
-    "grid.color": "#e6e6e6",
-    "svg.hashsalt": "catsdogs",  # the same names inside the file every time
-}
-NAMES = {"sgd": "SGD", "momentum": "Momentum", "rmsprop": "RMSprop", "adam": "Adam"}
-BARS = {"published": "#9a9a9a", "native": "#56b4e9", "custom": "#0072b2"}
-LABEL: dict[str, Any] = {
-    "va": "center",
-    "fontsize": 7.5,
-    "bbox": {"facecolor": "white", "edgecolor": "none", "pad": 0.5},
-}
-# A wide light line, and a thin dark one upon it, show that two equal curves are two.
-LINES: dict[str, dict[str, Any]] = {
-    "native": {"color": BARS["native"], "linewidth": 4.5},
-    "custom": {"color": BARS["custom"], "linewidth": 1.3, "linestyle": (0, (3.6, 2.6))},
-}
+from catsdogs.reporting.plotting import png, styled, svg
+from catsdogs.reporting.style import GREY, line_style, method_title
 
 
-def write_figures(outcome: ExperimentResult, directory: Path) -> None:
-    """Write `runtime_and_rmse` and `costs`, each as SVG and PNG; the same for the same numbers."""
-    with matplotlib.rc_context(STYLE):
-        for name, figure in (
-            ("runtime_and_rmse", runtime_and_rmse(outcome)),
-            ("costs", costs(outcome)),
-        ):
-            _save(figure, directory / f"{name}.svg", {"Date": None})
-            _save(figure, directory / f"{name}.png", {})
+@styled
+def write_figures(result: ExperimentResult, directory: Path) -> None:
+    """Write `runtime_and_rmse` and `costs`, the same bytes for the same numbers."""
+    for name, figure in (("runtime_and_rmse", runtime_and_rmse(result)), ("costs", costs(result))):
+        for suffix, content in (("svg", svg(figure).encode()), ("png", png(figure))):
+            with atomic_file(directory / f"{name}.{suffix}") as partial:
+                partial.write_bytes(content)
 
 
-def _save(figure: Figure, path: Path, metadata: dict[str, None]) -> None:
-    with atomic_file(path) as partial:
-        figure.savefig(partial, format=path.suffix[1:], dpi=160, metadata=metadata)
-
-
-def runtime_and_rmse(outcome: ExperimentResult) -> Figure:
-    """Draw runtime and RMSE, the latter on a logarithmic axis, beside the published ones."""
-    figure = Figure(figsize=(9.0, 4.2), layout="constrained")
+def runtime_and_rmse(result: ExperimentResult) -> Figure:
+    """Draw runtime and RMSE beside the published values, the RMSE on a logarithmic axis."""
+    figure = Figure(figsize=(9.4, 5.2), layout="constrained")
     left, right = figure.subplots(1, 2, sharey=True)
-    best = outcome.problem.rmse(outcome.problem.least_squares())
-    seconds = {"published": [TABLE[method].seconds for method in METHODS]}
-    rmse = {"published": [TABLE[method].rmse for method in METHODS]}
-    for kind in ("native", "custom"):
-        fits = [outcome.fits[f"{kind}_{method}"] for method in METHODS]
-        seconds[kind] = [found.seconds for found in fits]
-        rmse[kind] = [outcome.problem.rmse(found.line) for found in fits]
+    seconds, rmse = {}, {}
+    for method in METHODS:
+        seconds[f"published_{method}"], rmse[f"published_{method}"] = TABLE[method]
+        for label in (f"{kind}_{method}" for kind in KINDS):
+            seconds[label] = result.fits[label].seconds
+            rmse[label] = result.problem.rmse(result.fits[label].line)
     _bars(left, seconds, lambda value: f"{value:,.2f}")
     left.set(title="Runtime", xlabel="seconds")
-    left.set_yticks(range(len(METHODS)), [NAMES[method] for method in METHODS])
+    left.set_yticks(range(len(seconds)), list(seconds))
     left.invert_yaxis()
     right.set_xscale("log")
     _bars(right, rmse, lambda value: f"{value:,.2f}" if value < 1e6 else f"{value:,.0f}")
-    right.set(title="RMSE on the test rows", xlabel="dollars, logarithmic", xlim=(1e2, None))
-    label = f"least squares, {best:,.2f} dollars"
-    right.axvline(best, color="black", linewidth=1.0, linestyle="--", zorder=3, label=label)
-    entries = right.get_legend_handles_labels()
-    figure.legend(*entries, loc="outside lower center", ncols=4, frameon=False)
+    right.set(title="RMSE on the test rows", xlabel="dollars", xlim=(1e2, None))
+    best = result.problem.rmse(result.problem.least_squares())
+    right.axvline(best, color=GREY, label=f"least squares, {best:,.2f} dollars")
+    figure.legend(loc="outside lower right")
     return figure
 
 
-def _bars(axes: Axes, values: Mapping[str, list[float]], text: Callable[[float], str]) -> None:
-    height = 0.26
-    for row, (name, lengths) in enumerate(values.items()):
-        places = np.arange(len(lengths)) + (row - 1) * height
-        axes.barh(places, _finite(lengths), 0.9 * height, color=BARS[name], label=name, zorder=2)
-        for place, value in zip(places, lengths, strict=True):
-            beside: dict[str, Any] = {"xytext": (4, 0), "textcoords": "offset points"}
-            if math.isfinite(value):
-                axes.annotate(text(value), (value, place), **beside, **LABEL)
-            else:
-                edge = axes.get_yaxis_transform()
-                axes.annotate(f"{value}", (0, place), xycoords=edge, **beside, **LABEL)
-    axes.margins(x=0.35)  # room for the labels
-    axes.grid(visible=False, axis="y")
-    axes.tick_params(axis="y", length=0)
+def costs(result: ExperimentResult) -> Figure:
+    """Draw the excess of the cost over that of least squares after every epoch, by method.
 
-
-def costs(outcome: ExperimentResult) -> Figure:
-    """Draw how far the cost of every epoch lies above that of least squares, method by method.
-
-    A second row, if the tutorial's listings were run, shows theirs.
+    A second row shows the tutorial's listings, if they were run.
     """
-    rows = 2 if outcome.climbs else 1
-    figure = Figure(figsize=(9.0, 2.9 * rows), layout="constrained")
-    panels = figure.subplots(rows, len(METHODS), sharex="row", sharey="row", squeeze=False)
-    best = outcome.problem.train.cost(outcome.problem.least_squares())
-    for method, axes in zip(METHODS, panels[0], strict=True):
-        for kind, look in LINES.items():
-            _curve(axes, outcome.fits[f"{kind}_{method}"].costs, best, label=kind, **look)
-        axes.set(title=NAMES[method], xlabel="epoch", yscale="log")
-    panels[0][0].legend(frameon=False, loc="upper right")
-    if outcome.climbs:
-        for method, axes in zip(METHODS, panels[1], strict=True):
-            _curve(axes, outcome.climbs[method].costs, best, color=BARS["published"])
-            axes.set(title=f"{NAMES[method]}, published", xlabel="epoch", xscale="log")
-            axes.set(yscale="log")
-    for row in panels:
-        row[0].set_ylabel("cost above least squares")
+    rows = 2 if result.listings else 1
+    figure = Figure(figsize=(9.4, 3.0 * rows), layout="constrained")
+    grid = figure.subplots(rows, len(METHODS), sharex="row", sharey="row", squeeze=False)
+    best = result.problem.train.cost(result.problem.least_squares())
+    for method, axes in zip(METHODS, grid[0], strict=True):
+        for kind in KINDS:
+            _curve(axes, f"{kind}_{method}", result.fits[f"{kind}_{method}"].costs, best)
+        axes.set(title=method_title(method))
+    for method, axes in zip(result.listings, grid[-1], strict=False):
+        _curve(axes, f"published_{method}", result.listings[method].costs, best)
+        axes.set(title=f"{method_title(method)}, published", xscale="log")
+    for axes in grid.flat:
+        axes.set(xlabel="epoch", yscale="log")
+    for axes in grid[:, 0]:
+        axes.set_ylabel("cost above least squares")
+    lines = [line for axes in grid[0] for line in axes.lines]
+    figure.legend(handles=lines, loc="outside lower left", ncols=len(METHODS))
     return figure
 
 
-def _curve(axes: Axes, costs: list[float], best: float, **look: Any) -> None:
-    axes.plot(np.arange(1, len(costs) + 1), _finite(costs) - best, **look)
+def _bars(axes: Axes, values: Mapping[str, float], text: Callable[[float], str]) -> None:
+    colours = [line_style(label, ()).colour for label in values]
+    axes.barh(range(len(values)), _finite(list(values.values())), height=0.7, color=colours)
+    for place, value in enumerate(values.values()):
+        finite = math.isfinite(value)
+        axes.annotate(
+            text(value) if finite else f"{value}",
+            (value if finite else 0, place),
+            (4, 0),
+            xycoords="data" if finite else axes.get_yaxis_transform(),
+            textcoords="offset points",
+            va="center",
+            fontsize=8.5,
+        )
+    axes.margins(x=0.35)  # room for the annotations
+    axes.grid(visible=False, axis="y")
 
 
-def _finite(values: list[float]) -> Floats:
-    """Return values with a gap for each that cannot be drawn."""
+def _curve(axes: Axes, label: str, costs: Sequence[float], best: float) -> None:
+    style = line_style(label, ())
+    axes.plot(np.arange(1, len(costs) + 1), _finite(costs) - best, label=label, **style.line())
+
+
+def _finite(values: Sequence[float]) -> Floats:
+    """Return the values with nan for those that cannot be drawn."""
     found = np.array(values)
     return np.where(np.isfinite(found), found, np.nan)

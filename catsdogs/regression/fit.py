@@ -1,4 +1,4 @@
-"""Fit the line with an optimizer of torch's kind, one small batch after the other."""
+"""Linear regression of price on carat with any torch optimizer, batch by batch."""
 
 import dataclasses
 import itertools
@@ -16,18 +16,16 @@ from torch.optim.lr_scheduler import StepLR
 
 from catsdogs.errors import UserError
 
+Floats = NDArray[np.float64]
 MakeOptimizer = Callable[[list[Tensor]], Optimizer]
 Stopped = Literal["flat", "epochs", "diverged"]
 
-FLAT = 1e-6  # a change of the cost between two epochs that ends a fit
-
-
-Floats = NDArray[np.float64]
-SEED, ROWS, TRAIN_ROWS, BATCH_SIZE = 42, 20_000, 16_000, 64
+SEED, ROWS, TRAIN_ROWS, BATCH_SIZE = 42, 20_000, 16_000, 64  # of the tutorial
+FLAT = 1e-6  # a fit ends when the cost changes by less between two epochs
 
 
 class Line(NamedTuple):
-    """A straight line, in standard deviations unless something else is said."""
+    """A straight line, in standard deviations unless stated otherwise."""
 
     slope: float
     intercept: float
@@ -35,13 +33,13 @@ class Line(NamedTuple):
 
 @dataclasses.dataclass(frozen=True)
 class Rows:
-    """Carat and price of some diamonds, in standard deviations from the mean, (rows,) each."""
+    """Carat and price of diamonds, in standard deviations from the mean, (rows,) each."""
 
     carat: Floats
     price: Floats
 
     def cost(self, line: Line) -> float:
-        """Return the mean squared error of a line; inf or nan for one too steep or too far."""
+        """Return the mean squared error of a line; inf or nan if it overflows."""
         with np.errstate(over="ignore", invalid="ignore"):
             error = self.price - (line.slope * self.carat + line.intercept)
             return float(np.mean(error**2))
@@ -49,14 +47,14 @@ class Rows:
 
 @dataclasses.dataclass(frozen=True)
 class Problem:
-    """The rows to fit, the rows to judge by, and what leads back to carats and dollars.
+    """Training and test rows, with the scaling back to carats and dollars.
 
     Attributes:
-        train: The rows that are fitted.
-        test: The rows that a fit is judged by.
-        mean: (2,), of carat and of price in dollars, over both.
-        deviation: (2,), as `mean`.
-        random_state: Of numpy's generator, as the shuffling of the table left it.
+        train: Rows that are fitted.
+        test: Rows on which a fit is evaluated.
+        mean: Means of carat and of price in dollars over all rows, (2,).
+        deviation: Standard deviations, (2,).
+        random_state: State of numpy's generator after the shuffling of the table.
     """
 
     train: Rows
@@ -66,7 +64,7 @@ class Problem:
     random_state: dict[str, object]
 
     def random(self) -> np.random.RandomState:
-        """Return a generator that gives every caller the same start and the same orders."""
+        """Return a new generator, so that every fit has the same start and the same batches."""
         random = np.random.RandomState()
         random.set_state(self.random_state)
         return random
@@ -78,42 +76,42 @@ class Problem:
         return Line(float(slope), float(intercept))
 
     def rmse(self, line: Line) -> float:
-        """Return the root of the mean squared error on the test rows, in dollars."""
+        """Return the root mean squared error on the test rows, in dollars."""
         return float(self.deviation[1] * np.sqrt(self.test.cost(line)))
 
     def least_squares(self) -> Line:
-        """Return the line with the lowest cost on the training rows, without any optimizer."""
+        """Return the line with the lowest cost on the training rows, in closed form."""
         columns = np.column_stack([self.train.carat, np.ones_like(self.train.carat)])
         slope, intercept = np.linalg.lstsq(columns, self.train.price)[0]
         return Line(float(slope), float(intercept))
 
 
 def load_diamonds() -> Floats:
-    """Return the diamonds table of plotnine: carat and price in dollars, (53940, 2).
+    """Return carat and price in dollars from plotnine's diamonds table, (53940, 2).
 
     Raises:
-        UserError: If plotnine, an extra of this project, is not installed.
+        UserError: If plotnine, an optional dependency, cannot be imported.
     """
     try:
         from plotnine.data import diamonds
     except ImportError as error:
         raise UserError(
-            f"the table of diamonds comes with plotnine, and that cannot be imported ({error}): "
-            f"pip install 'catsdogs[diamonds]'"
+            f"cannot import plotnine, which provides the diamonds table ({error}); "
+            "pip install 'catsdogs[diamonds]'"
         ) from error
     return np.array(diamonds[["carat", "price"]], dtype=np.float64)
 
 
 def prepare(table: Floats, rows: int = ROWS, train_rows: int = TRAIN_ROWS) -> Problem:
-    """Shuffle, cut, standardise and split a table as the tutorial does.
+    """Shuffle, truncate, standardise and split a table as the tutorial does.
 
     Args:
-        table: (at least `rows`, 2), carat and price; left as it is.
-        rows: So many are kept, and standardised together.
-        train_rows: The first of them, a multiple of `BATCH_SIZE`; the rest are for the test.
+        table: Carat and price, (at least `rows`, 2); not modified.
+        rows: Number of rows that are kept and standardised together.
+        train_rows: Number of training rows, a multiple of `BATCH_SIZE`; the rest are test rows.
     """
-    random = np.random.RandomState(SEED)  # the legacy generator, for the tutorial's own rows
-    kept = table.copy("K")  # the layout in memory decides the last digit of the means
+    random = np.random.RandomState(SEED)  # the legacy generator selects the tutorial's rows
+    kept = table.copy("K")  # the memory layout affects the last digit of the means
     random.shuffle(kept)
     kept = kept[:rows]
     mean, deviation = kept.mean(axis=0), kept.std(axis=0)
@@ -127,39 +125,16 @@ def prepare(table: Floats, rows: int = ROWS, train_rows: int = TRAIN_ROWS) -> Pr
     )
 
 
-def start(random: np.random.RandomState) -> Line:
-    """Draw the line that a fit starts from."""
-    return Line(random.randn(), random.randn())
-
-
-def epochs(rows: Rows, random: np.random.RandomState) -> Iterator[Floats]:
-    """Yield what the gradients of every epoch need of its batches, without end.
-
-    The cost of a batch is quadratic in slope and intercept, so four means say all about it, and a
-    whole epoch of them is taken at once. As in the tutorial, an epoch shuffles the order of the
-    one before.
-
-    Yields:
-        (batches, 4): the means of carat^2, carat, carat * price and price.
-    """
-    order = np.arange(len(rows.carat))
-    while True:
-        order = order[random.permutation(len(order))]
-        x = rows.carat[order].reshape(-1, BATCH_SIZE)
-        y = rows.price[order].reshape(-1, BATCH_SIZE)
-        yield np.stack([x * x, x, x * y, y]).mean(axis=2).T
-
-
 @dataclasses.dataclass(frozen=True)
 class Fit:
-    """What an optimizer came to.
+    """Result of a fit.
 
     Attributes:
-        line: At the end.
-        costs: Mean squared error on all training rows, after each epoch.
-        stopped: Why: the cost went `flat`, the `epochs` were used up, or it `diverged`, which says
-            that the last cost is no finite number.
-        seconds: From the first draw to the last cost.
+        line: The final line.
+        costs: Mean squared error on all training rows after each epoch.
+        stopped: Why the fit ended: the cost was `flat`, the `epochs` were used up, or the fit
+            `diverged`, so that the last cost is not finite.
+        seconds: Duration of the fit.
     """
 
     line: Line
@@ -177,15 +152,15 @@ def fit(
     lr_step: int | None,
     after_epoch: Callable[[], object] = lambda: None,
 ) -> Fit:
-    """Fit the line, from the same start and with the same batches for every optimizer.
+    """Fit the line, with the same start and the same batches for every optimizer.
 
     Args:
-        problem: Its training rows are used.
-        make_optimizer: Builds the optimizer of one tensor, slope and intercept in float64.
-        clip_value: Every gradient entry is cut to this absolute value, if given.
-        max_epochs: At most so many.
-        lr_step: Epochs after which the learning rate falls to a tenth; None keeps it constant.
-        after_epoch: Is called when an epoch is done.
+        problem: Its training rows are fitted.
+        make_optimizer: Returns the optimizer of one float64 tensor of slope and intercept.
+        clip_value: Limit for the absolute value of each gradient entry; None for no limit.
+        max_epochs: Maximum number of epochs.
+        lr_step: Number of epochs after which the learning rate is divided by ten; None for never.
+        after_epoch: Called after each epoch.
     """
     started = time.perf_counter()
     random = problem.random()
@@ -207,20 +182,43 @@ def fit(
 
 
 def stop_reason(costs: list[float]) -> Stopped | None:
-    """Return why a fit with these costs goes no further, or None where it does."""
+    """Return why a fit with these costs ends, or None if it continues."""
     if not math.isfinite(costs[-1]):
         return "diverged"
     return "flat" if len(costs) > 1 and abs(costs[-2] - costs[-1]) < FLAT else None
 
 
-def gradient_terms(batches: Floats) -> tuple[Tensor, Tensor]:
-    """Return what the gradient of each batch's mean squared error is made of.
+def start(random: np.random.RandomState) -> Line:
+    """Return the random line that a fit starts from."""
+    return Line(random.randn(), random.randn())
 
-    It is `matrix @ weight + offset`. Autograd gives the same in seven times the time, on tensors
+
+def epochs(rows: Rows, random: np.random.RandomState) -> Iterator[Floats]:
+    """Yield the sufficient statistics of the batches of each epoch, without end.
+
+    The cost of a batch is quadratic in slope and intercept, so four means determine it, and those
+    of a whole epoch are computed at once. As in the tutorial, each epoch permutes the order of the
+    previous one.
+
+    Yields:
+        Means of carat^2, carat, carat * price and price, (batches, 4).
+    """
+    order = np.arange(len(rows.carat))
+    while True:
+        order = order[random.permutation(len(order))]
+        x = rows.carat[order].reshape(-1, BATCH_SIZE)
+        y = rows.price[order].reshape(-1, BATCH_SIZE)
+        yield np.stack([x * x, x, x * y, y]).mean(axis=2).T
+
+
+def gradient_terms(batches: Floats) -> tuple[Tensor, Tensor]:
+    """Return matrices and offsets such that `matrix @ weight + offset` is a batch's gradient.
+
+    The gradient is that of the mean squared error. Autograd takes seven times as long on tensors
     of two numbers.
 
     Args:
-        batches: (batches, 4), see `catsdogs.regression.fit.epochs`.
+        batches: Means from `epochs`, (batches, 4).
 
     Returns:
         The matrices, (batches, 2, 2), and the offsets, (batches, 2).

@@ -1,36 +1,36 @@
-r"""Exhibit: the tutorial's published numbers, and the arithmetic that they came from.
+"""The tutorial's published results, and the listings that produce them.
 
 DataCamp, "Tutorial do Adam Optimizer: Intuicao e implementacao em Python" (August 2024). Its
-listings take
+listings compute
 
     m_gradient = 2 * mean(x * (y - y_pred))
 
-which is minus the gradient, and then subtract it: SGD, momentum and RMSprop climb until they run
-out of epochs. Each takes a step of about the same length every time, so they end at a distance
-that grows with the number of epochs, and their nine to eleven digits are that distance. The
-numbers are finite: two clip the gradient, one divides by its size.
+which is minus the gradient, and subtract it. SGD, momentum and RMSprop therefore ascend until the
+last epoch. Each step has about the same length, because two of them clip the gradient and one
+divides by its size, so the final distance, and the published errors of nine to eleven digits, are
+finite and proportional to the number of epochs.
 
-Adam's printed listing has the same sign, and never increments `t`, so it divides by zero at its
-first step. The published number is what it gives with both put right, as the script behind the
-table must have had it.
+The printed listing of Adam has the same sign and never increments `t`, so its first step divides by
+zero. The published number follows with both corrected, as the script behind the table must have
+had it.
 
-All four drew from one generator, one after the other. So every method has a start and an order of
-its own, and the whole table follows from the one seed: `run_listings` with the tutorial's 10,000
-epochs returns it digit for digit.
+All four methods drew from one generator in turn, so each has another start and other batches, and
+the whole table follows from one seed: `run_listings` with the tutorial's 10,000 epochs returns it
+digit for digit.
 """
 
-import dataclasses
 import itertools
+import time
 from collections.abc import Callable
 from typing import NamedTuple
 
-from catsdogs.regression.fit import Line, Problem, Stopped, epochs, start, stop_reason
+from catsdogs.regression.fit import Fit, Line, Problem, epochs, start, stop_reason
 
 EPOCHS = 10_000
 
 
 class Published(NamedTuple):
-    """A row of the tutorial's table: seconds on its author's machine, dollars on the test rows."""
+    """A row of the tutorial's table: seconds on its author's machine, RMSE in dollars."""
 
     seconds: float
     rmse: float
@@ -43,23 +43,20 @@ TABLE = {
     "adam": Published(1.8462, 1570.1177),
 }
 
-# What is subtracted from slope or intercept, for its gradient as the listing has it.
+# Maps the listing's gradient of slope or intercept to the amount that is subtracted.
 Step = Callable[[float], float]
-
-
-@dataclasses.dataclass(frozen=True)
-class Climb:
-    """Where a listing came to; the attributes are those of `catsdogs.regression.fit.Fit`."""
-
-    line: Line
-    costs: list[float]
-    stopped: Stopped
 
 
 def run_listings(
     problem: Problem, max_epochs: int, after_epoch: Callable[[], object] = lambda: None
-) -> dict[str, Climb]:
-    """Run the four listings as the table's script did, one after the other."""
+) -> dict[str, Fit]:
+    """Run the four listings in turn, as the script behind the table did.
+
+    Args:
+        problem: Its training rows are fitted.
+        max_epochs: Maximum number of epochs of each listing.
+        after_epoch: Called after each epoch.
+    """
     random = problem.random()
     listings: dict[str, tuple[Callable[[], Step], float]] = {
         "sgd": (_sgd, -1.0),
@@ -67,9 +64,9 @@ def run_listings(
         "rmsprop": (_rmsprop, -1.0),
         "adam": (_adam, 1.0),
     }
-    climbs = {}
+    fits = {}
     for method, (make_step, sign) in listings.items():
-        line, costs = start(random), list[float]()
+        started, line, costs = time.perf_counter(), start(random), list[float]()
         steps = make_step(), make_step()
         for batches in itertools.islice(epochs(problem.train, random), max_epochs):
             line = _epoch(line, steps, sign, batches.tolist())
@@ -77,8 +74,9 @@ def run_listings(
             after_epoch()
             if stop_reason(costs):
                 break
-        climbs[method] = Climb(line, costs, stop_reason(costs) or "epochs")
-    return climbs
+        seconds = time.perf_counter() - started
+        fits[method] = Fit(line, costs, stop_reason(costs) or "epochs", seconds)
+    return fits
 
 
 def _epoch(line: Line, steps: tuple[Step, Step], sign: float, batches: list[list[float]]) -> Line:

@@ -1,1 +1,1 @@
-"""From the records of runs to tables, figures and one page; needs no torch and no pictures."""
+"""Tables, figures and the report page, made from run records; works without torch and images."""

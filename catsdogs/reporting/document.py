@@ -1,27 +1,30 @@
-"""What a report says, before it is decided how it looks: written as a page or as Markdown."""
+"""The contents of a report, independent of their rendering as a page or as Markdown."""
 
 from dataclasses import dataclass
 from pathlib import Path
 
 from matplotlib.figure import Figure as Drawing
 
+# The signs of verdicts and their names, which are also CSS classes of the page.
+SIGNS = {"=": "equal", "≈": "close", "≠": "different", "?": "undecided"}
+
 
 @dataclass(frozen=True)
 class Paragraph:
-    """Plain text, no markup."""
+    """Plain text without markup."""
 
     text: str
 
 
 @dataclass(frozen=True)
 class Table:
-    """Cells as text, ready to print; the first column names its row.
+    """A table of text cells; the first column names the row.
 
     Attributes:
-        caption: What the table shows, one sentence.
-        columns: Their names, as many as each row has cells.
-        rows: From top to bottom.
-        note: What a reader must know to read it; may be empty.
+        caption: One sentence.
+        columns: Column names, one for each cell of a row.
+        rows: Rows from top to bottom.
+        note: Explanation below the table; may be empty.
     """
 
     caption: str
@@ -32,13 +35,13 @@ class Table:
 
 @dataclass(frozen=True)
 class Figure:
-    """A drawing.
+    """A drawing with its texts.
 
     Attributes:
-        name: Stem of its files.
-        caption: What it shows, one sentence.
-        alt: What a reader who cannot see it must be told.
-        drawing: The same for the same records, to the byte.
+        name: Stem of its file names.
+        caption: One sentence.
+        alt: Description for readers who cannot see the drawing.
+        drawing: Renders to the same bytes for the same records.
     """
 
     name: str
@@ -49,7 +52,10 @@ class Figure:
 
 @dataclass(frozen=True)
 class Panels:
-    """Drawings side by side where there is room, under one caption; each is titled by its own."""
+    """Figures side by side, where the page is wide enough, under one caption.
+
+    Each figure shows its own title; its own caption is not printed.
+    """
 
     caption: str
     figures: tuple[Figure, ...]
@@ -57,7 +63,7 @@ class Panels:
 
 @dataclass(frozen=True)
 class CaptionedImage:
-    """A small photograph or drawing with what is to be said of it."""
+    """A thumbnail with its texts."""
 
     path: Path
     caption: str
@@ -66,7 +72,7 @@ class CaptionedImage:
 
 @dataclass(frozen=True)
 class Gallery:
-    """Pictures side by side."""
+    """Thumbnails side by side under one caption."""
 
     caption: str
     images: tuple[CaptionedImage, ...]
@@ -74,12 +80,12 @@ class Gallery:
 
 @dataclass(frozen=True)
 class VerdictLine:
-    """What a reader came for, in one sentence.
+    """A verdict on a pair of contenders, as one sentence.
 
     Attributes:
-        sign: One of `SIGNS`: how the two sides are to each other.
-        title: How the sentence begins: the judgement.
-        text: How it goes on: the evidence.
+        sign: A key of `SIGNS`.
+        title: The beginning of the sentence, which states the verdict.
+        text: The rest of the sentence, which gives the evidence.
     """
 
     sign: str
@@ -87,35 +93,37 @@ class VerdictLine:
     text: str
 
 
-SIGNS = {"=": "equal", "≈": "close", "≠": "different", "?": "undecided"}
-
-
 Block = Paragraph | VerdictLine | Table | Figure | Panels | Gallery
 
 
 @dataclass(frozen=True)
 class Section:
-    """A heading and what stands under it."""
+    """A heading and the blocks below it."""
 
     title: str
     blocks: tuple[Block, ...]
 
     @property
     def anchor(self) -> str:
-        """Return the title as a link's end."""
+        """Return the fragment that links to the section."""
         return self.title.lower().replace(" ", "-")
 
 
 @dataclass(frozen=True)
 class Document:
-    """The report.
+    """A report.
 
     Attributes:
-        title: Of the page.
-        lead: What was compared, one or two sentences.
-        sections: In the order of reading.
+        title: Title of the page.
+        lead: One or two sentences on what was compared.
+        sections: In reading order.
     """
 
     title: str
     lead: str
     sections: tuple[Section, ...]
+
+
+def present(*blocks: Block | None) -> tuple[Block, ...]:
+    """Return the blocks that are not None; a table or figure without data is None."""
+    return tuple(block for block in blocks if block is not None)

@@ -1,4 +1,4 @@
-"""Panels to draw on, and drawings as bytes that are the same for the same records."""
+"""The figure style: matplotlib settings, axes, panels by method, and reproducible PNG and SVG."""
 
 import io
 import re
@@ -15,7 +15,7 @@ from catsdogs.reporting.document import Figure
 from catsdogs.reporting.style import INK, method_title, panels
 
 STYLE: dict[str, Any] = {
-    # The font comes with matplotlib, so a layout is the same everywhere.
+    # matplotlib ships this font, so layouts do not depend on the installed fonts.
     "font.family": ["DejaVu Sans", "sans-serif"],
     "font.size": 10.0,
     "axes.titlesize": 11.0,
@@ -42,16 +42,23 @@ STYLE: dict[str, Any] = {
     "svg.fonttype": "none",
     "svg.hashsalt": "catsdogs",
 }
-COUNTED = "iteration", "epoch"  # half of one is none
+COUNTED = "iteration", "epoch"  # axes with ticks at integers only
 DASHES = str.maketrans("_ ", "--")
-SIZE = 4.7, 3.5  # inches; at 72 points each a panel is about as wide as a phone
+SIZE = 4.7, 3.5  # inches; at 72 points to the inch, about the width of a phone
 
 styled = style.context(["default", STYLE])
-"""Use as a decorator of what makes or writes a drawing; the user's own matplotlibrc is left out."""
+"""Decorator of functions that draw or save: applies `STYLE`, ignores the user's matplotlibrc."""
 
 
 def panel(title: str, x: str, y: str, *, size: tuple[float, float] = SIZE) -> tuple[Drawing, Axes]:
-    """Return an empty drawing and its axes."""
+    """Return an empty drawing and its axes.
+
+    Args:
+        title: Title of the axes, drawn literally.
+        x: Label of the x axis.
+        y: Label of the y axis.
+        size: Width and height in inches.
+    """
     drawing = Drawing(figsize=size, layout="constrained")
     axes = drawing.add_subplot()
     axes.set(title=literal(title), xlabel=x, ylabel=y)
@@ -60,31 +67,34 @@ def panel(title: str, x: str, y: str, *, size: tuple[float, float] = SIZE) -> tu
 
 
 def literal(text: str) -> str:
-    """Return a text that matplotlib draws as it is, though it holds what begins a formula."""
+    """Return a text on one line, with `$` escaped, which matplotlib would read as a formula."""
     return one_line(text).replace("$", r"\$")
 
 
 def method_panels(
     name: str, contenders: Sequence[str], x: str, y: str, draw: Callable[[Axes, str], str]
 ) -> tuple[tuple[Figure, ...], list[Axes]]:
-    """Draw one panel for each method, all with the same axes.
+    """Draw one panel for each method, all with the same axis limits.
 
     Args:
-        name: With the method's, the stem of each panel's files.
+        name: Prefix of the figures' names, before the method.
         contenders: Labels.
-        x: What goes to the right.
-        y: What goes up.
-        draw: Draws one contender into the axes and says in words what is to be seen.
+        x: Label of the x axes.
+        y: Label of the y axes.
+        draw: Draws one contender into the axes and returns a description for the alt text.
+
+    Returns:
+        The figures and their axes, one for each method.
     """
     figures, drawn = [], []
     for number, (method, labels) in enumerate(panels(contenders).items(), 1):
         drawing, axes = panel(method_title(method), x, y)
         words = "; ".join([draw(axes, label) for label in labels])
-        # Under the axes the legend hides nothing.
+        # Below the axes, the legend covers no curve.
         handles, names = axes.get_legend_handles_labels()
         drawing.legend(handles, list(map(literal, names)), loc="outside lower left")
         drawn.append(axes)
-        # A record names the method: its name must lead to no other folder, and to no other panel.
+        # The method comes from a record: its file name must stay in the folder and be unique.
         plain = re.sub(r"[^A-Za-z0-9]+", "-", method)
         stem = f"{name}-{plain}" if plain == method.translate(DASHES) else f"{name}-{number}"
         alt = f"{method_title(method)}, {y} over {x}. {words}."
@@ -98,7 +108,7 @@ def method_panels(
 
 @styled
 def png(drawing: Drawing) -> bytes:
-    """Return a drawing as PNG, on white."""
+    """Return a drawing as PNG, on a white background."""
     data = io.BytesIO()
     drawing.savefig(data, format="png", dpi=144, facecolor="white", metadata={"Software": None})
     return data.getvalue()
@@ -106,22 +116,22 @@ def png(drawing: Drawing) -> bytes:
 
 @styled
 def svg(drawing: Drawing) -> str:
-    """Return a drawing as an SVG file, on white."""
+    """Return a drawing as the text of an SVG file, on a white background."""
     data = io.StringIO()
     metadata = dict.fromkeys(("Date", "Creator", "Format", "Type"))
     drawing.savefig(data, format="svg", facecolor="white", metadata=metadata)
-    drawing.set_layout_engine("none")  # laid out once, the places hold for every format
+    drawing.set_layout_engine("none")  # a PNG of the same drawing keeps this layout
     return data.getvalue()
 
 
 def inline_svg(text: str, name: str) -> str:
-    """Return an SVG file of `svg` as an element of a page.
+    """Return the text of an SVG file from `svg` as an element of a page.
 
-    Its text and axes take the page's text colour, its ground is the page's, and its ids, which are
-    the same in every drawing, begin with `name`.
+    Text and axes take the page's text colour, the background becomes transparent, and the ids,
+    which matplotlib repeats in every drawing, get the prefix `name`.
     """
     text = text[text.index("<svg") :]
-    text = re.sub(r'<g id="patch_1">.*?</g>', "", text, count=1, flags=re.DOTALL)  # white ground
+    text = re.sub(r'<g id="patch_1">.*?</g>', "", text, count=1, flags=re.DOTALL)  # background
     text = re.sub(r'(?<=\bid=")|(?<=href="#)|(?<=url\(#)', f"{name}-", text)
     text = re.sub(r'(<svg[^>]*?) width="[^"]*"', r"\1", text, count=1)
     text = re.sub(r'(<svg[^>]*?) height="[^"]*"', r"\1", text, count=1)

@@ -1,4 +1,4 @@
-"""The folder of a report: written file by file, each whole; a stranger's files stay."""
+"""Render a document to a folder: HTML page, Markdown, CSV and figures, each written atomically."""
 
 import base64
 import functools
@@ -28,31 +28,27 @@ from catsdogs.reporting.document import (
 )
 from catsdogs.reporting.plotting import inline_svg, png, svg
 
-LIST = "files.txt"  # what a report wrote, so that the next one can take away what is stale
-
-
-NOTHING = "", "-", "none"  # a column of numbers may hold these
-PROSE = 28  # characters; a longer cell may be broken into lines
-NUMBER = re.compile(r"[-+±<>≤≥]?\s?[\d(]")  # how a cell begins that belongs to the right
-
-
-MARKUP = re.compile(r"([\\`*\[\]|])")
+FILE_LIST = "files.txt"  # names of the files of a report, so that the next one removes stale ones
+EMPTY_CELLS = "", "-", "none"  # allowed in a column of numbers
+PROSE = 28  # characters; a column with a longer cell may wrap
+NUMBER = re.compile(r"[-+±<>≤≥]?\s?[\d(]")  # start of a cell that is right-aligned
+MARKDOWN_SYNTAX = re.compile(r"([\\`*\[\]|])")
 
 
 def write_report(document: Document, results: str, directory: Path) -> Path:
-    """Write a report and return its page.
+    """Write a report and return the path of its page.
 
-    The folder gets `index.html`, `report.md`, `results.csv`, `figures/`, `pictures/` and
-    `files.txt`. Files of a former report that this one no longer has are removed; files that no
-    report wrote are left alone.
+    The folder receives `index.html`, `report.md`, `results.csv`, `figures/`, `pictures/` and
+    `files.txt`. Files of an earlier report that are not part of this one are removed; other files
+    are left unchanged.
 
     Args:
-        document: What it says.
+        document: The report.
         results: Text of `results.csv`.
-        directory: Made if it is not there.
+        directory: Created if it does not exist.
 
     Raises:
-        UserError: If the folder cannot be written to.
+        UserError: If the folder is not writable.
     """
     make_directory(directory, "out")
     names = []
@@ -60,8 +56,37 @@ def write_report(document: Document, results: str, directory: Path) -> Path:
         _write(directory / name, content)
         names.append(name)
     _remove_stale(directory, names)
-    _write(directory / LIST, "\n".join(sorted(names)).encode() + b"\n")
+    _write(directory / FILE_LIST, "\n".join(sorted(names)).encode() + b"\n")
     return directory / "index.html"
+
+
+def page(document: Document, drawings: Mapping[str, str]) -> str:
+    """Return the HTML page, with all text escaped.
+
+    Args:
+        document: The report.
+        drawings: SVG text of each figure, by the figure's name.
+    """
+    template = _environment().get_template("page.html.j2")
+    css = files("catsdogs.reporting").joinpath("page.css").read_text(encoding="utf-8")
+    return template.render(
+        document=document,
+        css=Markup(css),
+        kind=lambda block: type(block).__name__,
+        column_kind=_column_kind,
+        svg=lambda figure: _svg(figure, drawings[figure.name]),
+        data_uri=_data_uri,
+        signs=SIGNS,
+    )
+
+
+def markdown(document: Document) -> str:
+    """Return the report as Markdown, with all text escaped."""
+    parts = [f"# {_escaped(document.title)}", _escaped(document.lead)]
+    for section in document.sections:
+        parts.append(f"## {_escaped(section.title)}")
+        parts += [part for block in section.blocks for part in _block(block, section)]
+    return "\n\n".join(parts) + "\n"
 
 
 def _files(document: Document, results: str) -> Iterator[tuple[str, bytes]]:
@@ -74,7 +99,7 @@ def _files(document: Document, results: str) -> Iterator[tuple[str, bytes]]:
         for block in section.blocks:
             if isinstance(block, Gallery):
                 for number, image in enumerate(block.images, start=1):
-                    yield image_file(section, number, image), image.path.read_bytes()
+                    yield _image_file(section, number, image), image.path.read_bytes()
     yield "results.csv", results.encode()
     yield "report.md", markdown(document).encode()
     yield "index.html", page(document, drawings).encode()
@@ -90,6 +115,11 @@ def _figures(document: Document) -> list[Figure]:
     return found
 
 
+def _image_file(section: Section, number: int, image: CaptionedImage) -> str:
+    """Return the path of a gallery's image relative to the report."""
+    return f"pictures/{section.anchor}-{number}{image.path.suffix}"
+
+
 def _write(path: Path, content: bytes) -> None:
     path.parent.mkdir(exist_ok=True)
     with atomic_file(path) as partial:
@@ -97,33 +127,13 @@ def _write(path: Path, content: bytes) -> None:
 
 
 def _remove_stale(directory: Path, names: list[str]) -> None:
-    listed = directory / LIST
-    former = listed.read_text(encoding="utf-8").splitlines() if listed.exists() else []
+    file_list = directory / FILE_LIST
+    former = file_list.read_text(encoding="utf-8").splitlines() if file_list.exists() else []
     for name in set(former) - set(names):
         path = directory / name
-        # The list is a file that anyone can edit: nothing above the folder is ours.
+        # Anyone can edit the list: never remove a file outside the folder.
         if path.resolve().is_relative_to(directory.resolve()) and path.is_file():
             path.unlink()
-
-
-def page(document: Document, drawings: Mapping[str, str]) -> str:
-    """Return the page; all text in it is escaped.
-
-    Args:
-        document: What it says.
-        drawings: SVG files of its figures, by their names.
-    """
-    template = _environment().get_template("page.html.j2")
-    css = files("catsdogs.reporting").joinpath("page.css").read_text(encoding="utf-8")
-    return template.render(
-        document=document,
-        css=Markup(css),
-        kind=lambda block: type(block).__name__,
-        column_kind=_column_kind,
-        svg=lambda figure: _svg(figure, drawings[figure.name]),
-        data_uri=_data_uri,
-        signs=SIGNS,
-    )
 
 
 @functools.cache
@@ -139,8 +149,8 @@ def _environment() -> Environment:
 
 
 def _column_kind(table: Table, column: int) -> str:
-    """Return how a column is set: as numbers, as prose that may wrap, or as words."""
-    cells = [row[column] for row in table.rows if row[column] not in NOTHING]
+    """Return the CSS class of a column: numbers, prose that may wrap, or words."""
+    cells = [row[column] for row in table.rows if row[column] not in EMPTY_CELLS]
     if any(len(cell) > PROSE for cell in cells):
         return "prose"
     return "number" if cells and all(map(NUMBER.match, cells)) else "words"
@@ -148,9 +158,8 @@ def _column_kind(table: Table, column: int) -> str:
 
 def _svg(figure: Figure, drawing: str) -> Markup:
     label = f'<svg role="img" aria-label="{escape(figure.alt)}"'
-    return Markup(
-        inline_svg(drawing, figure.name).replace("<svg", label, 1)
-    )  # matplotlib escapes the text in it
+    # matplotlib has escaped the text inside the drawing.
+    return Markup(inline_svg(drawing, figure.name).replace("<svg", label, 1))
 
 
 def _data_uri(path: Path) -> str:
@@ -158,55 +167,41 @@ def _data_uri(path: Path) -> str:
     return f"data:{kind};base64,{base64.b64encode(path.read_bytes()).decode('ascii')}"
 
 
-def markdown(document: Document) -> str:
-    """Return the report's text; a reader's own markup in it is escaped."""
-    parts = [f"# {_text(document.title)}", _text(document.lead)]
-    for section in document.sections:
-        parts.append(f"## {_text(section.title)}")
-        parts += [part for block in section.blocks for part in _block(block, section)]
-    return "\n\n".join(parts) + "\n"
-
-
-def image_file(section: Section, number: int, image: CaptionedImage) -> str:
-    """Return where a gallery's picture lies beside the report."""
-    return f"pictures/{section.anchor}-{number}{image.path.suffix}"
-
-
 def _block(block: Block, section: Section) -> Iterator[str]:
     match block:
         case Paragraph(text):
-            yield _text(text)
+            yield _escaped(text)
         case VerdictLine(sign, title, text):
-            yield f"{sign} **{_text(title)}**{_text(text)}"
+            yield f"{sign} **{_escaped(title)}**{_escaped(text)}"
         case Table():
-            yield f"**{_text(block.caption)}**"
+            yield f"**{_escaped(block.caption)}**"
             yield _table(block)
             if block.note:
-                yield _text(block.note)
+                yield _escaped(block.note)
         case Figure():
             yield _figure(block)
-            yield f"*{_text(block.caption)}*"
+            yield f"*{_escaped(block.caption)}*"
         case Panels(caption, figures):
             yield "\n".join(map(_figure, figures))
-            yield f"*{_text(caption)}*"
+            yield f"*{_escaped(caption)}*"
         case Gallery(caption, images):
             for number, image in enumerate(images, start=1):
-                where = image_file(section, number, image)
-                yield f"![{_text(image.alt)}]({where}) {_text(image.caption)}"
-            yield f"*{_text(caption)}*"
+                path = _image_file(section, number, image)
+                yield f"![{_escaped(image.alt)}]({path}) {_escaped(image.caption)}"
+            yield f"*{_escaped(caption)}*"
 
 
 def _table(table: Table) -> str:
-    lines = [table.columns, ("---",) * len(table.columns), *table.rows]
-    ready = [lines[1] if line is lines[1] else tuple(map(_text, line)) for line in lines]
-    return "\n".join(f"| {' | '.join(cells)} |" for cells in ready)
+    header, *rows = (tuple(map(_escaped, cells)) for cells in (table.columns, *table.rows))
+    lines = (header, ("---",) * len(header), *rows)
+    return "\n".join(f"| {' | '.join(cells)} |" for cells in lines)
 
 
 def _figure(figure: Figure) -> str:
-    return f"![{_text(figure.alt)}](figures/{figure.name}.png)"
+    return f"![{_escaped(figure.alt)}](figures/{figure.name}.png)"
 
 
-def _text(text: str) -> str:
-    """Return plain text as Markdown that shows it: no markup, no HTML, one line."""
+def _escaped(text: str) -> str:
+    """Return Markdown that displays the text literally, on one line, without HTML."""
     entities = text.replace("&", "&amp;").replace("<", "&lt;").replace(">", "&gt;")
-    return MARKUP.sub(r"\\\1", " ".join(entities.split()))
+    return MARKDOWN_SYNTAX.sub(r"\\\1", " ".join(entities.split()))

@@ -1,4 +1,4 @@
-"""What one run came to: every number that a table of results shows of it."""
+"""Scalar results of one run, as the tables of results show them."""
 
 import math
 from collections.abc import Callable
@@ -11,22 +11,22 @@ from catsdogs.runs.reader import Floats, Run
 
 @dataclass(frozen=True)
 class RunSummary:
-    """The scalars of a run; nan where it did not get so far. Accuracies are shares of 0 to 1.
+    """Scalar results of a run; nan where the run ended before them. Accuracies are from 0 to 1.
 
     Attributes:
-        best_epoch: The first with the highest validation accuracy, whose checkpoint is judged on
-            test; 0 is the untrained head.
-        best_val_accuracy: The highest over the epochs.
-        best_epoch_val_cost: The validation cost of that same epoch.
-        lowest_val_cost: The lowest over the epochs, maybe of another epoch.
-        lowest_val_cost_epoch: Its epoch.
-        last_epoch: The last one done.
-        last_train_cost: Its mean training cost.
-        last_val_accuracy: After it.
-        last_val_cost: After it.
-        test_accuracy: Of the best epoch's checkpoint.
-        test_cost: Of the best epoch's checkpoint.
-        training_seconds: All epochs together, evaluation left out.
+        best_epoch: First epoch with the highest validation accuracy; its checkpoint is tested.
+            Epoch 0 is the untrained head.
+        best_val_accuracy: Highest validation accuracy over the epochs.
+        best_epoch_val_cost: Validation cost of the best epoch.
+        lowest_val_cost: Lowest validation cost over the epochs.
+        lowest_val_cost_epoch: Epoch of the lowest validation cost.
+        last_epoch: Last completed epoch.
+        last_train_cost: Mean training cost of the last epoch.
+        last_val_accuracy: Validation accuracy after the last epoch.
+        last_val_cost: Validation cost after the last epoch.
+        test_accuracy: Test accuracy of the best epoch's checkpoint.
+        test_cost: Test cost of the best epoch's checkpoint.
+        training_seconds: Duration of all epochs, excluding evaluation.
     """
 
     best_epoch: float
@@ -43,8 +43,8 @@ class RunSummary:
     training_seconds: float
 
 
-def outcome(run: Run) -> RunSummary:
-    """Return what a run came to."""
+def summarize(run: Run) -> RunSummary:
+    """Return the scalar results of a run."""
     epochs = run.epochs
     accuracies, costs = epochs["val_accuracy"], epochs["val_cost"]
     best, lowest, last = _row(np.argmax, accuracies), _row(np.argmin, costs), len(accuracies) - 1
@@ -69,6 +69,6 @@ def outcome(run: Run) -> RunSummary:
 
 
 def _row(first: Callable[[Floats], np.intp], values: Floats) -> int:
-    """Return the row of the first extreme among the finite values; -1 without any."""
+    """Return the index of the first extreme of the finite values; -1 without finite values."""
     rows = np.flatnonzero(np.isfinite(values))
     return int(rows[first(values[rows])]) if len(rows) else -1

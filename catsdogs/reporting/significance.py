@@ -1,4 +1,4 @@
-"""Is one test accuracy better than another? Paired over seeds and over pictures, by scipy."""
+"""Paired tests of the difference in test accuracy, over seeds and over images, with scipy."""
 
 import math
 from collections.abc import Sequence
@@ -8,28 +8,28 @@ import numpy as np
 from scipy.stats import binomtest, ttest_rel
 
 from catsdogs.io import formatting
-from catsdogs.reporting.document import Table
+from catsdogs.reporting.document import Paragraph, Section, Table, present
 from catsdogs.reporting.sections.parity import STATUS
 from catsdogs.runs.contenders import Pair
 from catsdogs.runs.reader import Predictions, Runs
 
-MARGIN = 0.01  # equivalent: less than one percentage point apart
+MARGIN = 0.01  # equivalent accuracies differ by less than one percentage point
 CONFIDENCE = 0.95
 
 
 @dataclass(frozen=True)
-class SeedAnswers:
-    """Both best checkpoints of one seed on the same test pictures.
+class SeedComparison:
+    """The two best checkpoints of one seed on the same test images.
 
     Attributes:
-        seed: Of both runs.
-        pictures: In the test split.
-        reference_right: Right answers of the reference.
-        contender_right: Right answers of the contender.
-        only_reference: Pictures that only the reference got right.
-        only_contender: Pictures that only the contender got right.
-        p_value: Exact McNemar test: how often a split of the disagreements at least this uneven
-            comes from two equally good heads; 1 without a disagreement.
+        seed: Seed of both runs.
+        images: Number of test images.
+        reference_right: Number of images that the reference classifies correctly.
+        contender_right: Number of images that the contender classifies correctly.
+        only_reference: Number of images that only the reference classifies correctly.
+        only_contender: Number of images that only the contender classifies correctly.
+        p_value: Exact McNemar test: the probability that two equally good heads split their
+            disagreements at least this unevenly; 1 without disagreements.
     """
 
     seed: int
@@ -43,51 +43,72 @@ class SeedAnswers:
 
 @dataclass(frozen=True)
 class PairedComparison:
-    """A pair's test accuracy, paired over seeds; contender minus reference, as shares.
+    """The test accuracies of a pair, paired over seeds.
+
+    Differences are contender minus reference, as shares from -1 to 1.
 
     Attributes:
-        pair: Who.
-        seeds: What was compared, seed by seed.
-        left_out: Seeds that could not be compared, and why.
-        mean: Of the differences; nan without seeds.
-        interval: 95 % for the mean over further seeds on these test pictures (paired t); None where
-            there is none: fewer than two seeds, or the same difference in every seed.
-        equivalence_p: Two one-sided paired t tests against `MARGIN`, the larger p value; None where
-            there is no interval.
+        pair: The two contenders.
+        seeds: The seeds that can be compared.
+        left_out: The other seeds, each with the reason.
+        mean: Mean difference; nan without seeds.
+        interval: 95 % confidence interval (paired t) of the mean over further seeds on the same
+            test images; None with fewer than two seeds or the same difference in every seed.
+        equivalence_p: The larger p-value of two one-sided paired t tests against `MARGIN`; None
+            without an interval.
     """
 
     pair: Pair
-    seeds: tuple[SeedAnswers, ...]
+    seeds: tuple[SeedComparison, ...]
     left_out: tuple[tuple[int, str], ...]
     mean: float
     interval: tuple[float, float] | None
     equivalence_p: float | None
 
 
+def statistics_section(comparisons: Sequence[PairedComparison]) -> Section:
+    """Return the tests of every pair, or a sentence if there are no pairs."""
+    if not comparisons:
+        return Section("Statistics", (Paragraph("There is no pair of optimizers to compare."),))
+    single = max(len(comparison.seeds) for comparison in comparisons) < 2
+    warning = (
+        "One seed does not show how much seeds vary, so no test of the difference is possible. "
+        "Compare over several seeds."
+    )
+    return Section(
+        "Statistics",
+        present(
+            Paragraph(warning) if single else None,
+            accuracy_table(comparisons),
+            disagreements_table(comparisons),
+        ),
+    )
+
+
 def compare_accuracy(runs: Runs, pair: Pair) -> PairedComparison:
-    """Compare a pair on the test pictures.
+    """Compare the test accuracies of a pair.
 
     Args:
-        runs: One for each contender and seed, as `chosen_runs` returns them.
-        pair: Who.
+        runs: One run for each contender and seed, as `chosen_runs` returns them.
+        pair: The two contenders.
     """
-    seeds: list[SeedAnswers] = []
+    seeds: list[SeedComparison] = []
     left_out: list[tuple[int, str]] = []
     images: tuple[str, ...] | None = None
     for seed in runs.comparison.seeds:
-        both = _answers_of_both(runs, pair, seed)
+        both = _predictions_of_both(runs, pair, seed)
         if isinstance(both, str):
             left_out.append((seed, both))
         elif images not in (None, both[0].paths):
-            left_out.append((seed, f"other test pictures than those of seed {seeds[0].seed}"))
+            left_out.append((seed, f"its test images differ from those of seed {seeds[0].seed}"))
         else:
             images = both[0].paths
-            seeds.append(_seed_answers(seed, *both))
+            seeds.append(_compare_seed(seed, *both))
     return _over_seeds(pair, tuple(seeds), tuple(left_out))
 
 
 def accuracy_table(comparisons: Sequence[PairedComparison]) -> Table:
-    """Return a row for each pair: mean difference, interval and equivalence."""
+    """Return the mean difference, its interval and the equivalence test of each pair."""
     rows = tuple(
         (
             f"{comparison.pair.contender} - {comparison.pair.reference}",
@@ -99,21 +120,21 @@ def accuracy_table(comparisons: Sequence[PairedComparison]) -> Table:
         for comparison in comparisons
     )
     return Table(
-        "Difference of the test accuracy, contender minus reference, in percentage points.",
-        ("pair", "seeds", "mean", "95 % interval", "p of equivalence"),
+        "Difference in test accuracy, contender minus reference, in percentage points.",
+        ("pair", "seeds", "mean", "95 % interval", "equivalence p"),
         rows,
         "Paired over seeds: both runs of a seed start from the same head and see the same batches, "
-        "unless an optimizer asks for batches of its own, as SAGA does. "
-        "The interval is for the mean over further seeds on these same test pictures (paired t); "
-        "it does not say what other pictures would show. p of equivalence: two one-sided paired t "
-        "tests against a margin of one point; below 0.05 a gap of one point or more is excluded. "
-        "No interval: fewer than two seeds, or the same difference in every seed. Of twenty pairs "
-        "that are equal, about one has an interval that misses zero.",
+        "except for an optimizer that requests its own batches, such as SAGA. The interval "
+        "(paired t) is for the mean over further seeds on the same test images; it does not "
+        "extend to other images. Equivalence p: two one-sided paired t tests against a margin of "
+        "one point; a value below 0.05 excludes a difference of one point or more. There is no "
+        "interval for fewer than two seeds or for the same difference in every seed. About one in "
+        "twenty pairs of equally accurate optimizers has an interval that excludes zero.",
     )
 
 
-def answers_table(comparisons: Sequence[PairedComparison]) -> Table:
-    """Return a row for each pair and seed: the pictures that only one got right."""
+def disagreements_table(comparisons: Sequence[PairedComparison]) -> Table:
+    """Return the images that only one of the two classifies correctly, by pair and seed."""
     rows = tuple(
         (
             f"{comparison.pair.contender} and {comparison.pair.reference}",
@@ -127,25 +148,28 @@ def answers_table(comparisons: Sequence[PairedComparison]) -> Table:
         for seed in comparison.seeds
     )
     return Table(
-        "Test pictures on which the two best checkpoints of a seed disagree.",
+        "Test images on which the two best checkpoints of a seed disagree.",
         (
             "contender and reference",
             "seed",
-            "right answers",
-            "only the contender right",
-            "only the reference right",
+            "correct predictions",
+            "only contender correct",
+            "only reference correct",
             "McNemar p",
         ),
         rows,
-        "Exact McNemar test, for these two heads on other pictures: how often two equally good "
-        "heads would share their disagreements out at least this unevenly. The same test pictures "
-        "serve every seed, so the rows are not independent evidence: do not add or multiply them.",
+        "Exact McNemar test: the probability that two equally good heads split their "
+        "disagreements at least this unevenly. It compares these two heads on further images, not "
+        "the optimizers on further seeds. All seeds use the same test images, so the rows are not "
+        "independent: do not add or multiply the p-values.",
     )
 
 
-def _answers_of_both(runs: Runs, pair: Pair, seed: int) -> tuple[Predictions, Predictions] | str:
-    """Return the test answers of a seed's two runs, or why there are not two to compare."""
-    answers, reasons = [], []
+def _predictions_of_both(
+    runs: Runs, pair: Pair, seed: int
+) -> tuple[Predictions, Predictions] | str:
+    """Return the test predictions of both runs of a seed, or why they cannot be compared."""
+    predictions, reasons = [], []
     for label in (pair.reference, pair.contender):
         run = runs.get(label, seed)
         if run is None:
@@ -153,20 +177,20 @@ def _answers_of_both(runs: Runs, pair: Pair, seed: int) -> tuple[Predictions, Pr
         elif run.status != "finished" or run.test is None:
             reasons.append(f"{label} {STATUS[run.status]}")
         else:
-            answers.append(run.test)
+            predictions.append(run.test)
     if reasons:
         return " and ".join(reasons)
-    reference, contender = answers
+    reference, contender = predictions
     if reference.paths != contender.paths:
-        return "the test pictures are not the same"
+        return "the test images differ"
     return reference, contender
 
 
-def _seed_answers(seed: int, reference: Predictions, contender: Predictions) -> SeedAnswers:
+def _compare_seed(seed: int, reference: Predictions, contender: Predictions) -> SeedComparison:
     one, other = reference.right(), contender.right()
     only_reference, only_contender = int((one & ~other).sum()), int((other & ~one).sum())
     disagreements = only_reference + only_contender
-    return SeedAnswers(
+    return SeedComparison(
         seed,
         images=len(one),
         reference_right=int(one.sum()),
@@ -178,12 +202,12 @@ def _seed_answers(seed: int, reference: Predictions, contender: Predictions) -> 
 
 
 def _over_seeds(
-    pair: Pair, seeds: tuple[SeedAnswers, ...], left_out: tuple[tuple[int, str], ...]
+    pair: Pair, seeds: tuple[SeedComparison, ...], left_out: tuple[tuple[int, str], ...]
 ) -> PairedComparison:
     if not seeds:
         return PairedComparison(pair, seeds, left_out, math.nan, None, None)
     images = seeds[0].images
-    # In pictures, not in shares: whole numbers keep equal differences equal.
+    # Counts instead of shares: integers keep equal differences equal.
     contender = np.array([seed.contender_right for seed in seeds])
     reference = np.array([seed.reference_right for seed in seeds])
     mean = float((contender - reference).mean()) / images

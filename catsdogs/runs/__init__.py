@@ -1,1 +1,1 @@
-"""The run directory: its format, its writer and its readers. Needs no torch."""
+"""The run directory: its format, its writer and its reader. Needs no torch."""

@@ -1,7 +1,7 @@
-"""A comparison on disk: which runs belong to it, whether or not they are there yet.
+"""A comparison on disk: the plan of its runs, and the measured times of a step.
 
-`compare` writes `comparison.json` before the first run, so a reader knows what is missing. Beside
-it lies a directory for each run. Needs no torch.
+`compare` writes `comparison.json` before the first run, so that a reader can tell which runs are
+missing. The run directories are beside it.
 """
 
 import dataclasses
@@ -12,12 +12,11 @@ from typing import Any
 
 from catsdogs.errors import UserError
 from catsdogs.io.files import atomic_write_text
+from catsdogs.runs.schema import DAMAGE
 
 FILE = "comparison.json"
 FORMAT = 1
-# What reading a file can raise that holds anything at all.
-DAMAGE = (OSError, ValueError, TypeError, KeyError, AttributeError, OverflowError, RecursionError)
-LONGEST = 1e6  # seconds of a step: eleven days
+LONGEST_STEP = 1e6  # seconds
 
 
 @dataclasses.dataclass(frozen=True)
@@ -25,9 +24,9 @@ class PlannedRun:
     """One run of a comparison.
 
     Attributes:
-        label: The contender, a file of `conf/optimizer`.
-        seed: Of the run.
-        learning_rate: Its `optimizer.lr`; None for an optimizer without one.
+        label: The contender, a file in `conf/optimizer`.
+        seed: The run's `seed`.
+        learning_rate: The run's `optimizer.lr`; None for an optimizer without one.
         directory: Name of the run directory, beside `comparison.json`.
     """
 
@@ -39,16 +38,16 @@ class PlannedRun:
 
 @dataclasses.dataclass(frozen=True)
 class Comparison:
-    """What was compared, and how it was typed.
+    """The plan of a comparison, and the times of a step.
 
     Attributes:
-        command: What was typed.
+        command: The command line.
         contenders: Labels, in the order given.
         seeds: In the order given.
-        learning_rates: The grid that every contender was given, ascending; empty without one.
-        runs: All of them, contender by contender.
-        step_seconds: Seconds of one optimizer step on the head, by label, one number for each
-            repeat; the contenders took turns in one process. Empty until it was measured.
+        learning_rates: The grid for every contender, ascending; empty without one.
+        runs: All planned runs, contender by contender.
+        step_seconds: Seconds of one optimizer step on the head by label, one number per repeat,
+            measured in turns in one process. Empty until measured.
     """
 
     command: str
@@ -59,7 +58,7 @@ class Comparison:
     step_seconds: dict[str, tuple[float, ...]] = dataclasses.field(default_factory=dict)
 
     def write(self, directory: Path) -> None:
-        """Write `comparison.json` whole."""
+        """Write `comparison.json` atomically."""
         text = json.dumps({"format": FORMAT, **dataclasses.asdict(self)}, indent=2)
         atomic_write_text(directory / FILE, text + "\n")
 
@@ -68,7 +67,7 @@ def read_comparison(directory: Path) -> Comparison:
     """Read `comparison.json`.
 
     Raises:
-        UserError: If the file is damaged or of another format.
+        UserError: If the file is damaged or has another format.
     """
     path = directory / FILE
     try:
@@ -100,10 +99,10 @@ def _from_json(content: dict[str, Any]) -> Comparison:
 
 
 def _check(comparison: Comparison) -> None:
-    """Refuse a plan whose parts do not belong together.
+    """Refuse a plan that contradicts itself.
 
     Raises:
-        ValueError: With the part.
+        ValueError: With the field that does not fit.
     """
     runs = comparison.runs
     for name, planned, named in (
@@ -114,18 +113,18 @@ def _check(comparison: Comparison) -> None:
             raise ValueError(f"{name} are not those of the runs")
     rates = [*comparison.learning_rates, *(run.learning_rate or 0.0 for run in runs)]
     if not all(math.isfinite(rate) for rate in rates):
-        raise ValueError("a learning rate is no finite number")
+        raise ValueError("a learning rate is not a finite number")
     for label, seconds in comparison.step_seconds.items():
         if label not in comparison.contenders or not seconds:
-            raise ValueError(f"step_seconds of {label!r} are of no contender, or none")
-        if not all(0 < second < LONGEST for second in seconds):
-            raise ValueError(f"step_seconds of {label!r} hold what is no time of a step")
+            raise ValueError(f"step_seconds of {label!r} are empty or of no contender")
+        if not all(0 < second < LONGEST_STEP for second in seconds):
+            raise ValueError(f"step_seconds of {label!r} are not all times of a step")
 
 
 def _planned_from_json(run: dict[str, Any]) -> PlannedRun:
     rate, directory = run["learning_rate"], str(run["directory"])
     if Path(directory).name != directory:
-        raise ValueError(f"{directory!r} is no name of a run directory")
+        raise ValueError(f"{directory!r} is not the name of a run directory")
     return PlannedRun(
         label=str(run["label"]),
         seed=int(run["seed"]),

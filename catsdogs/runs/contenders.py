@@ -1,4 +1,4 @@
-"""Who is compared with whom: each optimizer with its native twin, by name."""
+"""Pairs of contenders: each optimizer with its native twin, matched by name."""
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
@@ -9,13 +9,13 @@ ORIGINS = (NATIVE, CUSTOM, PUBLISHED)
 
 @dataclass(frozen=True)
 class Pair:
-    """Two contenders side by side.
+    """Two contenders to compare.
 
     Attributes:
-        reference: The yardstick; what is said of the pair is said of the contender beside it.
-        contender: The other one.
-        twins: Whether both are the same method by name, as `native_adam` and `custom_adam` are.
-            Twins are meant to agree; others are only measured on the same task.
+        reference: The baseline.
+        contender: The optimizer that is compared with it.
+        twins: Whether both names have the same method, as `native_adam` and `custom_adam` do.
+            Twins should agree; other pairs merely solve the same task.
     """
 
     reference: str
@@ -24,11 +24,11 @@ class Pair:
 
 
 def pairs_of(contenders: Sequence[str]) -> tuple[Pair, ...]:
-    """Pair every contender that is not native.
+    """Pair every contender that is not native with its references.
 
-    A name is an origin and a method, as in `custom_adam`. The reference is the native twin; a
-    published listing also gets its custom twin. A contender without a twin gets the first native
-    contender, or without one the first contender.
+    A label consists of an origin and a method, as in `custom_adam`. The reference is the native
+    twin; a published listing is also paired with its custom twin. A contender without a twin is
+    paired with the first native contender, or with the first contender if none is native.
 
     Args:
         contenders: Labels, in the order of the comparison.
@@ -42,7 +42,7 @@ def pairs_of(contenders: Sequence[str]) -> tuple[Pair, ...]:
 
 
 def sort_by_method(labels: Iterable[str]) -> tuple[str, ...]:
-    """Order labels so that twins stand together, the native one first."""
+    """Sort labels so that twins are adjacent, the native one first."""
 
     def key(label: str) -> tuple[str, int, str]:
         origin = _origin(label)
@@ -54,7 +54,7 @@ def sort_by_method(labels: Iterable[str]) -> tuple[str, ...]:
 
 def _pairs_with(contender: str, contenders: Sequence[str]) -> list[Pair]:
     twins = _twins(contender, contenders)
-    references = twins or _stand_in(contender, contenders)
+    references = twins or _fallback(contender, contenders)
     return [Pair(reference, contender, twins=bool(twins)) for reference in references]
 
 
@@ -64,7 +64,7 @@ def _twins(contender: str, contenders: Sequence[str]) -> list[str]:
     return [twin for origin in origins if method and (twin := f"{origin}_{method}") in contenders]
 
 
-def _stand_in(contender: str, contenders: Sequence[str]) -> list[str]:
+def _fallback(contender: str, contenders: Sequence[str]) -> list[str]:
     natives = [label for label in contenders if _origin(label) == NATIVE]
     return [label for label in (*natives, contenders[0]) if label != contender][:1]
 

@@ -1,4 +1,4 @@
-"""Versions, hardware and commit that a run records."""
+"""Versions, hardware and commit of a run, for its record."""
 
 import importlib.metadata
 import os
@@ -7,14 +7,18 @@ import subprocess
 from pathlib import Path
 from typing import Any
 
-import catsdogs
+from catsdogs._version import __version__
 
 PACKAGES = ("torch", "torchvision", "numpy", "pillow", "hydra-core", "tensorboard")
 
 
 def versions(*also: str) -> dict[str, str]:
-    """Return the versions of Python and of the packages that decide a run's numbers, and `also`."""
-    found = {"python": platform.python_version(), "catsdogs": catsdogs.__version__}
+    """Return the versions of Python and of the packages that affect a run's numbers.
+
+    Args:
+        also: Further packages to include.
+    """
+    found = {"python": platform.python_version(), "catsdogs": __version__}
     for package in (*PACKAGES, *also):
         try:
             found[package] = importlib.metadata.version(package)
@@ -24,7 +28,7 @@ def versions(*also: str) -> dict[str, str]:
 
 
 def hardware() -> dict[str, Any]:
-    """Return what the run stands on: system, processor, cores and bytes of memory."""
+    """Return the system, the processor, the number of cores and the bytes of memory."""
     return {
         "system": platform.platform(),
         "processor": _processor(),
@@ -34,7 +38,7 @@ def hardware() -> dict[str, Any]:
 
 
 def git_state() -> dict[str, Any] | None:
-    """Return the commit of the source tree and whether it was changed; None when installed."""
+    """Return the source tree's commit and whether it has local changes; None when installed."""
     tree = Path(__file__).resolve().parents[2]
     if not (tree / ".git").exists():
         return None

@@ -1,26 +1,32 @@
-"""Mistakes of a run: the most confident wrong answers, and their thumbnails."""
+"""The most confident mistakes of a run: their reader, thumbnails and contact sheet."""
 
+import csv
 import dataclasses
 import math
 from pathlib import Path
 
 from PIL import Image, ImageDraw, ImageFont
 
-SIDE = 160  # pixels
-FOLDER = "mistakes"
-COLUMNS, CAPTION, GAP = 4, 26, 8  # of the sheet: pictures in a row; pixels
+from catsdogs.errors import UserError
+from catsdogs.runs.reader import Run
+from catsdogs.runs.schema import DAMAGE, MISTAKES, REDO, THUMBNAILS, class_name
+
+SIDE = 160  # pixels, of a thumbnail's longer side
+SUFFIX = ".jpg"
+JPEG_START, MAX_BYTES = b"\xff\xd8\xff", 10**6
+COLUMNS, CAPTION, GAP = 4, 26, 8  # of the contact sheet: images in a row; pixels
 
 
 @dataclasses.dataclass(frozen=True)
 class Mistake:
-    """One picture whose logit has the wrong sign.
+    """An image whose logit has the wrong sign.
 
     Attributes:
         rank: From 1, the most confident mistake.
-        path: Relative to the manifest's root.
+        path: As the manifest names the image, relative to its root.
         label: 1 for a cat, 0 for a dog.
-        logit: The head's answer; above 0 says cat.
-        file: Its thumbnail, relative to the run directory; empty if there is none.
+        logit: Above 0 means cat.
+        file: The thumbnail, relative to the run directory; empty if there is none.
     """
 
     rank: int
@@ -30,8 +36,44 @@ class Mistake:
     file: str = ""
 
 
+def thumbnail_file(rank: int) -> str:
+    """Return the name of a mistake's thumbnail, relative to the run directory."""
+    return f"{THUMBNAILS}/{rank}{SUFFIX}"
+
+
+def read_mistakes(run: Run) -> list[Mistake]:
+    """Read the mistakes of a run that have a thumbnail; a run may have none.
+
+    Raises:
+        UserError: If `mistakes.csv` is damaged.
+    """
+    path = run.directory / MISTAKES
+    if not path.exists():
+        return []
+    try:
+        with path.open(encoding="utf-8", newline="") as file:
+            found = [
+                Mistake(
+                    rank=int(row["rank"]),
+                    path=row["path"],
+                    label=int(row["label"]),
+                    logit=float(row["logit"]),
+                    file=f"{THUMBNAILS}/{Path(row['file']).name}",
+                )
+                for row in csv.DictReader(file)
+            ]
+    except DAMAGE as error:
+        raise UserError(f"{path}: not readable ({error}); {REDO}") from error
+    return [mistake for mistake in found if _is_thumbnail(run.directory / mistake.file, run)]
+
+
 def contact_sheet(mistakes: list[Mistake], directory: Path) -> Image.Image:
-    """Return the thumbnails in rows on white, each over its rank, label and logit."""
+    """Return the thumbnails in rows on white, each above its rank, label and logit.
+
+    Args:
+        mistakes: One without a thumbnail leaves its place white.
+        directory: The run directory.
+    """
     step_x, step_y = SIDE + GAP, SIDE + CAPTION + GAP
     rows = math.ceil(len(mistakes) / COLUMNS)
     sheet = Image.new("RGB", (COLUMNS * step_x + GAP, rows * step_y + GAP), "white")
@@ -48,6 +90,9 @@ def contact_sheet(mistakes: list[Mistake], directory: Path) -> Image.Image:
     return sheet
 
 
-def class_name(label: int) -> str:
-    """Return the word for a label."""
-    return "cat" if label else "dog"
+def _is_thumbnail(file: Path, run: Run) -> bool:
+    """Tell whether a file is a small JPEG inside a run: a report must not embed any other file."""
+    inside = file.resolve().is_relative_to(run.directory.resolve())
+    if file.suffix != SUFFIX or not file.is_file() or not inside:
+        return False
+    return file.stat().st_size < MAX_BYTES and file.read_bytes().startswith(JPEG_START)

@@ -1,4 +1,4 @@
-"""Read what runs left behind: every number of a report comes through this file."""
+"""Reader of run directories: every number of a report comes through this module."""
 
 import csv
 import dataclasses
@@ -16,26 +16,34 @@ from safetensors.numpy import load_file
 from catsdogs.errors import UserError
 from catsdogs.runs.comparison import FILE, Comparison, PlannedRun, read_comparison
 from catsdogs.runs.contenders import sort_by_method
-from catsdogs.runs.schema import FINITE, check_facts
-from catsdogs.runs.writer import EPOCH_COLUMNS, PREDICTION_COLUMNS, STEP_COLUMNS
+from catsdogs.runs.schema import (
+    DAMAGE,
+    EPOCH_COLUMNS,
+    EPOCHS,
+    FINITE,
+    LAST_WEIGHTS,
+    PREDICTION_COLUMNS,
+    PREDICTIONS,
+    RECORD,
+    REDO,
+    STATUSES,
+    STEP_COLUMNS,
+    STEPS,
+    check_facts,
+)
 
 Floats = NDArray[np.float64]
-STATUSES = ("finished", "diverged", "failed", "running")
-REDO = "delete the run and redo it"
-# What reading a file can raise that holds anything at all.
-DAMAGE = (OSError, ValueError, TypeError, KeyError, OverflowError, RecursionError, csv.Error)
-# Columns of whole numbers, from 0.
-COUNTS = ("iteration", "epoch")
+COUNTS = ("iteration", "epoch")  # columns of whole numbers, from 0
 
 
 @dataclasses.dataclass(frozen=True)
 class Predictions:
-    """The best checkpoint's answers to one split, all in the split's order.
+    """The best checkpoint's predictions for one split, in the split's order.
 
     Attributes:
-        paths: As the manifest names the pictures.
-        labels: (pictures,), 1 for cat and 0 for dog.
-        logits: (pictures,), above 0 says cat.
+        paths: As the manifest names the images.
+        labels: Shape (images,), 1 for a cat and 0 for a dog.
+        logits: Shape (images,), above 0 means cat.
     """
 
     paths: tuple[str, ...]
@@ -43,31 +51,32 @@ class Predictions:
     logits: Floats
 
     def right(self) -> NDArray[np.bool_]:
-        """Return for each picture whether the answer is right."""
+        """Return for each image whether the prediction is right."""
         right: NDArray[np.bool_] = (self.logits > 0) == (self.labels == 1)
         return right
 
     def accuracy(self) -> float:
-        """Return the share of right answers, 0 to 1."""
+        """Return the share of right predictions, 0 to 1."""
         return float(self.right().mean())
 
 
 @dataclasses.dataclass(frozen=True)
 class Run:
-    """One run as its records tell it.
+    """The records of one run.
 
     Attributes:
-        directory: Where they lie.
+        directory: The run directory.
         label: The contender.
-        seed: Of the run.
+        seed: The run's `seed`.
         learning_rate: The configured `optimizer.lr`; None for an optimizer without one.
-        status: `finished`, `diverged`, `failed` (an error stopped it; `facts["error"]` says which)
-            or `running` (it was cut off, or is not done yet).
-        facts: All of `record.json`.
-        costs: (iterations,), the cost of each iteration's batch before its update.
-        epochs: Columns of `epochs.csv` by name, each (epochs + 1,); row 0 is the untrained head.
-        val: Answers to the validation pictures; None where the run did not get so far.
-        test: Answers to the test pictures; None where the run did not get so far.
+        status: `finished`, `diverged`, `failed` (with the reason in `facts["error"]`) or `running`
+            (unfinished or interrupted).
+        facts: The content of `record.json`.
+        costs: Shape (iterations,), the cost of each iteration's batch before its update.
+        epochs: Columns of `epochs.csv` by name, each of shape (epochs + 1,); row 0 is the untrained
+            head.
+        val: Predictions for the validation images; None if the run has none.
+        test: Predictions for the test images; None if the run has none.
     """
 
     directory: Path
@@ -82,12 +91,12 @@ class Run:
     test: Predictions | None
 
     def weights(self) -> dict[str, NDArray[Any]] | None:
-        """Return the head's tensors after the last step; None where the run left none.
+        """Return the head's tensors after the last step; None if the run has none.
 
         Raises:
             UserError: If the file is damaged.
         """
-        path = self.directory / "last.safetensors"
+        path = self.directory / LAST_WEIGHTS
         if not path.exists():
             return None
         try:
@@ -98,16 +107,16 @@ class Run:
 
 @dataclasses.dataclass(frozen=True)
 class Runs:
-    """A folder's runs.
+    """The runs of a folder.
 
     Attributes:
         directory: The folder.
-        comparison: What was planned; made up from the runs themselves where there is no plan.
-        found: The runs that are there, at most one of a contender, seed and learning rate, in the
-            order of the plan.
-        missing: Those that the plan names and that are not there.
-        repeated: Runs of a contender, seed and learning rate that `found` has already: a finished
-            one stands there before any other, and a later one before an earlier.
+        comparison: The plan; derived from the runs themselves if the folder has none.
+        found: The existing runs in the order of the plan, one for each contender, seed and learning
+            rate.
+        missing: The planned runs that do not exist.
+        repeated: Further runs of a contender, seed and learning rate. `found` has the finished run
+            rather than an unfinished one, and the later one rather than the earlier.
     """
 
     directory: Path
@@ -117,15 +126,15 @@ class Runs:
     repeated: tuple[Run, ...] = ()
 
     def of(self, label: str) -> tuple[Run, ...]:
-        """Return the runs of one contender that are there."""
+        """Return the runs of one contender."""
         return tuple(run for run in self.found if run.label == label)
 
     def finished(self, label: str) -> tuple[Run, ...]:
-        """Return the runs of one contender that finished."""
+        """Return the finished runs of one contender."""
         return tuple(run for run in self.of(label) if run.status == "finished")
 
     def get(self, label: str, seed: int, learning_rate: float | None = None) -> Run | None:
-        """Return one contender's run of a seed; with a grid, also of a learning rate."""
+        """Return one contender's run of a seed, and of a learning rate if given; None if absent."""
         for run in self.of(label):
             if run.seed == seed and learning_rate in (None, run.learning_rate):
                 return run
@@ -133,24 +142,24 @@ class Runs:
 
 
 def read_runs(directory: Path) -> Runs:
-    """Read every run of a comparison, or of any folder that holds run directories.
+    """Read every run of a comparison, or of any folder with run directories at any depth.
 
     Raises:
         UserError: If there are none, or a record is damaged.
     """
     if not directory.is_dir():
-        raise UserError(f"runs={directory}: there is no such folder; give the folder of the runs")
+        raise UserError(f"runs={directory}: no such folder; give the folder of the runs")
     planned = (directory / FILE).exists()
     comparison = read_comparison(directory) if planned else None
     names = (
         [run.directory for run in comparison.runs]
         if comparison
-        else [path.parent.relative_to(directory) for path in sorted(directory.rglob("record.json"))]
+        else [path.parent.relative_to(directory) for path in sorted(directory.rglob(RECORD))]
     )
-    there = [directory / name for name in names if (directory / name / "record.json").is_file()]
+    there = [directory / name for name in names if (directory / name / RECORD).is_file()]
     if not there:
-        raise UserError(f"runs={directory}: holds no runs; train or compare writes some")
-    found, repeated = _part_repeated([read_run(path) for path in there])
+        raise UserError(f"runs={directory}: no runs found; give the output_dir of train or compare")
+    found, repeated = _separate_repeated([read_run(path) for path in there])
     return Runs(
         directory,
         comparison or _unplanned(directory, found),
@@ -168,9 +177,9 @@ def read_run(directory: Path) -> Run:
     """Read one run directory.
 
     Raises:
-        UserError: If a file is damaged or a finished run lacks one; the message names it.
+        UserError: If a file is damaged, or absent though the run is finished.
     """
-    path = directory / "record.json"
+    path = directory / RECORD
     try:
         facts = json.loads(path.read_text(encoding="utf-8"))
         check_facts(facts)
@@ -182,21 +191,21 @@ def read_run(directory: Path) -> Run:
             learning_rate=None if learning_rate is None else float(learning_rate),
             status=status,
             facts=facts,
-            costs=_read_series(directory / "steps.csv", STEP_COLUMNS, status)["cost"],
-            epochs=_read_series(directory / "epochs.csv", EPOCH_COLUMNS, status),
-            **_read_predictions(directory / "predictions.csv", status),
+            costs=_read_series(directory / STEPS, STEP_COLUMNS, status)["cost"],
+            epochs=_read_series(directory / EPOCHS, EPOCH_COLUMNS, status),
+            **_read_predictions(directory / PREDICTIONS, status),
         )
     except DAMAGE as error:
         raise UserError(
             f"{path}: not a readable record ({type(error).__name__}: {error}); {REDO}"
         ) from error
     if run.status not in STATUSES:
-        raise UserError(f"{path}: the status {run.status!r} is none of {STATUSES}; {REDO}")
+        raise UserError(f"{path}: unknown status {run.status!r}; {REDO}")
     return run
 
 
-def _part_repeated(runs: Sequence[Run]) -> tuple[tuple[Run, ...], tuple[Run, ...]]:
-    """Return one run of each contender, seed and learning rate, and the others."""
+def _separate_repeated(runs: Sequence[Run]) -> tuple[tuple[Run, ...], tuple[Run, ...]]:
+    """Return one run for each contender, seed and learning rate, and the other runs."""
     best: dict[tuple[str, int, float | None], Run] = {}
     for run in sorted(
         runs, key=lambda run: (run.status == "finished", run.facts.get("started", ""))
@@ -210,9 +219,9 @@ def _part_repeated(runs: Sequence[Run]) -> tuple[tuple[Run, ...], tuple[Run, ...
 
 
 def _unplanned(directory: Path, runs: Sequence[Run]) -> Comparison:
-    """Take the runs of a folder for a comparison without a plan.
+    """Derive a comparison from the runs of a folder.
 
-    Their learning rates are a grid if any contender has more than one.
+    Their learning rates form a grid if any contender has more than one.
     """
     rates = {(run.label, run.learning_rate) for run in runs}
     labels = sort_by_method({run.label for run in runs})
@@ -235,22 +244,23 @@ def _unplanned(directory: Path, runs: Sequence[Run]) -> Comparison:
 
 
 def _read_series(path: Path, columns: Sequence[str], status: str) -> dict[str, Floats]:
-    """Read a series as float64 columns; one that failed before it began has none.
+    """Read a series as float64 columns; empty for a run that failed before it started.
 
     Raises:
-        UserError: For a missing column, a cell that is no number, and a finished run without rows.
+        UserError: For a missing column, a cell that is not a number, or a finished run without
+            rows.
     """
     if status == "failed" and not path.exists():
         return {name: np.empty(0) for name in columns}
     text = path.read_bytes().decode()
-    # Lines are appended while a run goes on: one without its end was cut short by a crash.
+    # A run appends lines; an incomplete last line is left from a crash.
     header, rows = _parse(path, text[: text.rfind("\n") + 1], columns)
     try:
         table = np.array([[float(cell) for cell in row] for row in rows], dtype=np.float64)
     except ValueError as error:
         raise UserError(f"{path}: {error}; {REDO}") from error
     if status == "finished" and not rows:
-        raise UserError(f"{path}: the run is finished and there are no numbers; {REDO}")
+        raise UserError(f"{path}: no rows, though the run is finished; {REDO}")
     table = table.reshape(len(rows), len(header))
     series = {name: table[:, header.index(name)] for name in columns}
     wrong = _wrong_numbers(series, status)
@@ -260,48 +270,48 @@ def _read_series(path: Path, columns: Sequence[str], status: str) -> dict[str, F
 
 
 def _wrong_numbers(series: dict[str, Floats], status: str) -> str:
-    """Say which column holds what no run writes there; empty if none does."""
+    """Return the first column with a value that no run writes, and why; empty if there is none."""
     for name, values in series.items():
         finite = np.abs(values[np.isfinite(values)])
         if (finite > FINITE).any():
-            return f"{name} holds a number that is too large"
+            return f"{name} has a number that is too large"
         if name in COUNTS and not np.array_equal(values, np.floor(finite)):
-            return f"{name} holds what is no whole number"
+            return f"{name} has a value that is not a whole number from 0"
         if name == "seconds" and not np.array_equal(values, finite):
-            return f"{name} holds what is no time"
+            return f"{name} has a value that is not a time"
         if "cost" in name and status == "finished" and len(finite) < len(values):
-            return f"the run is finished, and {name} holds what is no number"
+            return f"{name} has a value that is not finite, though the run is finished"
     return ""
 
 
 def _read_predictions(path: Path, status: str) -> dict[str, Predictions | None]:
-    """Read both splits' answers; a run that did not finish may have none, or none that are numbers.
+    """Read the predictions of both splits; an unfinished run may lack them or have nan.
 
     Raises:
-        UserError: For a missing column, and for a finished run without answers.
+        UserError: For a missing column, or a finished run without usable predictions.
     """
     if status != "finished" and not path.exists():
         return {"val": None, "test": None}
     header, rows = _parse(path, path.read_bytes().decode(), PREDICTION_COLUMNS)
     split, name, label, logit = (header.index(column) for column in PREDICTION_COLUMNS)
-    answers: dict[str, Predictions | None] = {}
+    predictions: dict[str, Predictions | None] = {}
     for wanted in ("val", "test"):
         chosen = [row for row in rows if row[split] == wanted]
         logits = np.array([float(row[logit]) for row in chosen])
         labels = np.array([int(row[label]) for row in chosen], dtype=np.int64)
         usable = chosen and set(labels.tolist()) <= {0, 1} and not np.isnan(logits).any()
         if not usable and status == "finished":
-            raise UserError(f"{path}: no usable {wanted} answers; {REDO}")
+            raise UserError(f"{path}: no usable {wanted} predictions; {REDO}")
         paths = tuple(row[name] for row in chosen)
-        answers[wanted] = Predictions(paths, labels, logits) if usable else None
-    return answers
+        predictions[wanted] = Predictions(paths, labels, logits) if usable else None
+    return predictions
 
 
 def _parse(path: Path, text: str, columns: Sequence[str]) -> tuple[list[str], list[list[str]]]:
     header, *rows = list(csv.reader(io.StringIO(text, newline=""))) or [[]]
     absent = [column for column in columns if column not in header]
     if absent:
-        raise UserError(f"{path}: has no column {absent[0]}; {REDO}")
+        raise UserError(f"{path}: no column {absent[0]}; {REDO}")
     if any(len(row) != len(header) for row in rows):
         raise UserError(f"{path}: a line has too many or too few cells; {REDO}")
     return header, rows

@@ -1,10 +1,4 @@
-"""What a run leaves behind: plain files, from which any table or figure can be made again.
-
-A run directory holds `record.json` (all facts but the series), `steps.csv` (cost of every
-iteration), `epochs.csv` (epoch 0 is the untrained head), `predictions.csv` (the best checkpoint's
-logit for every validation and test picture) and `mistakes.csv` (its most confident mistakes, with
-their thumbnails). Needs no torch.
-"""
+"""Writer of a run directory: plain files, from which every table and figure can be rebuilt."""
 
 import csv
 import io
@@ -17,15 +11,21 @@ from pathlib import Path
 from typing import Any, Self, TextIO
 
 from catsdogs.io.files import atomic_write_text
-
-STEP_COLUMNS = ("iteration", "cost")
-EPOCH_COLUMNS = ("epoch", "train_cost", "val_cost", "val_accuracy", "learning_rate", "seconds")
-PREDICTION_COLUMNS = ("split", "path", "label", "logit")
-MISTAKE_COLUMNS = ("rank", "path", "label", "logit", "file")
+from catsdogs.runs.schema import (
+    EPOCH_COLUMNS,
+    EPOCHS,
+    MISTAKE_COLUMNS,
+    MISTAKES,
+    PREDICTION_COLUMNS,
+    PREDICTIONS,
+    RECORD,
+    STEP_COLUMNS,
+    STEPS,
+)
 
 
 class DamagedRecords(Exception):
-    """A series does not hold what it must; the message names the file.
+    """A series lacks rows that were written to it; the message names the file.
 
     Attributes:
         path: The file.
@@ -37,18 +37,24 @@ class DamagedRecords(Exception):
 
 
 class RunRecord:
-    """The records of one run, valid on disk whenever nothing is being written.
+    """The records of one run; the files are valid between any two calls.
 
-    Use as a context manager; the series are synced at every `flush` and closed at the end.
+    Use as a context manager. Every `flush` syncs the series, and the exit closes them.
 
     Args:
-        directory: Of the run.
-        facts: What `record.json` says so far.
-        steps: Rows of `steps.csv` to go on from, of an earlier process; later ones are cut off.
-        epochs: The same of `epochs.csv`.
+        directory: The run directory.
+        facts: The facts of `record.json` so far.
+        steps: Rows of `steps.csv` to keep when resuming; later ones are removed.
+        epochs: Rows of `epochs.csv` to keep when resuming; later ones are removed.
+
+    Attributes:
+        directory: The run directory.
+        facts: The facts of `record.json`.
+        kept_steps: The rows of `steps.csv` that were kept.
+        kept_epochs: The rows of `epochs.csv` that were kept.
 
     Raises:
-        DamagedRecords: If there are fewer such rows.
+        DamagedRecords: If a series has fewer rows.
     """
 
     def __init__(
@@ -56,11 +62,11 @@ class RunRecord:
     ) -> None:
         self.directory = directory
         self.facts = facts
-        self.kept_steps = _cut(directory / "steps.csv", STEP_COLUMNS, steps)
-        self.kept_epochs = _cut(directory / "epochs.csv", EPOCH_COLUMNS, epochs)
-        self._steps = _Series(directory / "steps.csv")
-        self._epochs = _Series(directory / "epochs.csv")
-        self._write_facts()
+        self.kept_steps = _truncate(directory / STEPS, STEP_COLUMNS, steps)
+        self.kept_epochs = _truncate(directory / EPOCHS, EPOCH_COLUMNS, epochs)
+        self._steps = _Series(directory / STEPS)
+        self._epochs = _Series(directory / EPOCHS)
+        write_facts(directory, facts)
 
     def __enter__(self) -> Self:
         return self
@@ -70,31 +76,31 @@ class RunRecord:
         self._epochs.close()
 
     def add_step(self, iteration: int, cost: float) -> None:
-        """Append one iteration's cost; it is safe on disk after the next `flush`."""
+        """Append one iteration's cost; the next `flush` makes it durable."""
         self._steps.add((iteration, cost))
 
     def add_epoch(self, row: Sequence[float]) -> None:
-        """Append one epoch in the order of `EPOCH_COLUMNS` and flush both series."""
+        """Append one epoch in the order of `EPOCH_COLUMNS`, and flush both series."""
         self._epochs.add(row)
         self.flush()
 
     def flush(self) -> None:
-        """Bring what was appended safely onto the disk."""
+        """Sync both series to the disk."""
         self._steps.flush()
         self._epochs.flush()
 
     def update(self, **facts: Any) -> None:
-        """Add facts to `record.json` and write it whole."""
+        """Add facts to `record.json` and write it atomically."""
         self.facts |= facts
-        self._write_facts()
+        write_facts(self.directory, self.facts)
 
     def write_predictions(self, rows: Iterable[tuple[str, str, int, float]]) -> None:
-        """Write `predictions.csv`: split, path, label and logit of every picture."""
-        self._write_table("predictions.csv", PREDICTION_COLUMNS, rows)
+        """Write `predictions.csv`: split, path, label and logit of every image."""
+        self._write_table(PREDICTIONS, PREDICTION_COLUMNS, rows)
 
     def write_mistakes(self, rows: Iterable[tuple[int, str, int, float, str]]) -> None:
         """Write `mistakes.csv`: rank, path, label, logit and thumbnail, which may be empty."""
-        self._write_table("mistakes.csv", MISTAKE_COLUMNS, rows)
+        self._write_table(MISTAKES, MISTAKE_COLUMNS, rows)
 
     def _write_table(
         self, name: str, columns: Sequence[str], rows: Iterable[Sequence[str | float]]
@@ -105,26 +111,28 @@ class RunRecord:
         writer.writerows(rows)
         atomic_write_text(self.directory / name, text.getvalue())
 
-    def _write_facts(self) -> None:
-        write_facts(self.directory, self.facts)
-
 
 def write_facts(directory: Path, facts: dict[str, Any]) -> None:
-    """Write `record.json` whole."""
-    atomic_write_text(directory / "record.json", strict_json(facts))
+    """Write `record.json` atomically."""
+    atomic_write_text(directory / RECORD, strict_json(facts))
 
 
 def recorded_facts(directory: Path) -> dict[str, Any]:
-    """Return what `record.json` says; nothing where there is none or it cannot be read."""
+    """Return the facts of `record.json`; empty if it is absent or not readable."""
     try:
-        facts = json.loads((directory / "record.json").read_text(encoding="utf-8"))
+        facts = json.loads((directory / RECORD).read_text(encoding="utf-8"))
     except (OSError, ValueError):
         return {}
     return facts if isinstance(facts, dict) else {}
 
 
+def strict_json(facts: dict[str, Any]) -> str:
+    """Return facts as JSON text; nan and infinities, which JSON lacks, become strings."""
+    return json.dumps(_json_ready(facts), indent=2, allow_nan=False, ensure_ascii=False) + "\n"
+
+
 class _Series:
-    """A CSV file that grows; floats are written so that they read back to the same bits."""
+    """A growing CSV file; floats read back to the same bits."""
 
     def __init__(self, path: Path) -> None:
         self._file: TextIO = path.open("a", encoding="utf-8", newline="")
@@ -141,8 +149,8 @@ class _Series:
         self._file.close()
 
 
-def _cut(path: Path, columns: Sequence[str], count: int) -> list[list[float]]:
-    """Leave the header and the first rows of a CSV file, and return these rows."""
+def _truncate(path: Path, columns: Sequence[str], count: int) -> list[list[float]]:
+    """Keep the header and the first `count` rows of a CSV file, and return these rows."""
     rows: list[list[str]] = []
     if count:
         try:
@@ -154,20 +162,15 @@ def _cut(path: Path, columns: Sequence[str], count: int) -> list[list[float]]:
         if len(kept) < count or any(len(row) != len(columns) for row in kept):
             raise DamagedRecords(path, f"{count} rows were written to it")
         if any(row[0] != kept[0][0] + number for number, row in enumerate(kept)):
-            raise DamagedRecords(path, "its rows do not follow each other")
+            raise DamagedRecords(path, "its rows are not consecutive")
     text = io.StringIO()
     csv.writer(text, lineterminator="\n").writerows([columns, *rows])
     atomic_write_text(path, text.getvalue())
     return [[float(value) for value in row] for row in rows]
 
 
-def strict_json(facts: dict[str, Any]) -> str:
-    """Return facts as the text of a JSON file; numbers it cannot hold become "nan" and "inf"."""
-    return json.dumps(_json_ready(facts), indent=2, allow_nan=False, ensure_ascii=False) + "\n"
-
-
 def _json_ready(value: Any) -> Any:
-    """Replace numbers that JSON cannot hold (nan, inf) by their names."""
+    """Replace nan and infinities by strings."""
     if isinstance(value, float) and not math.isfinite(value):
         return str(value)
     if isinstance(value, dict):

@@ -1,1 +1,1 @@
-"""From pictures to a trained head: backbone, feature store, head, the one loop, checkpoints."""
+"""Training of a head on stored features: heads, the loop, checkpoints, resuming, TensorBoard."""

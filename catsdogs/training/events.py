@@ -8,17 +8,17 @@ from torch import Tensor
 
 @dataclasses.dataclass(frozen=True)
 class TrainConfig:
-    """How long and in which portions a head is trained.
+    """Length, batch sizes and gradient clipping of a training.
 
     Attributes:
-        epochs: At most so many.
-        batch_size: Pictures per training step; the last batch of an epoch may be smaller.
-        val_batch_size: Pictures per evaluation step.
-        seed: Decides the order of the pictures.
-        clip_value: Every gradient entry is cut to this absolute value, if given.
-        clip_norm: The gradient of all parameters together is shortened to this norm, if given.
-        stop_when_flat: Stop after an epoch whose training cost differs from the one before by less
-            than this, if given.
+        epochs: Maximum number of epochs.
+        batch_size: Images per training step; the last batch of an epoch may be smaller.
+        val_batch_size: Images per evaluation step.
+        seed: Seed of the order of the images.
+        clip_value: Clip every gradient entry to this absolute value; None for no clipping.
+        clip_norm: Clip the norm of all gradients together to this value; None for no clipping.
+        stop_when_flat: Stop after an epoch that changes the training cost by less than this; None
+            to run every epoch.
     """
 
     epochs: int
@@ -32,12 +32,12 @@ class TrainConfig:
 
 @dataclasses.dataclass(frozen=True)
 class Evaluation:
-    """A head's answers to every picture of a split; means are over pictures.
+    """A head's predictions for a split; means are over images.
 
     Attributes:
         cost: Mean binary cross-entropy, in nats.
-        accuracy: Share of pictures whose logit has the right sign, 0 to 1.
-        logits: One per picture, in the split's order, on the CPU.
+        accuracy: Share of images whose logit has the right sign, 0 to 1.
+        logits: Shape (images,), in the split's order, on the CPU.
     """
 
     cost: float
@@ -47,17 +47,17 @@ class Evaluation:
 
 @dataclasses.dataclass(frozen=True)
 class LoopPosition:
-    """How far a course has come; with head, optimizer and scheduler, all that goes on from there.
+    """Progress of the loop; with head, optimizer and scheduler it suffices to resume.
 
     Attributes:
-        epoch: The one in hand, from 1; beyond the last one at the end.
-        batch: How many of its batches are done.
-        iteration: The last one done.
-        total: Sum over the pictures of those batches of their cost when they were used.
-        train_cost: Of the epoch before.
-        val_cost: After the epoch before.
-        seconds: Spent in the training steps of those batches.
-        flat: Whether the course has ended because its training cost stood still.
+        epoch: Current epoch, from 1; one more than the last epoch at the end.
+        batch: Number of its batches that are done.
+        iteration: Last iteration that is done.
+        total: Sum of the training costs of the images in these batches, each when it was used.
+        train_cost: Training cost of the previous epoch.
+        val_cost: Validation cost after the previous epoch.
+        seconds: Time spent in the training steps of these batches.
+        flat: Whether training has stopped because of `stop_when_flat`.
     """
 
     epoch: int
@@ -72,39 +72,39 @@ class LoopPosition:
 
 @dataclasses.dataclass(frozen=True)
 class StepDone:
-    """One iteration.
+    """Event of one iteration.
 
     Attributes:
         iteration: From 1.
-        cost: The mean of its batch, before the update.
-        position: To which it led.
-        asked_to_stop: Whether one of the processes was, during this step.
+        cost: Mean cost of its batch, before the update.
+        position: Position after it.
+        stop_requested: Whether any process has received a signal during this step.
     """
 
     iteration: int
     cost: float
     position: LoopPosition
-    asked_to_stop: bool = False
+    stop_requested: bool = False
 
     @property
     def is_last_before_stop(self) -> bool:
-        """Whether to stop here; a cost that is no number ends the run by itself."""
-        return self.asked_to_stop and math.isfinite(self.cost)
+        """Whether to stop here; a cost that is not finite ends the run anyway."""
+        return self.stop_requested and math.isfinite(self.cost)
 
 
 @dataclasses.dataclass(frozen=True)
 class EpochDone:
-    """One epoch; epoch 0 is the untrained head.
+    """Event of one epoch; epoch 0 is the untrained head.
 
     Attributes:
         epoch: From 0.
-        iteration: The last one done.
-        train_cost: Mean over the epoch's pictures of the cost at the moment each was used; for
-            epoch 0, of the untrained head.
-        val: On the validation split, after the epoch.
-        learning_rate: Of the first parameter group, during the epoch.
-        seconds: Spent in training steps; evaluation and records are not in it.
-        flat: Whether it is the last because the training cost stood still.
+        iteration: Last iteration that is done.
+        train_cost: Mean cost of the training images, each when it was used; for epoch 0, with the
+            untrained head.
+        val: Evaluation on the validation split after the epoch.
+        learning_rate: Learning rate of the first parameter group during the epoch.
+        seconds: Time spent in training steps, without evaluation and records.
+        flat: Whether it is the last epoch because of `stop_when_flat`.
     """
 
     epoch: int
@@ -117,7 +117,7 @@ class EpochDone:
 
     @property
     def position(self) -> LoopPosition:
-        """The start of the next epoch."""
+        """Start of the next epoch."""
         return LoopPosition(
             epoch=self.epoch + 1,
             batch=0,
@@ -131,7 +131,11 @@ class EpochDone:
 
 
 class DivergedError(Exception):
-    """The cost is no longer a finite number; no update was made with it."""
+    """The training or validation cost is not finite; no update was made with it.
+
+    Attributes:
+        facts: What diverged, its value, and the epoch and iteration, for the record.
+    """
 
     def __init__(self, what: str, cost: float, epoch: int, iteration: int) -> None:
         super().__init__(f"the {what} became {cost} in epoch {epoch}, iteration {iteration}")

@@ -1,4 +1,4 @@
-"""What the best checkpoint answers to pictures that chose nothing: the run's result."""
+"""Final evaluation of a run: the best checkpoint's predictions, and its worst mistakes."""
 
 import dataclasses
 import logging
@@ -13,51 +13,50 @@ from catsdogs.compute.distributed import ProcessGroup
 from catsdogs.data.manifest import Split
 from catsdogs.features.feature_store import Features
 from catsdogs.io.files import atomic_directory
-from catsdogs.runs.mistakes import FOLDER, SIDE, Mistake
+from catsdogs.runs.mistakes import SIDE, Mistake, thumbnail_file
+from catsdogs.runs.schema import THUMBNAILS
 from catsdogs.runs.writer import RunRecord
 from catsdogs.training.events import Evaluation
 from catsdogs.training.loop import evaluate
 from catsdogs.training.tensorboard import TensorBoardTracker
 
-JUDGED: tuple[Split, ...] = ("val", "test")
-Predictions = Mapping[Split, Evaluation]
-
-
 log = logging.getLogger(__name__)
-MOST = 12
+
+EVALUATED: tuple[Split, ...] = ("val", "test")
+MOST = 12  # mistakes that a run keeps
 
 
 def evaluate_best(
     head: nn.Module, splits: Mapping[Split, Features], batch_size: int, process_group: ProcessGroup
-) -> Predictions:
-    """Answer validation and test, each process its own pictures; all get all answers."""
-    return {split: evaluate(head, splits[split], batch_size, process_group) for split in JUDGED}
+) -> dict[Split, Evaluation]:
+    """Evaluate the best head on validation and test, in all processes together."""
+    return {split: evaluate(head, splits[split], batch_size, process_group) for split in EVALUATED}
 
 
 def save_predictions(
-    answers: Predictions,
+    evaluations: Mapping[Split, Evaluation],
     splits: Mapping[Split, Features],
     root: Path,
     record: RunRecord,
     tracker: TensorBoardTracker,
 ) -> None:
-    """Write predictions and mistakes into the run directory and to TensorBoard.
+    """Write predictions and mistakes to the run directory and to TensorBoard.
 
     Args:
-        answers: Of the best checkpoint.
-        splits: What was answered.
-        root: Where the pictures are.
-        record: Of the run.
-        tracker: Of the run.
+        evaluations: Evaluations of the best checkpoint.
+        splits: The splits that were evaluated.
+        root: Folder of the images.
+        record: Records of the run.
+        tracker: Tracker of the run.
     """
-    test = answers["test"]
+    test = evaluations["test"]
     record.write_predictions(
         (split, path, int(label), logit)
-        for split in JUDGED
+        for split in EVALUATED
         for path, label, logit in zip(
             splits[split].paths,
             splits[split].labels.tolist(),
-            answers[split].logits.tolist(),
+            evaluations[split].logits.tolist(),
             strict=True,
         )
     )
@@ -73,43 +72,49 @@ def save_predictions(
     tracker.add_mistakes(mistakes)
 
 
-def worst_mistakes(answers: Iterable[tuple[str, int, float]]) -> list[Mistake]:
-    """Return at most `MOST` wrong answers, the largest logit first, equal ones by path.
+def worst_mistakes(predictions: Iterable[tuple[str, int, float]]) -> list[Mistake]:
+    """Return at most `MOST` wrong predictions, the largest absolute logit first, ties by path.
 
     Args:
-        answers: Path, label and logit of every picture. A logit that is no number says dog, as in
-            the accuracy, and says it with no confidence.
+        predictions: Path, label and logit of every image. As in the accuracy, a nan means dog; it
+            is the least confident.
     """
-    wrong = [answer for answer in answers if (answer[2] > 0) != (answer[1] == 1)]
-    wrong.sort(key=lambda answer: (0.0 if math.isnan(answer[2]) else -abs(answer[2]), answer[0]))
-    return [Mistake(rank, *answer) for rank, answer in enumerate(wrong[:MOST], start=1)]
+    wrong = [each for each in predictions if (each[2] > 0) != (each[1] == 1)]
+    wrong.sort(key=lambda each: (0.0 if math.isnan(each[2]) else -abs(each[2]), each[0]))
+    return [Mistake(rank, *each) for rank, each in enumerate(wrong[:MOST], start=1)]
 
 
 def keep_thumbnails(mistakes: list[Mistake], root: Path, directory: Path) -> list[Mistake]:
-    """Write `mistakes/RANK.jpg` into a run directory and return the mistakes with their files.
+    """Write the thumbnails into a run directory and return the mistakes with their files.
 
-    A picture that can no longer be read costs its thumbnail and a warning, not the run.
+    An image that is no longer readable has no thumbnail; a warning names it.
+
+    Args:
+        mistakes: Without files.
+        root: Folder of the images.
+        directory: The run directory.
     """
     kept = []
-    with atomic_directory(directory / FOLDER) as folder:
+    with atomic_directory(directory / THUMBNAILS) as folder:
         for mistake in mistakes:
-            name = f"{mistake.rank}.jpg"
+            file = thumbnail_file(mistake.rank)
+            thumbnail = folder / Path(file).name
             try:
-                _thumbnail(root / mistake.path).save(folder / name, quality=85, optimize=True)
-            # Pillow's decoders raise many types for a file that was damaged since the manifest.
+                _thumbnail(root / mistake.path).save(thumbnail, quality=85, optimize=True)
+            # Pillow raises many types for a file that was damaged since the manifest.
             except Exception as error:  # noqa: BLE001
                 log.warning("no thumbnail of %s: %s", mistake.path, error)
-                (folder / name).unlink(missing_ok=True)
+                thumbnail.unlink(missing_ok=True)
                 kept.append(mistake)
             else:
-                kept.append(dataclasses.replace(mistake, file=f"{FOLDER}/{name}"))
+                kept.append(dataclasses.replace(mistake, file=file))
     return kept
 
 
 def _thumbnail(file: Path) -> Image.Image:
-    """Return a picture upright, at most `SIDE` on its longer side, and nothing but its pixels."""
+    """Return an image upright, at most `SIDE` pixels on its longer side, without metadata."""
     with Image.open(file) as image:
         upright = ImageOps.exif_transpose(image).convert("RGB")
     upright.thumbnail((SIDE, SIDE))
-    upright.info.clear()  # a comment would be saved along
+    upright.info.clear()  # save() would write a comment
     return upright

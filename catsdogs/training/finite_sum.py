@@ -1,8 +1,7 @@
-"""Whether the cost of training is a finite sum, which an optimizer with a table lives on.
+"""Conditions under which the training cost is a finite sum, as SAGA requires.
 
-SAGA's table holds what a picture or a block of pictures gave at its last visit. It reduces the
-variance only if the same weights would give the same again. This is the one place that says what
-breaks that.
+SAGA keeps a table of the last gradient of every image, or block of images. The table reduces the
+variance only if the same weights always give the same gradient.
 """
 
 from torch import nn
@@ -15,60 +14,60 @@ from catsdogs.settings import Protocol
 
 
 def require_recurring_images(protocol: Protocol, optimizer: str) -> None:
-    """Refuse random views, of which none comes twice.
+    """Refuse a protocol with random augmentation, which never repeats an image.
 
     Args:
-        protocol: Of the run.
-        optimizer: The label of what needs a finite sum.
+        protocol: The run's protocol.
+        optimizer: Label of the optimizer, for the message.
 
     Raises:
-        UserError: With the reason and the way out.
+        UserError: For `protocol=monograph`.
     """
     if protocol == "monograph":
         raise UserError(
-            f"protocol=monograph: {optimizer} needs the same answer to a picture from the same "
-            "weights, and no random view of it comes twice; use protocol=frozen or an optimizer "
-            "without a table"
+            f"protocol=monograph: {optimizer} needs the same output for an image from the same "
+            "weights, and random augmentation never repeats an image; use protocol=frozen or an "
+            "optimizer without a table"
         )
 
 
 def require_finite_sum(head: nn.Module, optimizer: str) -> None:
-    """Refuse a head whose answer to a picture changes between visits though its weights do not.
+    """Refuse a head whose output for an image can change although its weights do not.
 
-    Modules are known by their class; what a `forward` of one's own does is not seen.
+    Modules are recognised by their class; randomness in a custom `forward` is not detected.
 
     Args:
-        head: As it will be trained, with every module in its mode.
-        optimizer: The name of what needs a finite sum.
+        head: The head, with every module in the mode in which it will be trained.
+        optimizer: Name of the optimizer, for the message.
 
     Raises:
-        ValueError: With the first such module, the reason and the way out.
+        ValueError: For the first such module, with the reason and the remedy.
     """
     for name, module in head.named_modules():
-        reason = _unsteadiness(module)
+        reason = _reason_for_change(module)
         if reason is not None:
             raise ValueError(
-                f"{optimizer} needs the same answer to a picture from the same weights, and "
+                f"{optimizer} needs the same output for an image from the same weights, and "
                 f"{name or 'the head'} ({type(module).__name__}) {reason}, or use an optimizer "
                 "without a table"
             )
 
 
-def _unsteadiness(module: nn.Module) -> str | None:
-    """Return why a module's answer changes, with the way out, or None if it does not."""
+def _reason_for_change(module: nn.Module) -> str | None:
+    """Return why a module's output changes, with the remedy; None if it does not change."""
     if isinstance(module, _BatchNorm) and module.running_mean is None:
-        return "takes its statistics from the batch: let it track them, in eval mode"
+        return "uses batch statistics: let it track running ones, in eval mode"
     if isinstance(module, _BatchNorm) and module.training:
-        return "takes its statistics from the batch, and its running ones drift: use eval mode"
+        return "uses batch statistics, and its running ones drift: use eval mode"
     if isinstance(module, nn.FractionalMaxPool2d | nn.FractionalMaxPool3d):
-        return "draws its regions at random in either mode: use another pooling"
-    if module.training and _draws(module):
-        return "draws at random in training mode: use eval mode"
+        return "pools random regions in either mode: use another pooling"
+    if module.training and _is_random(module):
+        return "is random in training mode: use eval mode"
     return None
 
 
-def _draws(module: nn.Module) -> bool:
-    """Tell whether a module draws numbers in training mode."""
+def _is_random(module: nn.Module) -> bool:
+    """Tell whether a module is random in training mode."""
     if isinstance(module, _DropoutNd | StochasticDepth):
         return module.p > 0
     if isinstance(module, nn.RNNBase | nn.MultiheadAttention):

@@ -1,4 +1,4 @@
-"""The heads: the monograph's three convolutions, which are one linear map, and that map alone."""
+"""Trainable heads: the monograph's three convolutions, and the equivalent single linear layer."""
 
 import torch
 from torch import Tensor, nn
@@ -9,14 +9,14 @@ from catsdogs.features.backbone import CHANNELS, SIDE
 
 
 class ConvHead(nn.Module):
-    """Three convolutions with nothing between them: features (n, 512, 8, 8) to logits (n,).
+    """Three convolutions without activations, from features (n, 512, 8, 8) to logits (n,).
 
-    2,103,811 trainable parameters in six tensors. A positive logit says cat.
+    It has 2,103,811 trainable parameters in six tensors. A positive logit means cat.
 
-    Because no activation stands between the layers, they equal one 512x8x8 kernel and a bias.
-    `forward` composes that kernel from the six tensors once per batch instead of convolving every
-    picture; through autograd the same six gradients result. `layered` is the network as the
-    monograph wrote it, kept as the reference that tests compare with.
+    Without activations, the three layers equal one 512x8x8 kernel and a bias. `forward` composes
+    this kernel from the six tensors once per batch instead of convolving every image; autograd
+    returns the gradients of the same six tensors. `layered` is the network as the monograph has
+    it, the reference for the tests.
     """
 
     def __init__(self) -> None:
@@ -26,13 +26,13 @@ class ConvHead(nn.Module):
         self.conv3 = nn.Conv2d(1, 1, kernel_size=1)
 
     def forward(self, features: Tensor) -> Tensor:
-        """Return one logit per picture, shape (n,), by the composed kernel."""
+        """Return the logits, shape (n,), computed with the composed kernel."""
         return logits_of(features, *self.compose())
 
     def compose(self) -> tuple[Tensor, Tensor]:
-        """Return the equal single layer: a kernel of shape (1, 512, 8, 8) and a bias (1,)."""
+        """Return the equivalent single layer: a kernel (1, 512, 8, 8) and a bias (1,)."""
         scale = self.conv3.weight.flatten()
-        # Two valid convolutions in a row are one, whose kernel is their full convolution.
+        # Two successive valid convolutions equal one with the full convolution of their kernels.
         kernel = functional.conv_transpose2d(self.conv2.weight, self.conv1.weight) * scale
         assert self.conv1.bias is not None
         assert self.conv2.bias is not None
@@ -41,39 +41,40 @@ class ConvHead(nn.Module):
         return kernel, inner * scale + self.conv3.bias
 
     def layered(self, features: Tensor) -> Tensor:
-        """Return the same logits, convolving every picture three times."""
+        """Return the same logits, computed layer by layer for every image."""
         logits: Tensor = self.conv3(self.conv2(self.conv1(features)))
         return logits.flatten()  # not squeeze(), which turns a batch of one into a scalar
 
 
 class LinearHead(nn.Linear):
-    """One linear map of all 32,768 features: features (n, 512, 8, 8) to logits (n,).
+    """One linear layer, from features (n, 512, 8, 8) to logits (n,).
 
-    The same functions as `ConvHead`, with its composed kernel as the parameter, so the cost is
-    convex in it. 32,769 trainable parameters.
+    It represents the same functions as `ConvHead` with the composed kernel as its parameter, so
+    the cost is convex. It has 32,769 trainable parameters.
     """
 
     def __init__(self) -> None:
         super().__init__(CHANNELS * SIDE * SIDE, 1)
 
     def forward(self, features: Tensor) -> Tensor:
-        """Return one logit per picture, shape (n,)."""
+        """Return the logits, shape (n,)."""
         return super().forward(features.flatten(1)).flatten()
 
     def compose(self) -> tuple[Tensor, Tensor]:
-        """Return its kernel, shape (1, 32768), and its bias (1,)."""
+        """Return the kernel, shape (1, 32768), and the bias (1,)."""
         return self.weight, self.bias
 
 
 class SharedHead(nn.Module):
-    """A head whose batch is spread over processes: each answers its pictures, all learn from all.
+    """A head for data-parallel training: every process computes the logits of its own images.
 
-    The gradient of the composed kernel is added up over the processes on its way back to the head's
-    own tensors, so 131 kB cross the network in a step instead of the 8.4 MB of all six gradients.
+    `backward` sums the gradient of the composed kernel over the processes, and from it computes the
+    gradients of the head's tensors. A step thus exchanges 131 kB instead of the 8.4 MB of all six
+    gradients.
 
     Args:
-        head: Equal in every process; so are its gradients after each `backward`.
-        process_group: The processes. All of them must call `backward`, with their part of one sum.
+        head: The same in every process, and so are its gradients after `backward`.
+        process_group: The processes. All must call `backward`, each on its part of the batch's sum.
     """
 
     def __init__(self, head: "ConvHead | LinearHead", process_group: ProcessGroup) -> None:
@@ -82,10 +83,10 @@ class SharedHead(nn.Module):
         self._process_group = process_group
 
     def forward(self, features: Tensor) -> Tensor:
-        """Return one logit for each of this process's pictures, of which there may be none."""
+        """Return the logits of this process's images, shape (n,) with n of 0 or more."""
         kernel, bias = self.head.compose()
         if torch.is_grad_enabled():
-            # In one tensor, so that the processes exchange once in a step.
+            # One tensor, so that a step has a single exchange.
             together = torch.cat([kernel.flatten(), bias])
             together.register_hook(
                 lambda gradient: self._process_group.all_reduce(gradient.clone())
@@ -95,7 +96,7 @@ class SharedHead(nn.Module):
 
 
 def logits_of(features: Tensor, kernel: Tensor, bias: Tensor) -> Tensor:
-    """Return one logit per picture, shape (n,): the sum of its features, weighed by a kernel."""
+    """Return the logits of a kernel and a bias, shape (n,): one weighted sum per image."""
     return features.flatten(1) @ kernel.flatten() + bias
 
 
@@ -103,7 +104,12 @@ HEADS: dict[str, type[ConvHead] | type[LinearHead]] = {"conv": ConvHead, "linear
 
 
 def seeded_head(name: str, seed: int) -> ConvHead | LinearHead:
-    """Initialise a head as torch does, from `seed` alone; the global generator stays as it was."""
+    """Return a head with torch's default initialisation; torch's global generator is unchanged.
+
+    Args:
+        name: A key of `HEADS`.
+        seed: Decides the initial weights.
+    """
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
         return HEADS[name]()

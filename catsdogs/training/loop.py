@@ -1,10 +1,9 @@
-"""The one training loop. It knows a head, an optimizer and features, and tells what happens."""
+"""The training loop, as a generator of step and epoch events."""
 
 import dataclasses
 import math
 import time
 from collections.abc import Callable, Iterator, Mapping
-from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -17,7 +16,7 @@ from catsdogs.compute.distributed import ALONE, ProcessGroup
 from catsdogs.data.manifest import Split
 from catsdogs.data.order import epoch_permutation
 from catsdogs.features.feature_store import Features
-from catsdogs.optim.saga import block_sizes
+from catsdogs.optim.step_inputs import declared_step_inputs, step_inputs
 from catsdogs.training.events import (
     DivergedError,
     EpochDone,
@@ -39,36 +38,39 @@ def fit(
     scheduler: LRScheduler | None = None,
     *,
     start: LoopPosition | None = None,
-    asked_to_stop: Callable[[], bool] = lambda: False,
+    stop_requested: Callable[[], bool] = lambda: False,
     process_group: ProcessGroup = ALONE,
 ) -> Iterator[StepDone | EpochDone]:
-    """Train `head` in place, yielding each iteration and each epoch when it is done.
+    """Train `head` in place and yield an event after every iteration and epoch.
 
-    While the caller holds an event nothing runs, so the head, the optimizer and the scheduler can
-    be saved as they stand; from there and the event's position another `fit` goes on, to the bit.
+    The loop is suspended while the caller handles an event, so head, optimizer and scheduler can
+    be saved then. From this state and the event's position, `fit` resumes with identical bits.
 
     Args:
-        head: What is trained.
-        optimizer: Over its parameters.
-        features: Returns the splits that an epoch trains on and is judged on; asked once for each
-            epoch, in order.
-        train_config: How long and in which portions.
-        scheduler: Of the learning rate, from epoch to epoch.
-        start: Where to go on; from the untrained head without it.
-        asked_to_stop: Called in every step; its answer is in the step's event, in all processes.
-            Stopping is up to the caller.
-        process_group: The processes that train together, each on its own images of a batch; then
-            `head` is a `SharedHead`. All of them see the same events.
+        head: Changed in place.
+        optimizer: Optimizer of the head's parameters.
+        features: Returns the training and validation split of an epoch; called once for each epoch,
+            in order.
+        train_config: Length, batch sizes and gradient clipping.
+        scheduler: Stepped after every epoch.
+        start: Position to resume from; None evaluates the untrained head first.
+        stop_requested: Called in every step. The step's event has the result, combined over all
+            processes; the caller decides whether to stop.
+        process_group: The processes that train together, each on its own images of a batch; with
+            several, `head` is a `SharedHead`. All processes get the same events.
+
+    Yields:
+        `StepDone` after each iteration, `EpochDone` after each epoch.
 
     Raises:
-        DivergedError: If a training batch or the validation has a cost that is not finite.
-        ValueError: If the optimizer `wants` to know its pictures and the head's answer to one does
-            not depend on its weights alone.
+        DivergedError: If the cost of a training batch or of the validation is not finite.
+        ValueError: If the optimizer keeps a table of gradients and the head's output for an image
+            does not depend on its weights alone.
     """
-    if wants(optimizer) is not None:
+    if declared_step_inputs(optimizer) is not None:
         require_finite_sum(head, type(optimizer).__name__)
     if start is None:
-        untrained = _judge_untrained(head, optimizer, features(0), train_config, process_group)
+        untrained = _evaluate_untrained(head, optimizer, features(0), train_config, process_group)
         yield untrained
         start = untrained.position
     while start.epoch <= train_config.epochs and not start.flat:
@@ -79,7 +81,7 @@ def fit(
         for block, rows in batches(optimizer, len(train), train_config, start.epoch, start.batch):
             started = time.perf_counter()
             cost = train_step(head, optimizer, train, block, rows, train_config, process_group)
-            stop = bool(process_group.all_reduce_number(float(asked_to_stop())))
+            stop = bool(process_group.all_reduce_number(float(stop_requested())))
             start = dataclasses.replace(
                 start,
                 batch=start.batch + 1,
@@ -94,7 +96,7 @@ def fit(
             scheduler.step()
         train_cost = start.total / len(train)
         change = abs(train_cost - start.train_cost)
-        # The cost of epoch 0 is of another kind, see EpochDone.
+        # Epoch 0 has the cost of the untrained head instead, see EpochDone.
         compared = start.epoch > 1 and train_config.stop_when_flat is not None
         done = EpochDone(
             epoch=start.epoch,
@@ -110,7 +112,7 @@ def fit(
     _require_finite(start)
 
 
-def _judge_untrained(
+def _evaluate_untrained(
     head: nn.Module,
     optimizer: Optimizer,
     splits: Mapping[Split, Features],
@@ -128,7 +130,7 @@ def _judge_untrained(
 
 
 def _require_finite(position: LoopPosition) -> None:
-    """Stop after an epoch, not the untrained one, whose validation is no number."""
+    """Stop after a trained epoch whose validation cost is not finite."""
     if position.epoch > 1 and not math.isfinite(position.val_cost):
         epoch, iteration = position.epoch - 1, position.iteration
         raise DivergedError("validation cost", position.val_cost, epoch, iteration)
@@ -143,10 +145,22 @@ def train_step(
     train_config: TrainConfig,
     process_group: ProcessGroup = ALONE,
 ) -> float:
-    """Update the head once and return the batch's cost; one that is not finite updates nothing."""
+    """Update the head in place on one batch and return the batch's cost.
+
+    A cost that is not finite leaves head and optimizer unchanged.
+
+    Args:
+        head: Changed in place.
+        optimizer: Changed in place.
+        train: The training split.
+        block: Number of the batch, for an optimizer with a table of one gradient per batch.
+        rows: Rows of the batch in the split.
+        train_config: Gradient clipping.
+        process_group: The processes that train together.
+    """
     features, labels = train.batch(train.held(rows))
     logits = head(features)
-    logits.retain_grad()  # one number per picture, for an optimizer that wants it
+    logits.retain_grad()  # one number per picture, for an optimizer that takes samples
     cost = binary_cross_entropy_with_logits(logits, labels, reduction="sum") / len(rows)
     value = process_group.all_reduce_number(cost.item())
     if math.isfinite(value):
@@ -156,48 +170,29 @@ def train_step(
             clip_grad_value_(head.parameters(), train_config.clip_value)
         if train_config.clip_norm is not None:
             clip_grad_norm_(head.parameters(), train_config.clip_norm)
-        wanted: dict[str | None, dict[str, Any]] = {
-            None: {},
-            "block": {"block": block},
-            "samples": {"samples": rows, "features": features, "logit_grad": logits.grad},
-        }
-        optimizer.step(**wanted[wants(optimizer)])
+        inputs = step_inputs(
+            optimizer, block=block, samples=rows, features=features, logit_grad=logits.grad
+        )
+        optimizer.step(**inputs)
     return value
-
-
-def wants(optimizer: Optimizer | type[Optimizer]) -> str | None:
-    """Return what an optimizer declares that every step must tell it: `block`, `samples` or None.
-
-    It does so by an attribute of that name. `block` also asks for batches that keep their members.
-    """
-    return getattr(optimizer, "wants", None)
-
-
-def what_it_must_know(optimizer: type[Optimizer], count: int, batch_size: int) -> dict[str, Any]:
-    """Return the arguments that an optimizer needs to be built because of what it `wants`.
-
-    Args:
-        optimizer: Its class.
-        count: The number of training pictures.
-        batch_size: Of the training steps.
-    """
-    known: dict[str | None, dict[str, Any]] = {
-        None: {},
-        "block": {"block_sizes": block_sizes(count, batch_size)},
-        "samples": {"num_samples": count},
-    }
-    return known[wants(optimizer)]
 
 
 def batches(
     optimizer: Optimizer, count: int, train_config: TrainConfig, epoch: int, done: int = 0
 ) -> Iterator[tuple[int, Tensor]]:
-    """Yield the number and the rows of each batch of an epoch, in the order of the epoch.
+    """Yield the number and the rows of each batch of an epoch, in the epoch's order.
 
-    Batches are dealt anew in every epoch, unless the optimizer keeps one gradient for each: then
-    they are dealt once, and only their order changes. The first `done` of them are left out.
+    The images are shuffled into new batches in every epoch. For an optimizer with a table of one
+    gradient per batch, the batches stay the same and only their order is shuffled.
+
+    Args:
+        optimizer: The optimizer of the run.
+        count: Number of training images.
+        train_config: Batch size and seed.
+        epoch: From 1.
+        done: Number of batches to skip.
     """
-    recurring = wants(optimizer) == "block"
+    recurring = declared_step_inputs(optimizer) == "block"
     blocks = epoch_permutation(count, train_config.seed, 0 if recurring else epoch).split(
         train_config.batch_size
     )
@@ -214,11 +209,18 @@ def batches(
 def evaluate(
     head: nn.Module, features: Features, batch_size: int, process_group: ProcessGroup = ALONE
 ) -> Evaluation:
-    """Answer every picture and weigh each the same, whatever batch or process it fell to."""
+    """Return the predictions for every image; batches and processes do not affect the means.
+
+    Args:
+        head: The head, in the mode it is given.
+        features: The split.
+        batch_size: Images per forward pass.
+        process_group: The processes that share the images; all get the whole evaluation.
+    """
     logits = torch.zeros(len(features))
     for rows in features.held(torch.arange(len(features))).split(batch_size):
         logits[rows] = head(features.batch(rows)[0]).cpu()
-    process_group.all_reduce(logits)  # each picture is another's zero
+    process_group.all_reduce(logits)  # zero in every process but the one that has the image
     return Evaluation(
         cost=binary_cross_entropy_with_logits(logits, features.labels).item(),
         accuracy=((logits > 0) == (features.labels > 0.5)).double().mean().item(),

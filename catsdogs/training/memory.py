@@ -1,4 +1,4 @@
-"""What a run will take, told before it starts, and refused with a way out if it does not fit."""
+"""Estimate of a run's memory and disk space, checked before the run starts."""
 
 import shutil
 from collections.abc import Callable, Iterable, Mapping
@@ -15,7 +15,7 @@ from catsdogs.features.epoch_features import EpochFeatures
 from catsdogs.features.feature_store import FEATURES_PER_IMAGE
 from catsdogs.features.shard_cache import PIXELS_PER_IMAGE
 from catsdogs.io.files import cache_directory
-from catsdogs.io.formatting import readable
+from catsdogs.io.formatting import size
 from catsdogs.io.torch_file import FILE_BYTES_ONCE, FILE_BYTES_PER_TENSOR
 from catsdogs.optim.state_size import after_one_step, distinct
 from catsdogs.settings import Settings
@@ -25,7 +25,13 @@ DISK = "disk"
 
 @dataclass(frozen=True)
 class MemoryItem:
-    """Bytes of one kind, and where they lie: a device type such as "cpu" or "cuda", or "disk"."""
+    """Bytes of one kind.
+
+    Attributes:
+        name: The kind, such as "gradients".
+        place: A device type such as "cpu" or "cuda", or "disk".
+        nbytes: Number of bytes.
+    """
 
     name: str
     place: str
@@ -34,26 +40,29 @@ class MemoryItem:
 
 @dataclass(frozen=True)
 class MemoryEstimate:
-    """The memory that a run will take. Printed, it is a table."""
+    """Memory and disk space that a run needs; `str` returns it as a table."""
 
     parts: tuple[MemoryItem, ...]
 
     def total(self, place: str) -> int:
-        """Return the bytes that lie in one place."""
-        return sum(part.nbytes for part in self.parts if part.place == place)
+        """Return the bytes needed in one place."""
+        return sum(item.nbytes for item in self.parts if item.place == place)
 
     def places(self) -> list[str]:
-        """Return every place in which something lies."""
-        return list(dict.fromkeys(part.place for part in self.parts))
+        """Return every place that is used."""
+        return list(dict.fromkeys(item.place for item in self.parts))
 
     def shortage(self, free: Mapping[str, int]) -> dict[str, int]:
-        """Return the bytes that are missing in each place; one that `free` does not name is free.
+        """Return the bytes that each place lacks.
 
-        The parameters count as already there: a plan is made after the model.
+        The parameters count as allocated, since the model exists when the estimate is made.
+
+        Args:
+            free: Free bytes by place; a place that it leaves out is not checked.
         """
-        there = {part.place: part.nbytes for part in self.parts if part.name == "parameters"}
+        allocated = {item.place: item.nbytes for item in self.parts if item.name == "parameters"}
         missing = {
-            place: self.total(place) - there.get(place, 0) - free[place]
+            place: self.total(place) - allocated.get(place, 0) - free[place]
             for place in self.places()
             if place in free
         }
@@ -64,11 +73,72 @@ class MemoryEstimate:
             *self.parts,
             *(MemoryItem("total", place, self.total(place)) for place in self.places()),
         ]
-        return "\n".join(f"{row.name:<14}{row.place:<6}{readable(row.nbytes):>10}" for row in rows)
+        return "\n".join(f"{row.name:<14}{row.place:<6}{size(row.nbytes):>10}" for row in rows)
 
 
 class DoesNotFit(Exception):
-    """A plan needs more than there is; the message has the table and what would fit."""
+    """A run needs more than is free; the message has the table and the settings that would fit."""
+
+
+def plan_memory(
+    make_optimizer: Callable[..., Optimizer],
+    optimizer_settings: dict[str, Any],
+    settings: Settings,
+    head: nn.Module,
+    features: EpochFeatures,
+    device: torch.device,
+) -> MemoryEstimate:
+    """Estimate and print the memory and disk space of a run, and refuse one that does not fit.
+
+    If the features of all epochs do not fit on the disk, they are streamed one epoch at a time.
+
+    Args:
+        make_optimizer: Builds the optimizer for parameters, a number of training images and a batch
+            size; keyword arguments replace its settings.
+        optimizer_settings: The optimizer's settings by name.
+        settings: The run's settings.
+        head: The head to train.
+        features: The features of every epoch, none of them computed yet.
+        device: The device of the run.
+
+    Returns:
+        The estimate.
+
+    Raises:
+        UserError: If the run does not fit; with the table and the settings that would fit.
+    """
+    data, batch_size = settings.data, settings.batch_size
+
+    def estimated(
+        batch_size: int = batch_size, store_dtype: str = data.store_dtype, **replaced: str
+    ) -> MemoryEstimate:
+        return estimate_memory(
+            lambda params: make_optimizer(params, data.train_images, batch_size, **replaced),
+            head.parameters(),
+            frozen_bytes=features.statistics_bytes,
+            images=features.images_to_store,
+            decoded=features.pixels_to_store,
+            feature_dtype=getattr(torch, store_dtype),
+        )
+
+    estimate = estimated()
+    free = free_memory(device, cache_directory())
+    if DISK in estimate.shortage(free) and features.stream():
+        estimate = estimated()
+    if estimate.shortage(free):
+        alternatives = {"data.store_dtype=float16": estimated(store_dtype="float16")}
+        if "table_dtype" in optimizer_settings:
+            alternatives["optimizer.table_dtype=float16"] = estimated(table_dtype="float16")
+        # A table with one gradient per batch has fewer rows for larger batches.
+        for larger in (2 * batch_size, 4 * batch_size, 16 * batch_size):
+            alternatives[f"batch_size={larger}"] = estimated(batch_size=larger)
+        try:
+            require_fit(estimate, free, alternatives)
+        except DoesNotFit as error:
+            raise UserError(str(error)) from error
+    print(f"memory and disk:\n{estimate}")
+    print(f"passes of the backbone: {features.forecast}")
+    return estimate
 
 
 def estimate_memory(
@@ -81,18 +151,18 @@ def estimate_memory(
     feature_dtype: torch.dtype = torch.float32,
     checkpoints: int = 2,
 ) -> MemoryEstimate:
-    """Return the memory plan of training these parameters with this optimizer.
+    """Estimate the memory and disk space of training parameters with an optimizer.
 
     Args:
         factory: Builds the optimizer, as `functools.partial(Adam, lr=1e-3)` does.
-        params: What is trained. Only shapes, types and devices are looked at.
-        frozen_bytes: What a checkpoint holds besides the trained parameters and their state.
-        images: Images in the feature store.
-        decoded: Pictures in the store of decoded ones.
+        params: The trained parameters. Only their shapes, types and devices matter.
+        frozen_bytes: Bytes of a checkpoint besides the trained parameters and their state.
+        images: Number of images in the feature store.
+        decoded: Number of images in the store of decoded images.
         feature_dtype: Type of the features in the store.
-        checkpoints: Checkpoint files that are kept at the same time, beside one file of the
-            parameters alone. Both parts are upper bounds, at most 1 % and 32 KB above a file for
-            the head; all other parts are exact.
+        checkpoints: Number of checkpoints that exist at the same time, beside one file with the
+            parameters alone. Both items are upper bounds, for the head at most 1 % and 32 KB above
+            the size of a file; all other items are exact.
     """
     given = list(params)
     device = given[0].device.type
@@ -119,34 +189,34 @@ def estimate_memory(
 
 
 def require_fit(
-    plan: MemoryEstimate,
+    estimate: MemoryEstimate,
     free: Mapping[str, int],
     alternatives: Mapping[str, MemoryEstimate] | None = None,
 ) -> None:
-    """Stop a run that would not fit.
+    """Refuse a run that does not fit.
 
     Args:
-        plan: What the run will take.
+        estimate: Estimate for the run.
         free: Free bytes by place, as `free_memory` returns them.
-        alternatives: Plans of other settings, by what a user would type to get them.
+        alternatives: Estimates for other settings, by their key=value.
 
     Raises:
-        DoesNotFit: With the table, what is missing, and the settings that would fit.
+        DoesNotFit: If a place has too little; with the table and the settings that would fit.
     """
-    missing = plan.shortage(free)
+    missing = estimate.shortage(free)
     if not missing:
         return
     fitting = [name for name, other in (alternatives or {}).items() if not other.shortage(free)]
-    lacks = ", ".join(
-        f"{readable(nbytes)} more on {place} ({readable(free[place])} free)"
+    needs = ", ".join(
+        f"{size(nbytes)} more on {place} ({size(free[place])} free)"
         for place, nbytes in missing.items()
     )
     advice = f"It would fit with {' or '.join(fitting)}." if fitting else "No setting tried fits."
-    raise DoesNotFit(f"This run does not fit: it needs {lacks}.\n{plan}\n{advice}")
+    raise DoesNotFit(f"This run does not fit: it needs {needs}.\n{estimate}\n{advice}")
 
 
 def free_memory(device: torch.device | str, folder: Path) -> dict[str, int]:
-    """Return the free bytes of host, device and the disk of a folder; unknown ones are left out."""
+    """Return the free bytes of the host, a device and a folder's disk, as far as they are known."""
     device = torch.device(device)
     free = {DISK: shutil.disk_usage(folder).free}
     host = _free_host_memory()
@@ -158,7 +228,7 @@ def free_memory(device: torch.device | str, folder: Path) -> dict[str, int]:
 
 
 def _free_host_memory() -> int | None:
-    """Return what the system and the container can still give, where Linux tells it."""
+    """Return the free bytes within the limits of system and container; None except on Linux."""
     try:
         lines = Path("/proc/meminfo").read_text().splitlines()
     except OSError:
@@ -172,61 +242,3 @@ def _free_host_memory() -> int | None:
     except OSError:
         return free
     return free if limit == "max" else min(free, max(0, int(limit) - used))
-
-
-def plan_memory(
-    make_optimizer: Callable[..., Optimizer],
-    optimizer_settings: dict[str, Any],
-    settings: Settings,
-    head: nn.Module,
-    features: EpochFeatures,
-    device: torch.device,
-) -> MemoryEstimate:
-    """Predict and print what the run will take, and refuse one that does not fit.
-
-    Features of all epochs that do not fit on the disk become a stream of one epoch at a time.
-
-    Args:
-        make_optimizer: Builds the optimizer for parameters, a number of training pictures and a
-            batch size; keywords replace its settings.
-        optimizer_settings: The settings that it has, by name.
-        settings: Of the run.
-        head: What is trained.
-        features: Of every epoch, none of them computed yet.
-        device: Where the run computes.
-
-    Raises:
-        UserError: With the table, what is missing, and the settings that would fit.
-    """
-    data, batch_size = settings.data, settings.batch_size
-
-    def predicted(
-        batch_size: int = batch_size, store_dtype: str = data.store_dtype, **replaced: str
-    ) -> MemoryEstimate:
-        return estimate_memory(
-            lambda params: make_optimizer(params, data.train_images, batch_size, **replaced),
-            head.parameters(),
-            frozen_bytes=features.statistics_bytes,
-            images=features.images_to_store,
-            decoded=features.pixels_to_store,
-            feature_dtype=getattr(torch, store_dtype),
-        )
-
-    memory = predicted()
-    free = free_memory(device, cache_directory())
-    if DISK in memory.shortage(free) and features.stream():
-        memory = predicted()
-    if memory.shortage(free):
-        alternatives = {"data.store_dtype=float16": predicted(store_dtype="float16")}
-        if "table_dtype" in optimizer_settings:
-            alternatives["optimizer.table_dtype=float16"] = predicted(table_dtype="float16")
-        # Fewer, larger batches have fewer rows in a table of one gradient for each.
-        for larger in (2 * batch_size, 4 * batch_size, 16 * batch_size):
-            alternatives[f"batch_size={larger}"] = predicted(batch_size=larger)
-        try:
-            require_fit(memory, free, alternatives)
-        except DoesNotFit as error:
-            raise UserError(str(error)) from error
-    print(f"memory and disk:\n{memory}")
-    print(f"passes of the backbone: {features.forecast}")
-    return memory

@@ -1,4 +1,4 @@
-"""One run from a plan to records: the wiring of the parts, in the order they act."""
+"""One run from its plan to its records: prepare, train, evaluate."""
 
 import contextlib
 import dataclasses
@@ -25,10 +25,11 @@ from catsdogs.compute.distributed import join_process_group
 from catsdogs.data.manifest import Split
 from catsdogs.features.feature_store import Features
 from catsdogs.io.files import atomic_write_text, make_directory, quarantine
+from catsdogs.runs.schema import BEST_CHECKPOINT, CONFIG, LAST_WEIGHTS
 from catsdogs.runs.writer import DamagedRecords, RunRecord
 from catsdogs.training.checkpoint import load_checkpoint, save_tensors
 from catsdogs.training.events import DivergedError, EpochDone, Evaluation, StepDone
-from catsdogs.training.final_evaluation import Predictions, evaluate_best, save_predictions
+from catsdogs.training.final_evaluation import evaluate_best, save_predictions
 from catsdogs.training.heads import SharedHead
 from catsdogs.training.loop import fit
 from catsdogs.training.resume import (
@@ -52,25 +53,30 @@ log = logging.getLogger(__name__)
 
 @dataclasses.dataclass(frozen=True)
 class RunResult:
-    """How a run ended, and the directory that says everything else; of no use but in rank 0."""
+    """The result of a run; meaningful in the main process only.
+
+    Attributes:
+        directory: The run directory.
+        status: `finished` or `diverged`.
+    """
 
     directory: Path
     status: Status
 
 
 def train(plan: Plan, directory: Path | None = None) -> RunResult:
-    """Carry out a plan; nothing is written before every setting has been tried.
+    """Train as planned; nothing is written before every setting has been checked.
 
-    Under torchrun every process calls this, and the first one writes.
+    Under torchrun every process calls this function, and the main one writes.
 
     Args:
-        plan: What to train.
-        directory: A folder for the records, in which a run that was cut off is gone on with.
-            Without one the run makes its own, unless `resume` names one.
+        plan: The run's plan.
+        directory: The run directory; an interrupted run in it is resumed. None creates a new
+            directory, or uses the one that `resume` names.
 
     Raises:
-        UserError: For settings, pictures or weights that cannot work.
-        Interrupted: By SIGINT or SIGTERM; the message says how to go on.
+        UserError: For invalid settings, images or weights.
+        Interrupted: On SIGINT or SIGTERM; the message says how to continue.
     """
     started = time.perf_counter()
     device = choose_device(plan.settings.device)
@@ -82,32 +88,34 @@ def train(plan: Plan, directory: Path | None = None) -> RunResult:
         join_process_group(device) as process_group,
         contextlib.ExitStack() as held,
     ):
-        begun = _find_begun(plan, directory, held) if process_group.is_main else None
-        done: RunResult | None = process_group.broadcast(_finished(begun, plan.settings.epochs))
+        resumed = _find_and_lock(plan, directory, held) if process_group.is_main else None
+        done: RunResult | None = process_group.broadcast(
+            _finished_result(resumed, plan.settings.epochs)
+        )
         if done is not None:
-            print(f"{done.directory} is finished, there is nothing to do; more epochs= go on")
+            print(f"{done.directory} is already finished; raise epochs= to continue it")
             return done
         try:
-            run = prepare(plan, device, process_group, interruption, begun)
+            run = prepare(plan, device, process_group, interruption, resumed)
         except Interrupted as error:
-            going_on = "interrupted before the training; the same command goes on where it was"
-            raise Interrupted(error.number, going_on) from None
+            message = "interrupted before training started; run the same command to continue"
+            raise Interrupted(error.number, message) from None
         if not process_group.is_main:
-            return _assist(run)
+            return _train_worker(run)
         if directory is None:
-            directory = begun or _make_run_directory(plan, held)
+            directory = resumed or _make_run_directory(plan, held)
         try:
-            return _lead(run, directory, started)
+            return _train_main(run, directory, started)
         except Interrupted as error:
-            raise Interrupted(error.number, f"{error}; {_way_on(plan, directory)}") from None
+            raise Interrupted(error.number, f"{error}; {_hint(plan, directory)}") from None
 
 
-def _find_begun(plan: Plan, directory: Path | None, held: contextlib.ExitStack) -> Path | None:
-    """Return the directory of the run to go on with, if there is one; hold it from now on.
+def _find_and_lock(plan: Plan, directory: Path | None, held: contextlib.ExitStack) -> Path | None:
+    """Return the directory of the run to resume, locked in `held`; None for a new run.
 
     Raises:
-        UserError: If `resume` names a directory that cannot be gone on with.
-        AtWorkError: If another process is at the run.
+        UserError: If `resume` names a directory that cannot be resumed.
+        RunLockedError: If the run is locked by another process.
     """
     settings = plan.settings
     if directory is not None:
@@ -124,38 +132,41 @@ def _find_begun(plan: Plan, directory: Path | None, held: contextlib.ExitStack) 
         try:
             held.enter_context(lock_run(found))
         except RunLockedError as error:
-            print(f"resume=auto: {error}; passed over")
+            print(f"resume=auto: skipping {error}")
             continue
-        if not is_finished(read_run_facts(found)):  # by the one that held it until now
+        if not is_finished(read_run_facts(found)):  # by the process that held the lock until now
             return found
-    print(f"resume=auto: {settings.output_dir} has no unfinished run of this kind; a new one")
+    print(
+        f"resume=auto: no unfinished run with these settings in {settings.output_dir}; "
+        "starting a new one"
+    )
     return None
 
 
-def _finished(begun: Path | None, epochs: int) -> RunResult | None:
-    """Return the outcome of a run that has nothing left to do."""
-    facts = read_run_facts(begun) if begun is not None else {}
-    if begun is None or not is_finished(facts):
+def _finished_result(resumed: Path | None, epochs: int) -> RunResult | None:
+    """Return the result of a run with no epochs left to train; None for any other run."""
+    facts = read_run_facts(resumed) if resumed is not None else {}
+    if resumed is None or not is_finished(facts):
         return None
     if facts["status"] == "finished" and facts["config"]["epochs"] < epochs:
         return None
-    return RunResult(begun, facts["status"])
+    return RunResult(resumed, facts["status"])
 
 
-def _lead(run: Prepared, directory: Path, started: float) -> RunResult:
-    """Train as the process that writes, alone or with others."""
+def _train_main(run: Prepared, directory: Path, started: float) -> RunResult:
+    """Train as the main process, which writes."""
     plan, settings, features = run.plan, run.plan.settings, run.features
     record, state = _open_record(run, directory)
     model_facts = {"config": plan.config} | {
         name: run.facts[name] for name in ("label", "versions", "threads", "weights", "pixels")
     }
     model_facts["data"] = {"sha256": run.facts["data"]["sha256"]}
-    atomic_write_text(directory / "config.yaml", plan.config_yaml)
+    atomic_write_text(directory / CONFIG, plan.config_yaml)
     with (
         record,
         TensorBoardTracker(directory, hyperparameters(plan.label, plan.config)) as tracker,
     ):
-        events, run_progress = _set_out(run, state)
+        events, run_progress = _start(run, state)
         run_logger = RunLogger(
             record,
             tracker,
@@ -170,12 +181,12 @@ def _lead(run: Prepared, directory: Path, started: float) -> RunResult:
             iterations=settings.epochs * steps_per_epoch,
             interruption=run.interruption,
         )
-        save_tensors(directory / "last.safetensors", run.train_state.head)
-        best = load_checkpoint(directory / "best.pt")
-        splits, answers = _judge_best(run, best)
-        save_predictions(answers, splits, run.manifest.root, record, tracker)
+        save_tensors(directory / LAST_WEIGHTS, run.train_state.head)
+        best = load_checkpoint(directory / BEST_CHECKPOINT)
+        splits, evaluations = _evaluate_best(run, best)
+        save_predictions(evaluations, splits, run.manifest.root, record, tracker)
         tracker.add_end(status)
-    # After the tracker's file is closed: what says that it is finished has everything.
+    # After the tracker is closed: a record that says "finished" is complete.
     record.update(
         status=status,
         feature_store=features.facts,
@@ -183,29 +194,29 @@ def _lead(run: Prepared, directory: Path, started: float) -> RunResult:
         training_seconds=run_progress.training_seconds,
         total_seconds=run_logger.total_seconds,
     )
-    _conclude(run_progress, answers["test"], directory, settings.output_dir)
+    _print_summary(run_progress, evaluations["test"], directory, settings.output_dir)
     return RunResult(directory, status)
 
 
-def _assist(run: Prepared) -> RunResult:
-    """Train along with the process that writes."""
+def _train_worker(run: Prepared) -> RunResult:
+    """Train as another process of the group, which writes nothing."""
     status: Status = "finished"
-    events, _ = _set_out(run, None)
-    with run.interruption.put_off():
+    events, _ = _start(run, None)
+    with run.interruption.defer():
         try:
             for event in events:
                 if isinstance(event, StepDone) and event.is_last_before_stop:
-                    raise Interrupted(run.interruption.asked or signal.SIGTERM)
+                    raise Interrupted(run.interruption.received or signal.SIGTERM)
         except DivergedError:
             status = "diverged"
-        if run.interruption.asked:  # too late for a step to see it
-            raise Interrupted(run.interruption.asked)
-    _judge_best(run, None)
+        if run.interruption.received:  # after the last step
+            raise Interrupted(run.interruption.received)
+    _evaluate_best(run, None)
     return RunResult(Path(), status)
 
 
 def _open_record(run: Prepared, directory: Path) -> tuple[RunRecord, dict[str, Any] | None]:
-    """Open the records, and return the checkpoint from which the run goes on, if there is one."""
+    """Open the records, and return the checkpoint to resume from; None to start from scratch."""
     state = None
     if "resumed" in run.facts:
         state = load_last_good_checkpoint(directory)
@@ -219,21 +230,21 @@ def _open_record(run: Prepared, directory: Path) -> tuple[RunRecord, dict[str, A
             )
         except DamagedRecords as error:
             aside = quarantine(error.path) if error.path.exists() else error.path
-            log.warning("%s; it is set aside as %s, and the run starts over", error, aside.name)
+            log.warning("%s; renaming it to %s and starting the run over", error, aside.name)
         else:
-            print(f"going on with {directory} after iteration {position.iteration}\n")
+            print(f"resuming {directory} after iteration {position.iteration}\n")
             return record, state
     return RunRecord(directory, run.facts), None
 
 
-def _set_out(
+def _start(
     run: Prepared, state: dict[str, Any] | None
 ) -> tuple[Iterator[StepDone | EpochDone], RunProgress]:
-    """Bring every process to where the first one's checkpoint was, and return what follows."""
+    """Restore the main process's checkpoint in every process, and return the events after it."""
     settings, train_state, process_group = run.plan.settings, run.train_state, run.process_group
     state = process_group.broadcast(state)
     run_progress = RunProgress(started=run.facts["started"])
-    # For optimizers that draw; nothing else in a run does.
+    # For optimizers with randomness; nothing else in a run draws from this generator.
     torch.manual_seed(settings.seed)
     if state is not None:
         run_progress = RunProgress.from_checkpoint(state)
@@ -248,42 +259,42 @@ def _set_out(
         run.plan.train_config,
         train_state.scheduler,
         start=run_progress.position,
-        asked_to_stop=lambda: bool(run.interruption.asked),
+        stop_requested=lambda: bool(run.interruption.received),
         process_group=process_group,
     )
     return events, run_progress
 
 
-def _judge_best(
+def _evaluate_best(
     run: Prepared, best: dict[str, Any] | None
-) -> tuple[dict[Split, Features], Predictions]:
-    """Let all processes answer for the first one's best checkpoint, on its epoch's features."""
-    told = run.process_group.broadcast(
+) -> tuple[dict[Split, Features], dict[Split, Evaluation]]:
+    """Evaluate the main process's best checkpoint in all processes, on its epoch's features."""
+    shared = run.process_group.broadcast(
         {"epoch": best["epoch"], "head": best["head"]} if best else None
     )
-    run.train_state.head.load_state_dict(told["head"])
-    splits = run.features(told["epoch"])
+    run.train_state.head.load_state_dict(shared["head"])
+    splits = run.features(shared["epoch"])
     settings = run.plan.settings
     return splits, evaluate_best(
         run.train_state.head, splits, settings.val_batch_size, run.process_group
     )
 
 
-def _way_on(plan: Plan, directory: Path) -> str:
-    """Return what to type to go on with a run."""
+def _hint(plan: Plan, directory: Path) -> str:
+    """Return what to type to continue a run."""
     if plan.settings.resume == "auto" or "catsdogs.compare" in plan.command:
-        return "the same command goes on"
+        return "run the same command to continue"
     named = f" resume={shlex.quote(str(directory))}"
-    return f"go on with: {plan.command}{named * (plan.settings.resume is None)}"
+    return f"to continue: {plan.command}{named * (plan.settings.resume is None)}"
 
 
-def _conclude(
+def _print_summary(
     run_progress: RunProgress, test: Evaluation, directory: Path, output_dir: Path
 ) -> None:
     best = run_progress.best
     print(
         f"\nbest epoch {best['epoch']}: validation accuracy {best['val_accuracy']:.1%}, "
-        f"cost {best['val_cost']:.4f}; on {len(test.logits)} unseen test pictures: "
+        f"cost {best['val_cost']:.4f}; on {len(test.logits)} test images: "
         f"accuracy {test.accuracy:.1%}, cost {test.cost:.4f}"
     )
     print(f"records, checkpoints and curves: {directory}")
@@ -293,7 +304,7 @@ def _conclude(
 
 
 def _make_run_directory(plan: Plan, held: contextlib.ExitStack) -> Path:
-    """Make and hold `LABEL-seedN-TIME` under the output folder; if that is taken, with a number."""
+    """Create and lock `LABEL-seedN-TIME` under `output_dir`, with a number if the name exists."""
     output_dir = make_directory(plan.settings.output_dir, "output_dir")
     name = f"{plan.label}-seed{plan.settings.seed}-{datetime.now():%Y%m%d-%H%M%S}"
     for suffix in ("", *(f"-{number}" for number in range(2, 1000))):

@@ -23,10 +23,11 @@ from catsdogs.io.files import make_directory
 from catsdogs.io.progress import progress, reported
 from catsdogs.runs.comparison import FILE, Comparison, PlannedRun, read_comparison
 from catsdogs.runs.environment import versions
+from catsdogs.runs.schema import flat
 from catsdogs.runs.writer import RunRecord, recorded_facts, write_facts
 from catsdogs.settings import Settings
 from catsdogs.training.heads import HEADS
-from catsdogs.training.resume import PLACES, RunLockedError, flat, is_finished, read_run_facts
+from catsdogs.training.resume import PLACES, RunLockedError, is_finished, read_run_facts
 from catsdogs.training.run import train
 from catsdogs.training.setup import Plan, build, find_features
 
@@ -200,7 +201,7 @@ def _stepper(plan: Plan) -> Factory:
 
 
 def _time_steps(factories: dict[str, Factory], settings: Settings) -> dict[str, tuple[float, ...]]:
-    shapes = [tuple(parameter.shape) for parameter in HEADS[settings.head]().parameters()]
+    shapes = [tuple(parameter.shape) for parameter in HEADS[settings.model.head]().parameters()]
     device = choose_device(settings.device)
     with reported("timing steps", unit="repeat") as show:
         timings = time_steps(factories, shapes, device=device, builds=3, progress=show)

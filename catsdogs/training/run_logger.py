@@ -1,4 +1,4 @@
-"""Follow a run while it trains: to the records, TensorBoard, the checkpoints and the terminal."""
+"""Logging of a run's events to its records, TensorBoard, checkpoints and the terminal."""
 
 import math
 import signal
@@ -9,6 +9,7 @@ from typing import Any
 from tqdm import tqdm
 
 from catsdogs.io.progress import progress
+from catsdogs.runs.schema import BEST_CHECKPOINT, LAST_CHECKPOINT
 from catsdogs.runs.writer import RunRecord
 from catsdogs.training.checkpoint import TrainState, save_checkpoint
 from catsdogs.training.events import DivergedError, EpochDone, LoopPosition, StepDone
@@ -21,19 +22,19 @@ HEADER = LINE.format("epoch", "train cost", "val cost", "val accuracy", "seconds
 
 
 class RunLogger:
-    """Write down every event of `fit`, and keep the best and the last checkpoint.
+    """Log every event of `fit`, and keep the best and the last checkpoint.
 
     The best epoch is the first with the highest validation accuracy; the untrained head counts as
-    epoch 0, so `best.pt` always exists. What a checkpoint says has been done is in the series by
-    then, and `last.pt` is written last: from it the run goes on, whenever it was cut off.
+    epoch 0, so `best.pt` always exists. The series are written before the checkpoint that counts
+    their rows, and `last.pt` comes last: the run can be resumed from it after any interruption.
 
     Args:
-        record: Of the run; it holds the steps and epochs of an earlier process.
-        tracker: New; it is told these too.
-        train_state: What is saved.
-        run_progress: How far the run has come; kept up to date.
-        checkpoint_facts: Tells what the checkpoint of an epoch holds besides.
-        started: When this process began with the run, by `time.perf_counter`.
+        record: Records of the run, with the steps and epochs of an earlier process.
+        tracker: A new tracker; these steps and epochs are added to it again.
+        train_state: Saved in the checkpoints.
+        run_progress: Progress of the run; updated in place.
+        checkpoint_facts: Returns the further entries of an epoch's checkpoint.
+        started: `time.perf_counter()` when this process started the run.
     """
 
     def __init__(
@@ -53,21 +54,26 @@ class RunLogger:
         self._checkpoint_facts = checkpoint_facts
         self._since = started
         self._best_accuracy = -math.inf
-        self._repeat()
+        self._replay()
 
     def follow(
         self, events: Iterable[StepDone | EpochDone], *, iterations: int, interruption: Interruption
     ) -> Status:
-        """Consume the events of a run of that many iterations and tell how it ended.
+        """Consume the events of a run and return its status.
+
+        Args:
+            events: From `fit`.
+            iterations: Total iterations of the run, for the progress bar.
+            interruption: Defers a signal until the current step is done.
 
         Raises:
-            Interrupted: After the step in which that was asked for, once all is saved.
+            Interrupted: On a signal, after the current step and once everything is saved.
         """
         status: Status = "finished"
         before = self.run_progress.position.iteration if self.run_progress.position else 0
         with (
             progress(total=iterations, initial=before, description="training", unit="step") as bar,
-            interruption.put_off(),
+            interruption.defer(),
         ):
             try:
                 for event in events:
@@ -83,17 +89,17 @@ class RunLogger:
                 self._record.update(diverged=error.facts)
                 tqdm.write(f"stopped: {error}. Try a smaller optimizer.lr.")
                 status = "diverged"
-            if interruption.asked:  # too late for a step to see it
-                raise Interrupted(interruption.asked)
+            if interruption.received:  # after the last step
+                raise Interrupted(interruption.received)
         return status
 
     @property
     def total_seconds(self) -> float:
-        """Seconds spent on the run so far, by all processes in turn."""
+        """Seconds spent on the run so far, including earlier processes."""
         return self.run_progress.seconds + time.perf_counter() - self._since
 
-    def _repeat(self) -> None:
-        """Tell the tracker and the terminal what an earlier process has done."""
+    def _replay(self) -> None:
+        """Show an earlier process's steps and epochs in TensorBoard and the terminal."""
         tqdm.write(HEADER)
         for iteration, cost in self._record.kept_steps:
             self._tracker.add_step(int(iteration), cost)
@@ -113,8 +119,8 @@ class RunLogger:
         row = (*last.values(), done.learning_rate, done.seconds)
         self._record.add_epoch(row)
         if better:
-            self._save("best.pt")
-        self._save("last.pt")
+            self._save(BEST_CHECKPOINT)
+        self._save(LAST_CHECKPOINT)
         self._record_progress()
         self._show_epoch(row)
 
@@ -125,7 +131,7 @@ class RunLogger:
         )
 
     def _show_epoch(self, row: Sequence[float]) -> None:
-        """Show a row of `EPOCH_COLUMNS`."""
+        """Show a row of `EPOCH_COLUMNS` in TensorBoard and the terminal."""
         epoch, train_cost, val_cost, val_accuracy, learning_rate, seconds = row
         epoch = int(epoch)
         self._best_accuracy, before = max(self._best_accuracy, val_accuracy), self._best_accuracy
@@ -140,10 +146,10 @@ class RunLogger:
     def _stop(self, position: LoopPosition, interruption: Interruption) -> None:
         self.run_progress.position = position
         self._record.flush()
-        self._save("last.pt")
+        self._save(LAST_CHECKPOINT)
         raise Interrupted(
-            interruption.asked or signal.SIGTERM,
-            f"interrupted, and saved after iteration {position.iteration}",
+            interruption.received or signal.SIGTERM,
+            f"interrupted; saved after iteration {position.iteration}",
         )
 
     def _save(self, name: str) -> None:

@@ -23,7 +23,8 @@ from catsdogs.errors import UserError
 from catsdogs.features.backbone import BackboneWeights, find_weights
 from catsdogs.features.epoch_features import EpochFeatures, choose_features
 from catsdogs.io.files import probe_directory
-from catsdogs.optim.rule import RuleOptimizer
+from catsdogs.optim.base import RuleOptimizer
+from catsdogs.optim.step_inputs import constructor_inputs, declared_step_inputs
 from catsdogs.runs.environment import git_state, hardware, versions
 from catsdogs.runs.writer import strict_json
 from catsdogs.settings import DataSettings, Settings
@@ -31,7 +32,6 @@ from catsdogs.training.checkpoint import TrainState
 from catsdogs.training.events import TrainConfig
 from catsdogs.training.finite_sum import require_recurring_images
 from catsdogs.training.heads import ConvHead, LinearHead, seeded_head
-from catsdogs.training.loop import wants, what_it_must_know
 from catsdogs.training.memory import plan_memory
 from catsdogs.training.resume import read_run_facts, require_same_data
 from catsdogs.training.signals import Interruption
@@ -72,8 +72,8 @@ class Plan:
             batch_size=settings.batch_size,
             val_batch_size=settings.val_batch_size,
             seed=settings.seed,
-            clip_value=settings.clip_value,
-            clip_norm=settings.clip_norm,
+            clip_value=settings.grad_clip.value,
+            clip_norm=settings.grad_clip.norm,
             stop_when_flat=settings.stop_when_flat,
         )
 
@@ -94,8 +94,8 @@ def optimizer_factory(build: Callable[..., Optimizer], name: str) -> MakeOptimiz
     def make(
         parameters: Iterable[Tensor], train_images: int, batch_size: int, **replaced: Any
     ) -> Optimizer:
-        known = what_it_must_know(class_of(build), train_images, batch_size)
         try:
+            known = constructor_inputs(class_of(build), train_images, batch_size)
             optimizer = build(parameters, **known, **replaced)
         except (TypeError, ValueError) as error:
             raise UserError(f"optimizer: settings refused by {name}: {error}") from error
@@ -120,8 +120,8 @@ def build(plan: Plan, device: torch.device) -> TrainState:
     Raises:
         UserError: For settings that one of them refuses.
     """
-    require_precision(plan.settings.precision, device)
-    head = seeded_head(plan.settings.head, plan.settings.seed).to(device)
+    require_precision(plan.settings.model.precision, device)
+    head = seeded_head(plan.settings.model.head, plan.settings.seed).to(device)
     optimizer = _make_optimizer(plan, head)
     return TrainState(head, optimizer, plan.make_scheduler(optimizer))
 
@@ -133,7 +133,7 @@ def find_features(runs: Sequence[Settings]) -> list[EpochFeatures]:
         UserError: For images or weights that cannot be used.
     """
     first = runs[0]
-    weights = find_weights(first.weights, seed=first.weights_seed)
+    weights = find_weights(first.model.weights, seed=first.model.weights_seed)
     manifest, device = find_images(first.data), choose_device(first.device)
     return [choose_features(settings, manifest, weights, device) for settings in runs]
 
@@ -142,10 +142,10 @@ def _make_optimizer(plan: Plan, head: ConvHead | LinearHead) -> Optimizer:
     settings = plan.settings
     train_images = settings.data.train_images
     optimizer = plan.make_optimizer(head.parameters(), train_images, settings.batch_size)
-    if wants(optimizer) is not None:
+    if declared_step_inputs(optimizer) is not None:
         require_recurring_images(settings.protocol, plan.label)
-    clipped = settings.clip_value is not None or settings.clip_norm is not None
-    if clipped and wants(optimizer) is not None:
+    clipped = settings.grad_clip.value is not None or settings.grad_clip.norm is not None
+    if clipped and declared_step_inputs(optimizer) is not None:
         raise UserError(
             f"grad_clip: {plan.label} keeps a table of gradients, and clipped ones do not add up; "
             "leave out grad_clip"
@@ -214,12 +214,12 @@ def prepare(
     settings = plan.settings
     probe_directory(settings.output_dir, "output_dir")
     train_state = build(plan, device)
-    if process_group.size > 1 and wants(train_state.optimizer) == "samples":
+    if process_group.size > 1 and declared_step_inputs(train_state.optimizer) == "samples":
         raise UserError(
             f"torchrun: {plan.label} needs all images of a batch in one process; start it with "
             "python -m catsdogs.train"
         )
-    weights = find_weights(settings.weights, seed=settings.weights_seed)
+    weights = find_weights(settings.model.weights, seed=settings.model.weights_seed)
     manifest = find_images(settings.data)
     process_group.check_equal(strict_json(plan.config), "settings")
     process_group.check_equal(weights.sha256, "weights")

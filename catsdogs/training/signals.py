@@ -1,4 +1,4 @@
-"""SIGINT and SIGTERM: they end a run at once, or, while it trains, after the step in hand."""
+"""Handling of SIGINT and SIGTERM: stop a run after its current step, or immediately."""
 
 import contextlib
 import os
@@ -8,14 +8,14 @@ from collections.abc import Iterator
 from types import FrameType, TracebackType
 from typing import Any, Self
 
-ASKING = (signal.SIGINT, signal.SIGTERM)
+SIGNALS = (signal.SIGINT, signal.SIGTERM)
 
 
 class Interrupted(KeyboardInterrupt):
-    """Somebody asked the process to end; the message says how to go on.
+    """A signal has stopped the process; the message says how to continue.
 
     Attributes:
-        number: The signal's; a command exits with 128 more.
+        number: Number of the signal; a command exits with 128 plus this number.
     """
 
     def __init__(self, number: int, message: str = "interrupted") -> None:
@@ -24,21 +24,23 @@ class Interrupted(KeyboardInterrupt):
 
 
 class Interruption:
-    """Turns the signals into `Interrupted`, within its context and in the main thread only.
+    """Raise `Interrupted` on SIGINT and SIGTERM.
+
+    Use as a context manager; it has an effect in the main thread only.
 
     Attributes:
-        asked: The signal that came while it was put off; 0 without one.
+        received: Number of the signal that `defer` has deferred; 0 if there is none.
     """
 
     def __init__(self) -> None:
-        self.asked = 0
-        self._putting_off = False
+        self.received = 0
+        self._deferring = False
         self._process = os.getpid()
         self._before: dict[int, Any] = {}
 
     def __enter__(self) -> Self:
         if threading.current_thread() is threading.main_thread():
-            self._before = {number: signal.signal(number, self._handle) for number in ASKING}
+            self._before = {number: signal.signal(number, self._handle) for number in SIGNALS}
         return self
 
     def __exit__(
@@ -51,21 +53,21 @@ class Interruption:
             signal.signal(number, handler)
 
     @contextlib.contextmanager
-    def put_off(self) -> Iterator[None]:
-        """Only take note of a first signal meanwhile; a second one ends the process at once."""
-        self._putting_off = True
+    def defer(self) -> Iterator[None]:
+        """Defer the first signal to the caller, in `received`; a second one raises immediately."""
+        self._deferring = True
         try:
             yield
         finally:
-            self._putting_off = False
+            self._deferring = False
 
     def _handle(self, number: int, frame: FrameType | None) -> None:
-        if os.getpid() != self._process:  # a worker that was forked off and shall end
+        if os.getpid() != self._process:  # a forked worker, which should just end
             signal.signal(number, signal.SIG_DFL)
             os.kill(os.getpid(), number)
-        if self._putting_off and not self.asked:
-            self.asked = number
-            # Not by print: the signal may have come in the middle of one.
-            os.write(2, b"\nending after the step in hand; another signal ends at once\n")
+        if self._deferring and not self.received:
+            self.received = number
+            # Not print, which may be what the signal has interrupted.
+            os.write(2, b"\nstopping after the current step; send the signal again to stop now\n")
             return
         raise Interrupted(number)

@@ -1,4 +1,4 @@
-"""TensorBoard's view of a run: the same numbers as in the records, under the same few tags."""
+"""TensorBoard events of a run: the numbers of its records, under the same tags in every run."""
 
 import time
 from pathlib import Path
@@ -13,12 +13,13 @@ from torch import Tensor
 from torch.utils.tensorboard import SummaryWriter
 
 from catsdogs.io.files import sync
-from catsdogs.runs.mistakes import Mistake, class_name, contact_sheet
+from catsdogs.runs.mistakes import Mistake, contact_sheet
+from catsdogs.runs.schema import class_name, flat
 from catsdogs.training.events import Evaluation
 
 Status = Literal["finished", "diverged"]
 EVENT_FILES = "events.out.tfevents.*"
-# TensorBoard's Custom Scalars: a chart shows every run's scalars whose tag matches.
+# Charts of the Custom Scalars tab: each shows the scalars of all runs whose tags match.
 LAYOUT = {
     "training": {
         "cost of each iteration's batch": ["Multiline", ["train/cost$"]],
@@ -29,8 +30,8 @@ LAYOUT = {
         "accuracy after each epoch": ["Multiline", ["val/accuracy$"]],
     },
 }
-# What else of the settings tells two runs apart, besides the optimizer's and the scheduler's own.
-COMPARED = (
+# Settings in the HParams table, besides all of the optimizer's and the scheduler's.
+HPARAMS = (
     "model.weights",
     "model.head",
     "data.source",
@@ -44,12 +45,17 @@ COMPARED = (
 
 
 class TensorBoardTracker:
-    """Write a run into one event file, from its settings to its mistakes.
+    """Writer of a run's event file.
 
-    Every run uses the same tags, so runs overlay: `train/cost` per iteration; `val/cost`,
-    `val/accuracy` and `train/learning_rate` per epoch; at the end, once, `val/best_accuracy`,
-    `test/cost`, `test/accuracy`, `test/precision_recall` and `test/mistakes`. Use as a context
-    manager. The event file of an earlier process is replaced: tell the tracker again what it held.
+    Every run has the same tags, so that TensorBoard overlays them: `train/cost` per iteration;
+    `val/cost`, `val/accuracy` and `train/learning_rate` per epoch; once, at the end,
+    `val/best_accuracy`, `test/cost`, `test/accuracy`, `test/precision_recall` and `test/mistakes`.
+    Use as a context manager.
+
+    Args:
+        directory: The run directory. The event file of an earlier process is deleted, so a resumed
+            run must add its earlier steps and epochs again.
+        hyperparameters: As `hyperparameters` returns them.
     """
 
     def __init__(self, directory: Path, hyperparameters: dict[str, bool | float | str]) -> None:
@@ -60,9 +66,9 @@ class TensorBoardTracker:
         self._epoch = 0
         self._best_accuracy = 0.0
         self._writer.add_custom_scalars(LAYOUT)
-        # SummaryWriter.add_hparams would open a second run, and its list of columns holds for all
-        # runs that TensorBoard shows: without one, TensorBoard collects the columns of all. An
-        # empty name of the trial stands for the run's own.
+        # Not SummaryWriter.add_hparams, which creates a second run and fixes the columns for all
+        # runs; without fixed columns TensorBoard collects those of every run. The empty trial_id
+        # stands for the run's own name.
         self._add_summary(summary_v2.hparams_pb(hyperparameters, trial_id=""))
         self._writer.flush()
 
@@ -72,7 +78,7 @@ class TensorBoardTracker:
     def __exit__(self, *_: object) -> None:
         self._writer.close()
         for file in self._directory.glob(EVENT_FILES):
-            sync(file)  # the record will say that the run is finished
+            sync(file)  # before the record says that the run is finished
 
     def add_step(self, iteration: int, cost: float) -> None:
         """Add one iteration's training cost."""
@@ -81,7 +87,7 @@ class TensorBoardTracker:
     def add_epoch(
         self, epoch: int, *, val_cost: float, val_accuracy: float, learning_rate: float
     ) -> None:
-        """Add one epoch's validation and flush, so that a watcher sees it now."""
+        """Add one epoch's validation and flush, so that TensorBoard shows it immediately."""
         self._epoch = epoch
         self._best_accuracy = max(self._best_accuracy, val_accuracy)
         self._add_scalar("val/cost", val_cost)
@@ -90,28 +96,28 @@ class TensorBoardTracker:
         self._writer.flush()
 
     def add_test(self, test: Evaluation, labels: Tensor) -> None:
-        """Add what the best checkpoint answers to the test pictures; cat is the class sought."""
+        """Add the best checkpoint's test evaluation; cat is the positive class of the PR curve."""
         self._add_scalar("test/cost", test.cost)
         self._add_scalar("test/accuracy", test.accuracy)
-        # A logit that is no number says dog, as in the accuracy.
+        # A nan means dog, as in the accuracy.
         probabilities = test.logits.sigmoid().nan_to_num(0.0)
         self._writer.add_pr_curve("test/precision_recall", labels, probabilities, self._epoch)
 
     def add_mistakes(self, mistakes: list[Mistake]) -> None:
-        """Add one picture of all thumbnails, and the paths of their originals as a table."""
-        lines = ["| rank | picture | is a | logit (above 0 says cat) |", "|---|---|---|---|"]
+        """Add the contact sheet of the mistakes, and a table of their paths."""
+        lines = ["| rank | image | class | logit (above 0 means cat) |", "|---|---|---|---|"]
         for mistake in mistakes:
             path = mistake.path.replace("|", "\\|")
             label = class_name(mistake.label)
             lines.append(f"| {mistake.rank} | `{path}` | {label} | {mistake.logit:+.4f} |")
-        table = "\n".join(lines) if mistakes else "No test picture was judged wrongly."
+        table = "\n".join(lines) if mistakes else "No mistakes on the test images."
         self._writer.add_text("test/mistakes", table, self._epoch)
         if mistakes:
             sheet = np.asarray(contact_sheet(mistakes, self._directory))
             self._writer.add_image("test/mistakes", sheet, self._epoch, dataformats="HWC")
 
     def add_end(self, status: Status) -> None:
-        """Add how the run ended and its best validation accuracy."""
+        """Add the run's status and its best validation accuracy."""
         self._add_scalar("val/best_accuracy", self._best_accuracy)
         status_pb = STATUS_SUCCESS if status == "finished" else STATUS_FAILURE
         end = SessionEndInfo(status=status_pb, end_time_secs=time.time())
@@ -130,30 +136,23 @@ class TensorBoardTracker:
 
 
 def hyperparameters(label: str, config: dict[str, Any]) -> dict[str, bool | float | str]:
-    """Return what tells runs apart, under the names by which it is set; absent if not set.
+    """Return the settings that distinguish runs, by their dotted names; null ones are left out.
 
     Args:
-        label: The run's.
-        config: Its resolved configuration.
+        label: The run's label.
+        config: The run's resolved configuration.
     """
-    flat = _flatten(config)
-    scheduler = str(flat.get("scheduler._target_", "none")).rpartition(".")[2]
+    settings = {name: _hparam(value) for name, value in flat(config) if value is not None}
+    scheduler = str(settings.get("scheduler._target_", "none")).rpartition(".")[2]
     own = {
         name: value
-        for name, value in flat.items()
+        for name, value in settings.items()
         if name.startswith(("optimizer.", "scheduler.")) and not name.endswith("_")
     }
-    compared = {name: flat[name] for name in COMPARED if name in flat}
-    return {"optimizer": label, **own, "scheduler": scheduler, **compared}
+    others = {name: settings[name] for name in HPARAMS if name in settings}
+    return {"optimizer": label, **own, "scheduler": scheduler, **others}
 
 
-def _flatten(section: dict[str, Any], prefix: str = "") -> dict[str, bool | float | str]:
-    flat: dict[str, bool | float | str] = {}
-    for key, value in section.items():
-        if isinstance(value, dict):
-            flat |= _flatten(value, f"{prefix}{key}.")
-        elif isinstance(value, bool | int | float | str):
-            flat[prefix + key] = value
-        elif value is not None:
-            flat[prefix + key] = ", ".join(map(str, value))
-    return flat
+def _hparam(value: Any) -> bool | float | str:
+    """Return a setting as a type that the HParams table can show."""
+    return value if isinstance(value, bool | int | float | str) else ", ".join(map(str, value))

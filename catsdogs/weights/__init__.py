@@ -1,6 +1,6 @@
-"""The embedded weights of the backbone: `embedded.safetensors`, and their facts in the .json.
+"""Embedded weights of the backbone: `embedded.safetensors`, and its facts in `embedded.json`.
 
-What they are: a ResNet-18 that learned, from scratch, to name the ears, nose, eyes, markings and
-head of drawn creatures. What they are not: no cat and no dog was among those creatures, no
-photograph either, and nothing of ImageNet is in them. `scripts/pretrain_backbone.py` makes them.
+A ResNet-18 trained from scratch to classify the ears, nose, eyes, markings and head of drawn
+creatures. The training set had no cats, no dogs and no photographs, and the weights contain nothing
+of ImageNet. `scripts/pretrain_backbone.py` creates them.
 """

@@ -18,7 +18,7 @@ from torchvision import transforms
 from catsdogs.data.images import MEAN, SIZE, STD
 from catsdogs.data.manifest import Manifest, ManifestEntry
 from catsdogs.features.backbone import Backbone, BackboneWeights
-from catsdogs.optim.published import PublishedAdam, PublishedSGD
+from catsdogs.optim.monograph import PublishedAdam, PublishedSGD
 from catsdogs.training.heads import ConvHead
 
 BATCH, VAL_BATCH = 32, 16

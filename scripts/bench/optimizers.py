@@ -22,7 +22,7 @@ from catsdogs import optim
 from catsdogs.contract.harness import Factory
 from catsdogs.contract.timing import Timing, time_steps
 from catsdogs.io.progress import progress
-from catsdogs.optim.rule import RuleOptimizer
+from catsdogs.optim.base import RuleOptimizer
 from scripts.bench.page import add_options, circumstances, save_page
 
 SETS: dict[str, list[tuple[int, ...]]] = {

@@ -10,7 +10,7 @@ from pathlib import Path
 import torch
 
 from catsdogs.io.files import atomic_write_text
-from catsdogs.io.formatting import readable
+from catsdogs.io.formatting import size
 from catsdogs.runs.environment import git_state, hardware, versions
 
 
@@ -24,7 +24,7 @@ def add_options(parser: argparse.ArgumentParser) -> None:
 def circumstances(device: str, threads: int) -> str:
     """Return what the numbers depend on besides the code, as a list of Markdown."""
     machine, state = hardware(), git_state()
-    machine["memory"] = readable(machine.pop("memory_bytes"))
+    machine["memory"] = size(machine.pop("memory_bytes"))
     if device.startswith("cuda"):
         machine["gpu"] = torch.cuda.get_device_name(device)
     facts = {

@@ -20,8 +20,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from catsdogs.data.sources import draw_folder
+from catsdogs.io import formatting
 from catsdogs.io.files import cache_directory, make_directory
-from catsdogs.io.formatting import readable
 from catsdogs.runs.writer import recorded_facts
 from scripts.bench.page import add_options, circumstances, save_page, table
 
@@ -122,7 +122,7 @@ def rows(costs: dict[int, Cost], baseline: int) -> list[list[str]]:
     return [
         [
             f"{pictures:,}",
-            readable(max(0, cost.peak - baseline)),
+            formatting.size(max(0, cost.peak - baseline)),
             f"{cost.seconds:,.0f}",
             f"{1000 * cost.seconds / pictures:.1f}",
             f"{cost.training_seconds:.1f}",
@@ -137,7 +137,7 @@ def bench(sizes: Sequence[int], epochs: int, threads: int, device: str, save: Pa
     costs = {size: measure_run(size, epochs, threads, device) for size in sizes}
     header = [
         "pictures",
-        f"peak above {readable(baseline)} of torch",
+        f"peak above {formatting.size(baseline)} of torch",
         "seconds",
         "seconds per 1,000",
         f"training, {epochs} epochs, s",

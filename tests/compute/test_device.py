@@ -1,4 +1,4 @@
-"""What a process asks of its memory, and how many decode for it."""
+"""Memory allocation, decoding processes and precision of a device."""
 
 import os
 import subprocess
@@ -20,33 +20,33 @@ SCRIPT = """
         names = "arena ordblks smblks hblks hblkhd usmblks fsmblks uordblks fordblks keepcost"
         _fields_ = [(name, ctypes.c_size_t) for name in names.split()]
 
-    told = getattr(ctypes.CDLL(None), "mallinfo2", None)
-    if told is None:
+    mallinfo = getattr(ctypes.CDLL(None), "mallinfo2", None)
+    if mallinfo is None:
         raise SystemExit("no mallinfo2")
-    told.restype = Memory
-    if {kept}:
+    mallinfo.restype = Memory
+    if {tuned}:
         tune_malloc()
-    before = told()
+    before = mallinfo()
     block = torch.ones(1 << 21)
-    mapped = told().hblks - before.hblks
+    mapped = mallinfo().hblks - before.hblks
     del block
-    # Not what was gained: the block may begin in memory that was free before.
-    print(mapped, told().fordblks >= 8 << 20)
+    # Not the difference to before: the block may start in memory that was free.
+    print(mapped, mallinfo().fordblks >= 8 << 20)
 """
 
 
-def told(*, kept: bool) -> str:
-    code = textwrap.dedent(SCRIPT).format(kept=kept)
+def allocations(*, tuned: bool) -> str:
+    code = textwrap.dedent(SCRIPT).format(tuned=tuned)
     done = subprocess.run([sys.executable, "-c", code], text=True, capture_output=True)
     if done.returncode:
-        pytest.skip(f"only glibc tells what it does: {done.stderr.strip()}")
+        pytest.skip(f"needs glibc: {done.stderr.strip()}")
     return done.stdout.strip()
 
 
-@pytest.mark.skipif(not sys.platform.startswith("linux"), reason="only glibc is told to")
-def test_a_block_as_large_as_the_heads_gradient_is_kept_for_the_next_not_mapped_anew() -> None:
-    assert told(kept=False) == "1 False"
-    assert told(kept=True) == "0 True"
+@pytest.mark.skipif(not sys.platform.startswith("linux"), reason="needs glibc")
+def test_a_block_as_large_as_the_heads_gradient_is_reused_and_not_mapped_anew() -> None:
+    assert allocations(tuned=False) == "1 False"
+    assert allocations(tuned=True) == "0 True"
 
 
 @pytest.mark.parametrize(
@@ -62,7 +62,7 @@ def test_a_block_as_large_as_the_heads_gradient_is_kept_for_the_next_not_mapped_
         (1, 1, None, 1),
     ],
 )
-def test_decoders_take_the_cores_that_the_backbone_leaves(
+def test_decoders_use_the_cores_that_the_backbone_leaves(
     cores: int,
     processes: int,
     beside: str | None,
@@ -77,7 +77,7 @@ def test_decoders_take_the_cores_that_the_backbone_leaves(
     assert count_decoders(3, device) == 3
 
 
-def test_float16_is_for_cuda_alone() -> None:
+def test_float16_is_supported_on_cuda_only() -> None:
     require_precision("float16", torch.device("cuda"))
     require_precision("bfloat16", torch.device("cpu"))
     for device in ("cpu", "mps"):

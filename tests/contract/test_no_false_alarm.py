@@ -34,9 +34,11 @@ TORCH: dict[str, Factory] = {
 }
 OURS: dict[str, tuple[Factory, Factory]] = {
     "sgd": (optim.SGD, torch.optim.SGD),
-    "momentum": (optim.Momentum, partial(torch.optim.SGD, momentum=0.9)),
+    "momentum": (partial(optim.SGD, momentum=0.9), partial(torch.optim.SGD, momentum=0.9)),
     "rmsprop": (optim.RMSprop, torch.optim.RMSprop),
     "adam": (optim.Adam, torch.optim.Adam),
+    "adam_amsgrad": (partial(optim.Adam, amsgrad=True), partial(torch.optim.Adam, amsgrad=True)),
+    "adamw": (optim.AdamW, torch.optim.AdamW),
 }
 ONE_MODEL = "it is told samples of one linear model, whose parameters are built and move together"
 

@@ -1,4 +1,4 @@
-"""Random views: of seed, epoch and picture alone, in torchvision's ranges, and its very pixels."""
+"""Random views: functions of seed, epoch and image, with torchvision's distribution and pixels."""
 
 import hashlib
 import math
@@ -30,7 +30,7 @@ def by_torchvision(pixels: torch.Tensor, views: list[View]) -> torch.Tensor:
     )
 
 
-def test_a_view_follows_seed_epoch_and_image_and_nothing_else() -> None:
+def test_a_view_depends_on_seed_epoch_and_image_alone() -> None:
     torch.manual_seed(1)
     np.random.seed(1)
     view = draw_view(3, 5, name(7))
@@ -75,7 +75,7 @@ def test_views_are_distributed_as_torchvision_draws_them(
 
 
 def to_a_tie(view: View) -> torch.Tensor:
-    """Return how far each pixel's source is from the middle between two others, in pixels."""
+    """Return the distance in pixels of each pixel's source from the middle between two others."""
     turned = math.radians(view.angle)
     cos, sin = math.cos(turned) / view.scale, math.sin(turned) / view.scale
     places = torch.arange(SIZE, dtype=torch.float64) - (SIZE - 1) / 2
@@ -84,7 +84,7 @@ def to_a_tie(view: View) -> torch.Tensor:
     return (source - source.floor() - 0.5).abs().amin(dim=0)
 
 
-def test_the_pixels_are_those_of_torchvision_but_where_a_source_lies_between_two() -> None:
+def test_the_pixels_equal_torchvisions_except_where_a_source_lies_between_two() -> None:
     generator = torch.Generator().manual_seed(0)
     views = [draw_view(0, 1, name(number)) for number in range(60)]
     views += [View(90.0, 3, 1.0), View(0.0, -38, 1.0), View(45.0, 1, 0.9), View(0.0, 0, 1.0)]
@@ -95,9 +95,9 @@ def test_the_pixels_are_those_of_torchvision_but_where_a_source_lies_between_two
         assert torch.equal(seen[-1], pixels[-1])
         differ = (seen != expected)[:, 0]
         assert int(differ.sum()) < 30  # of four million
-        # There torchvision's own float32 product rounds in the CPU's order, to one or the other.
-        for view, its in zip(views, differ, strict=True):
-            assert not its.any() or to_a_tie(view)[its].max() < 1e-4
+        # There torchvision's choice depends on the rounding of its float32 product on this CPU.
+        for view, where in zip(views, differ, strict=True):
+            assert not where.any() or to_a_tie(view)[where].max() < 1e-4
 
 
 def test_a_view_is_the_same_in_every_batch() -> None:

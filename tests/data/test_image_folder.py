@@ -1,4 +1,4 @@
-"""Which files of a folder are cats and dogs, and in which order."""
+"""Labels and order of the images that are found in a folder."""
 
 from pathlib import Path
 
@@ -35,7 +35,7 @@ def test_class_folders_of_any_letter_case_are_read_in_depth(tmp_path: Path) -> N
     }
 
 
-def test_files_that_are_no_images_are_left_out(tmp_path: Path) -> None:
+def test_files_that_are_not_images_are_skipped(tmp_path: Path) -> None:
     touch(tmp_path, "cat.1.jpg", "dog.1.jpg", "cat.1.txt", "Thumbs.db", "cat.jpg", "mycat.1.jpg")
     (tmp_path / "dog.2.jpg").mkdir()
     assert list(find_images(tmp_path)) == ["dog.1.jpg", "cat.1.jpg"]
@@ -44,10 +44,10 @@ def test_files_that_are_no_images_are_left_out(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("names", "message"),
     [
-        ([], "no pictures found"),
-        (["cat.1.jpg", "cat.2.jpg"], "2 pictures, and no dogs among them"),
+        ([], "no images found"),
+        (["cat.1.jpg", "cat.2.jpg"], "2 images, but no dogs; both classes are needed"),
         (["cat.1.jpg", "dog.1.jpg", "cats/1.jpg", "dogs/1.jpg"], "both layouts"),
-        (["train/cat.1.jpg", "train/dog.1.jpg"], "Did you mean data.root=.*train"),
+        (["train/cat.1.jpg", "train/dog.1.jpg"], "; did you mean data.root=.*train"),
     ],
 )
 def test_an_unusable_folder_is_refused_with_the_reason(
@@ -59,5 +59,5 @@ def test_an_unusable_folder_is_refused_with_the_reason(
 
 
 def test_a_folder_that_does_not_exist_is_named(tmp_path: Path) -> None:
-    with pytest.raises(UserError, match=r"data\.root=.*nowhere: there is no such folder"):
+    with pytest.raises(UserError, match=r"data\.root=.*nowhere: no such folder; give"):
         find_images(tmp_path / "nowhere")

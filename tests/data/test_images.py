@@ -1,4 +1,4 @@
-"""From a file to numbers, held against torchvision's own transforms."""
+"""Decoding and normalization, compared with torchvision's transforms."""
 
 from pathlib import Path
 
@@ -11,7 +11,7 @@ from catsdogs.data.images import MEAN, STD, decode, normalise
 from tests.support.images import write_image
 
 
-def test_pixels_equal_torchvision_resize_and_normalise(tmp_path: Path) -> None:
+def test_pixels_equal_those_of_torchvisions_resize_and_normalize(tmp_path: Path) -> None:
     write_image(tmp_path / "picture.png")
     image = Image.open(tmp_path / "picture.png")
     expected = v2.Compose(
@@ -30,7 +30,7 @@ def test_a_photograph_taken_sideways_is_turned_upright(tmp_path: Path) -> None:
     image = Image.new("RGB", (40, 20))
     image.paste((255, 0, 0), (0, 0, 20, 20))
     exif = Image.Exif()
-    exif[0x0112] = 6  # the camera's top is the picture's right
+    exif[0x0112] = 6  # the camera's top is the image's right
     image.save(tmp_path / "sideways.png", exif=exif)
     red = decode(tmp_path / "sideways.png")[0].float()
     assert red[:100].mean() > 250

@@ -1,4 +1,4 @@
-"""The manifest: every picture decoded once, unreadable ones named, the rest split by rule."""
+"""Manifest: every image decoded once, unreadable ones listed, the others split."""
 
 import dataclasses
 from pathlib import Path
@@ -45,7 +45,7 @@ def test_an_unreadable_image_is_listed_and_the_next_one_takes_its_place(tmp_path
         write_image(tmp_path / f"dog.{number}.jpg", 10 + number)
     Image.effect_noise((64, 64), 80).save(tmp_path / "cat.1.jpg")
     whole = (tmp_path / "cat.1.jpg").read_bytes()
-    (tmp_path / "cat.1.jpg").write_bytes(whole[: -len(whole) // 4])  # its header is whole
+    (tmp_path / "cat.1.jpg").write_bytes(whole[: -len(whole) // 4])  # its header is intact
     manifest = make_manifest(tmp_path, {"train": 1, "val": 1, "test": 1}, max_bad_fraction=0.2)
     assert [p.path for p in manifest.unreadable] == ["cat.1.jpg"]
     assert "truncated" in manifest.unreadable[0].status.lower()
@@ -56,16 +56,23 @@ def test_an_unreadable_image_is_listed_and_the_next_one_takes_its_place(tmp_path
     ]
 
 
+def test_a_file_whose_escaped_name_is_that_of_a_readable_one_belongs_to_no_split() -> None:
+    good, bad = (ManifestEntry(r"a\xff.jpg", 0, 1, 1, "", status) for status in ("ok", "bad"))
+    cat = dataclasses.replace(good, path="cat.jpg", label=1)
+    split = split_per_class([bad, good, cat], {"train": 1, "val": 0, "test": 0})
+    assert [entry.split for entry in split] == ["", "train", "train"]
+
+
 def test_more_unreadable_images_than_allowed_stop_the_run(images: Path, tmp_path: Path) -> None:
     for file in images.iterdir():
         (tmp_path / file.name).write_bytes(file.read_bytes())
     (tmp_path / "dog.0.jpg").write_bytes(b"no picture")
-    with pytest.raises(UserError, match=r"1 of 18 pictures are unreadable.*dog\.0\.jpg"):
+    with pytest.raises(UserError, match=r"1 of 18 images are unreadable.*dog\.0\.jpg"):
         make_manifest(tmp_path, PER_CLASS, max_bad_fraction=0.01)
 
 
 def test_too_few_images_are_refused_with_the_numbers(images: Path) -> None:
-    with pytest.raises(UserError, match="too few dogs.*ask for 1200, and 9 are readable"):
+    with pytest.raises(UserError, match="too few dogs: 1200 are needed, 9 are readable"):
         make_manifest(images, {"train": 1000, "val": 100, "test": 100})
 
 
@@ -91,7 +98,7 @@ def test_an_unchanged_folder_is_decoded_once_and_a_changed_file_again(
     assert make_manifest(root, PER_CLASS).sha256 != first.sha256
 
 
-def test_the_hash_follows_content_label_and_split_but_not_names_or_place() -> None:
+def test_the_hash_depends_on_content_label_and_split_but_not_on_names_or_folder() -> None:
     image = ManifestEntry("cat.0.jpg", 1, 16, 12, "aa", "ok", "train")
 
     def digest(**changes: object) -> str:
@@ -102,7 +109,7 @@ def test_the_hash_follows_content_label_and_split_but_not_names_or_place() -> No
     assert len({same, digest(sha256="bb"), digest(label=0), digest(split="val")}) == 4
 
 
-def test_the_csv_has_a_line_per_image_with_what_was_found(images: Path) -> None:
+def test_the_csv_has_a_line_per_image_with_its_facts(images: Path) -> None:
     manifest = make_manifest(images, PER_CLASS)
     header, first, *rest = manifest.to_csv().splitlines()
     assert header == "path,label,width,height,sha256,status,split"

@@ -1,4 +1,4 @@
-"""The drawn set as a folder of files."""
+"""The drawn images as a folder of files."""
 
 from pathlib import Path
 
@@ -21,7 +21,7 @@ def test_an_image_is_the_same_in_a_folder_of_any_size() -> None:
     assert (small / "dog.0.jpg").read_bytes() == (large / "dog.0.jpg").read_bytes()
 
 
-def test_a_drawn_folder_is_not_drawn_again(cache: Path) -> None:
+def test_a_folder_is_drawn_once(cache: Path) -> None:
     folder = draw_folder(1)
     before = (folder / "cat.0.jpg").stat().st_mtime_ns
     assert draw_folder(1) == folder

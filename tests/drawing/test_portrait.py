@@ -1,4 +1,4 @@
-"""Drawn pictures are repeatable, vary, and give nothing away but what is in them."""
+"""Drawn images are reproducible and varied, and neither colour nor brightness has the label."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ both = pytest.mark.parametrize("draw", [cat, creature])
 
 
 @both
-def test_the_same_arguments_give_the_same_image_whatever_was_drawn_between(
+def test_the_same_arguments_give_the_same_image_whatever_was_drawn_before(
     draw: Callable[..., Image.Image],
 ) -> None:
     forwards = [draw(index).tobytes() for index in range(8)]
@@ -55,7 +55,7 @@ def test_a_cat_a_dog_and_a_creature_of_one_index_have_nothing_in_common() -> Non
     assert len({cat(5).tobytes(), dog.tobytes(), creature(5).tobytes()}) == 3
 
 
-def test_drawing_neither_uses_nor_moves_the_global_generator() -> None:
+def test_drawing_neither_uses_nor_advances_the_global_generator() -> None:
     np.random.seed(1)
     first, following = cat(0).tobytes(), np.random.random()
     np.random.seed(1)
@@ -86,15 +86,15 @@ def test_images_of_one_label_differ_in_composition() -> None:
     assert np.median(between) < 0.5
 
 
-def test_colour_and_brightness_do_not_give_the_label_away() -> None:
+def test_colour_and_brightness_do_not_predict_the_label() -> None:
     labels = np.arange(600) % 2
     rows = np.stack([_colour_rows(draw_cat_or_dog(i % 2, i, size=32)) for i in range(600)])
     guess = _linear_guess(rows[:400], labels[:400], rows[400:])
-    # 200 coin throws stay within 0.5 +- 0.12 in all but one run of a thousand.
+    # The share of heads in 200 coin tosses is within 0.5 +- 0.12 in 999 of 1000 cases.
     assert abs(np.mean(guess == labels[400:]) - 0.5) < 0.12
 
 
-def test_every_value_of_every_attribute_lives_in_the_zoo() -> None:
+def test_the_zoo_has_every_value_of_every_attribute() -> None:
     labels = _zoo_labels(400)
     for column, kinds in zip(labels.T, ZOO_CLASSES, strict=True):
         assert set(column) == set(range(kinds))
@@ -110,7 +110,7 @@ def test_the_zoo_has_neither_cat_nor_dog() -> None:
         assert not (parts.ears[0] in DOG_EARS and looks_canine)
 
 
-def test_a_creatures_labels_name_the_parts_it_was_drawn_with() -> None:
+def test_a_creatures_labels_are_those_of_its_parts() -> None:
     for index in range(50):
         parts, labels = invent_creature(np.random.default_rng(index))
         assert parts.ears == (tuple(EARS)[labels.ears],)
@@ -125,7 +125,7 @@ def test_the_zoos_labels_are_independent_of_colour() -> None:
         for kind in range(kinds):
             belongs = column == kind
             gap = np.abs(rows[belongs].mean(0) - rows[~belongs].mean(0)) / rows.std(0)
-            # A group of 75 of 450 strays 0.12 standard deviations; five times that is no chance.
+            # The mean of 75 of 450 varies by 0.12 standard deviations; 0.6 is not chance.
             assert gap.max() < 0.6
 
 

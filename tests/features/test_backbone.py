@@ -1,7 +1,8 @@
-"""The frozen backbone and the weights it takes, random, of a file or of torchvision's cache."""
+"""Frozen backbone and its weights: embedded, random, from a file or from torchvision's cache."""
 
 import json
 import urllib.error
+from importlib.resources import files
 from pathlib import Path
 from typing import Any
 
@@ -9,7 +10,6 @@ import pytest
 import torch
 from torchvision.models import ResNet18_Weights, resnet18
 
-import catsdogs
 from catsdogs.errors import UserError
 from catsdogs.features.backbone import Backbone, find_weights
 
@@ -28,7 +28,7 @@ def test_an_image_becomes_512_maps_of_8_by_8_equal_to_torchvision_layers() -> No
     assert torch.equal(features, expected[0])
 
 
-def test_train_mode_moves_no_buffer_and_no_parameter_wants_a_gradient() -> None:
+def test_train_mode_changes_no_buffer_and_no_parameter_requires_a_gradient() -> None:
     backbone = Backbone(find_weights("random").state)
     before = {name: buffer.clone() for name, buffer in backbone.named_buffers()}
     backbone.train()
@@ -83,7 +83,7 @@ class Bomb:
         ([1, 2], "not a state dict"),
     ],
 )
-def test_a_file_that_is_no_resnet18_is_refused_by_name(
+def test_a_file_that_is_not_a_resnet18_is_refused_by_name(
     tmp_path: Path, content: Any, message: str
 ) -> None:
     torch.save(content, tmp_path / "weights.pth")
@@ -137,23 +137,22 @@ def test_offline_the_message_names_the_file_to_place_and_where(
 
 
 def test_the_embedded_weights_are_those_of_their_facts_and_fit_in_the_wheel() -> None:
-    folder = Path(catsdogs.__file__).parent / "weights"
+    folder = files("catsdogs.weights")
     weights = find_weights("embedded")
     assert weights.source == "embedded"
     assert weights.sha256 == json.loads((folder / "embedded.json").read_text())["sha256"]
-    assert (folder / "embedded.safetensors").stat().st_size <= 23_000_000
+    assert len((folder / "embedded.safetensors").read_bytes()) <= 23_000_000
     Backbone(weights.state)
 
 
 def test_damaged_embedded_weights_are_refused(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    folder = Path(catsdogs.__file__).parent / "weights"
-    (tmp_path / "weights").mkdir()
+    folder = files("catsdogs.weights")
     content = bytearray((folder / "embedded.safetensors").read_bytes())
     content[-1] ^= 1
-    (tmp_path / "weights" / "embedded.safetensors").write_bytes(content)
-    (tmp_path / "weights" / "embedded.json").write_text((folder / "embedded.json").read_text())
-    monkeypatch.setattr("catsdogs.__file__", str(tmp_path / "__init__.py"))
+    (tmp_path / "embedded.safetensors").write_bytes(content)
+    (tmp_path / "embedded.json").write_text((folder / "embedded.json").read_text())
+    monkeypatch.setattr("catsdogs.features.backbone.files", lambda package: tmp_path)
     with pytest.raises(UserError, match="model.weights=embedded: .* is damaged"):
         find_weights("embedded")

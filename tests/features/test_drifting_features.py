@@ -1,4 +1,4 @@
-"""The features of each epoch: views and drift as a plain loop has them, shared, and never torn."""
+"""Features of each epoch: equal to a plain loop in train mode, shared, and never partial."""
 
 import dataclasses
 import logging
@@ -27,7 +27,7 @@ DRIFTING = ("running_mean", "running_var", "num_batches_tracked")
 
 
 class SmallBackbone(Backbone):
-    """One convolution and one BatchNorm in the place of ResNet-18: quick, and its layer drifts."""
+    """One convolution and one BatchNorm instead of ResNet-18: fast, and its statistics drift."""
 
     def __init__(self, state: StateDict) -> None:
         nn.Module.__init__(self)
@@ -118,7 +118,7 @@ def test_in_bfloat16_an_epoch_differs_by_less_than_a_hundredth_and_statistics_st
     assert {tensor.dtype for tensor in moved.values()} == {torch.float32, torch.int64}
 
 
-def test_statistics_drift_from_epoch_to_epoch_and_judging_does_not_move_them(
+def test_statistics_drift_from_epoch_to_epoch_and_evaluation_does_not_change_them(
     passes: ViewPass, small_weights: BackboneWeights
 ) -> None:
     features = ViewFeatures(passes, epochs=2)
@@ -138,7 +138,9 @@ def test_statistics_drift_from_epoch_to_epoch_and_judging_does_not_move_them(
         assert int(after["bn1.num_batches_tracked"]) == batches
 
 
-def test_the_untrained_head_is_judged_on_the_features_of_the_first_epoch(passes: ViewPass) -> None:
+def test_the_untrained_head_is_evaluated_on_the_features_of_the_first_epoch(
+    passes: ViewPass,
+) -> None:
     features = ViewFeatures(passes, epochs=0)
     assert features(0) is features(1)
     assert features.computed == [1]
@@ -154,7 +156,7 @@ def test_a_second_contender_computes_nothing(passes: ViewPass) -> None:
     assert (first.computed, again.computed) == ([1, 2], [])
 
 
-def test_a_longer_run_goes_on_from_the_epochs_that_are_there(passes: ViewPass) -> None:
+def test_a_longer_run_continues_after_the_stored_epochs(passes: ViewPass) -> None:
     ViewFeatures(passes, epochs=1)(1)
     longer = ViewFeatures(passes, epochs=2)
     assert longer.images_to_store == 18
@@ -162,12 +164,12 @@ def test_a_longer_run_goes_on_from_the_epochs_that_are_there(passes: ViewPass) -
     assert longer.computed == [2]
     fresh = ViewFeatures(dataclasses.replace(passes, dtype="float16"), epochs=2)
     assert fresh.images_to_store == 36
-    # Asked for epoch 2 alone, it makes the pass of epoch 1 for its statistics.
+    # Epoch 2 needs the statistics of epoch 1, and so its pass.
     np.testing.assert_allclose(stored(fresh, 2), second, atol=2e-3, rtol=1e-3)
     assert fresh.computed == [1, 2]
 
 
-def test_features_differ_by_seed_batch_size_and_epoch_and_so_do_their_keys(
+def test_features_and_keys_differ_by_seed_batch_size_and_epoch(
     passes: ViewPass,
 ) -> None:
     numbers = [stored(ViewFeatures(passes, epochs=2), epoch) for epoch in (1, 2)]
@@ -183,14 +185,14 @@ def test_the_key_follows_how_views_are_drawn(
     passes: ViewPass, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     key = passes.key
-    monkeypatch.setattr(drifting_pass, "VIEWS", f"{augmentation.VIEWS}, drawn otherwise")
+    monkeypatch.setattr(drifting_pass, "VIEWS", f"{augmentation.VIEWS}, changed")
     assert passes.key != key
 
 
 def test_an_interrupted_pass_leaves_no_store(passes: ViewPass) -> None:
     class Interrupted(SmallBackbone):
         def forward(self, pixels: Tensor) -> Tensor:
-            if not self.layers.training:  # after the last batch of training
+            if not self.layers.training:  # after the last training batch
                 raise KeyboardInterrupt
             return super().forward(pixels)
 
@@ -221,14 +223,14 @@ def test_a_damaged_store_is_computed_again_with_a_warning(
     assert "was damaged" in caplog.text
 
 
-def test_a_stream_has_the_numbers_of_the_store_and_keeps_nothing(
+def test_a_stream_has_the_values_of_the_store_and_keeps_nothing(
     passes: ViewPass, cache: Path
 ) -> None:
     streamed = ViewFeatures(passes, epochs=3)
     assert streamed.stream()
     assert streamed.images_to_store == 18  # of 54
     folder = cache / "features"
-    # Epoch 1 once more at the end, as when it was the best.
+    # Epoch 1 again at the end, as if it were the best.
     numbers = []
     for epoch in (0, 1, 2, 3, 1):
         numbers.append(stored(streamed, epoch))

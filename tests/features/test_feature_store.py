@@ -1,4 +1,4 @@
-"""The feature store: built once, found again, never trusted when damaged, one writer at a time."""
+"""Feature store: computed once, found again, recomputed where damaged, one writer at a time."""
 
 import dataclasses
 import json
@@ -49,7 +49,7 @@ def manifest(images: Path) -> Manifest:
 
 
 def average(pixels: Tensor) -> Tensor:
-    """Stand in for the backbone: quick, and it tells pictures apart."""
+    """Stand in for the backbone: fast, and different for different images."""
     means = torch.nn.functional.adaptive_avg_pool2d(pixels, 8).mean(dim=1, keepdim=True)
     return means.expand(-1, 512, -1, -1)
 
@@ -150,14 +150,14 @@ def cut_short(file: Path) -> None:
 
 @pytest.fixture
 def by_eights(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Compute four pictures at a time, and keep eight in a file."""
+    """Compute four images at a time, and store eight in a shard."""
     monkeypatch.setattr(shard_cache, "BATCH", 4)
     for module in (feature_store, shard_cache, shards):
-        monkeypatch.setattr(module, "SEGMENT", 8)
+        monkeypatch.setattr(module, "ROWS_PER_SHARD", 8)
 
 
 @pytest.mark.parametrize("damage", [flip_a_bit, cut_short, Path.unlink])
-def test_a_damaged_file_is_set_aside_with_a_warning_and_computed_again_alone(
+def test_a_damaged_shard_is_quarantined_with_a_warning_and_alone_computed_again(
     manifest: Manifest,
     weights: BackboneWeights,
     by_eights: None,
@@ -184,7 +184,7 @@ def content_of(path: Path) -> dict[str, bytes]:
 
 
 class Counted:
-    """A backbone that counts, and whose process ends before the batch of the given number."""
+    """A backbone that counts its images, interrupted before the batch with number `cut`."""
 
     def __init__(self, cut: int = -1) -> None:
         self.left, self.images = cut, 0
@@ -198,7 +198,7 @@ class Counted:
 
 
 @pytest.mark.parametrize(("cut", "kept"), [(0, 0), (1, 0), (2, 8), (3, 8), (4, 16)])
-def test_a_pass_that_was_cut_off_goes_on_after_the_files_that_are_there(
+def test_an_interrupted_pass_resumes_after_the_stored_shards(
     manifest: Manifest, weights: BackboneWeights, by_eights: None, cut: int, kept: int
 ) -> None:
     whole = open_quick(manifest, weights)
@@ -214,7 +214,7 @@ def test_a_pass_that_was_cut_off_goes_on_after_the_files_that_are_there(
     assert not open_quick(manifest, weights, forbidden).built
 
 
-def test_processes_with_caches_of_their_own_compute_and_hold_different_rows_of_one_store(
+def test_processes_with_separate_caches_compute_and_hold_different_rows_of_one_store(
     manifest: Manifest,
     weights: BackboneWeights,
     by_eights: None,
@@ -245,9 +245,7 @@ def test_processes_with_caches_of_their_own_compute_and_hold_different_rows_of_o
     assert found == expected
 
 
-def test_rows_that_are_kept_on_the_device_are_the_same(
-    manifest: Manifest, weights: BackboneWeights
-) -> None:
+def test_rows_kept_on_the_device_are_the_same(manifest: Manifest, weights: BackboneWeights) -> None:
     train = open_quick(manifest, weights).splits["train"]
     kept = train.on_device()
     rows = torch.tensor([7, 0, 3])
@@ -271,13 +269,13 @@ def test_an_image_that_vanished_since_the_manifest_is_named(
     assert "\n" not in str(caught.value)
 
 
-def test_the_seal_says_what_the_store_was_made_from(
+def test_the_metadata_names_what_the_store_was_made_from(
     manifest: Manifest, weights: BackboneWeights
 ) -> None:
     store = open_quick(manifest, weights)
-    sealed = json.loads((store.path / "store.json").read_text())
-    assert sealed["key"] == store.key
-    assert sealed["pictures"] == 18
+    metadata = json.loads((store.path / "store.json").read_text())
+    assert metadata["key"] == store.key
+    assert metadata["pictures"] == 18
     assert (store.path / "manifest.csv").read_text() == manifest.to_csv()
 
 
@@ -295,7 +293,7 @@ def test_the_lock_is_free_again_when_the_store_is_open(
     assert [lock.is_locked for lock in made] == [False]
 
 
-def test_two_processes_that_want_the_same_store_build_it_once(images: Path, cache: Path) -> None:
+def test_two_processes_that_open_the_same_store_compute_it_once(images: Path, cache: Path) -> None:
     script = textwrap.dedent(f"""
         from pathlib import Path
         import torch
@@ -317,5 +315,5 @@ def test_two_processes_that_want_the_same_store_build_it_once(images: Path, cach
         )
         for _ in range(2)
     ]
-    answers = [process.communicate(timeout=120) for process in processes]
-    assert sorted(out.strip() for out, _ in answers) == ["built", "found"], answers
+    outputs = [process.communicate(timeout=120) for process in processes]
+    assert sorted(out.strip() for out, _ in outputs) == ["built", "found"], outputs

@@ -1,4 +1,4 @@
-"""The backbone of the one pass computes what torchvision's layers compute."""
+"""Folded backbone: the same features as torchvision's layers, up to rounding."""
 
 import pytest
 import torch
@@ -26,7 +26,7 @@ def test_its_features_are_those_of_the_backbone_to_rounding(
     features = FoldedBackbone(weights, CPU)(pixels)
     assert features.shape == (3, 512, 8, 8)
     assert features.is_contiguous()
-    # Another order of the same sums: as far from the exact result as the plain network is.
+    # Another order of the same sums: about as far from the exact result as the plain network.
     assert (features - exact).norm() < 4 * (plain - exact).norm() < 4e-6 * exact.norm()
 
 
@@ -45,11 +45,11 @@ def test_in_bfloat16_the_features_of_images_differ_by_less_than_a_hundredth(
     features = FoldedBackbone(weights, CPU, "bfloat16")(pixels)
     assert features.dtype == torch.float32
     assert features.is_contiguous()
-    # It was computed in bfloat16, of 8 bits, and not only rounded to it at the end.
+    # Computed in bfloat16 (8 bits), not only rounded to it at the end.
     assert 1e-3 * exact.norm() < (features - exact).norm() < 1e-2 * exact.norm()
 
 
-def test_the_pixels_it_is_given_stay_as_they_are() -> None:
+def test_its_input_is_not_changed() -> None:
     pixels = torch.randn(1, 3, 256, 256)
     before = pixels.clone()
     FoldedBackbone(find_weights("random"), CPU)(pixels)

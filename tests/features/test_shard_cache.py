@@ -1,4 +1,4 @@
-"""Pictures are decoded once for every epoch and seed, and what was decoded is kept and checked."""
+"""Pixel cache: images are decoded once for all epochs and seeds, stored and checked."""
 
 import dataclasses
 import logging
@@ -29,23 +29,23 @@ def manifest(images: Path) -> Manifest:
 
 @pytest.fixture
 def decoded(monkeypatch: pytest.MonkeyPatch) -> Iterator[list[str]]:
-    """Yield the names of the files that were decoded, as it comes to be."""
+    """Yield a list that the names of decoded files are appended to."""
     names: list[str] = []
 
-    def decode_and_note(file: Path) -> Tensor:
+    def decode_and_record(file: Path) -> Tensor:
         names.append(file.name)
         return decode(file)
 
-    monkeypatch.setattr(images, "decode", decode_and_note)
+    monkeypatch.setattr(images, "decode", decode_and_record)
     yield names
 
 
 @pytest.fixture
 def by_eights(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Decode four pictures at a time, and keep eight in a file."""
+    """Decode four images at a time, and store eight in a shard."""
     monkeypatch.setattr(shard_cache, "BATCH", 4)
-    for module in (shard_cache, shard_cache, shards):
-        monkeypatch.setattr(module, "SEGMENT", 8)
+    for module in (shard_cache, shards):
+        monkeypatch.setattr(module, "ROWS_PER_SHARD", 8)
 
 
 @pytest.mark.parametrize("workers", [0, 2])
@@ -85,14 +85,14 @@ def test_a_run_whose_epochs_are_stored_needs_no_pixels_and_a_stream_needs_them(
     assert streamed.pixels_to_store == 18
 
 
-def test_decoding_that_was_cut_off_goes_on_after_the_files_that_are_there(
+def test_interrupted_decoding_resumes_after_the_stored_shards(
     manifest: Manifest, by_eights: None, decoded: list[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     whole = Pixels(manifest, 0).rows[np.arange(18)]
     for file in Pixels(manifest, 0).rows.folder.iterdir():
         file.unlink()
 
-    def cut(file: Path) -> Tensor:
+    def interrupted(file: Path) -> Tensor:
         if len(decoded) == 13:
             raise KeyboardInterrupt
         decoded.append(file.name)
@@ -100,7 +100,7 @@ def test_decoding_that_was_cut_off_goes_on_after_the_files_that_are_there(
 
     decoded.clear()
     with monkeypatch.context() as patched:
-        patched.setattr(images, "decode", cut)
+        patched.setattr(images, "decode", interrupted)
         with pytest.raises(KeyboardInterrupt):
             _ = Pixels(manifest, 0).rows
     decoded.clear()
@@ -109,7 +109,7 @@ def test_decoding_that_was_cut_off_goes_on_after_the_files_that_are_there(
     assert len(decoded) == 10
 
 
-def test_a_damaged_file_is_decoded_again_with_a_warning(
+def test_a_damaged_shard_is_decoded_again_with_a_warning(
     manifest: Manifest, by_eights: None, decoded: list[str], caplog: pytest.LogCaptureFixture
 ) -> None:
     rows = Pixels(manifest, 0).rows
@@ -125,7 +125,7 @@ def test_a_damaged_file_is_decoded_again_with_a_warning(
     assert f"{damaged}.damaged was damaged" in caplog.text
 
 
-def test_the_key_follows_what_decides_the_pixels_and_not_where_the_images_are(
+def test_the_key_depends_on_everything_that_determines_the_pixels_but_not_on_the_folder(
     manifest: Manifest, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     key = Pixels(manifest, 0).key
@@ -133,7 +133,7 @@ def test_the_key_follows_what_decides_the_pixels_and_not_where_the_images_are(
     assert Pixels(elsewhere, 3).key == key
     fewer = make_manifest(manifest.root, {"train": 4, "val": 2, "test": 2})
     others = [Pixels(fewer, 0).key]
-    for name, value in (("PIPELINE", "another"), ("SEGMENT", 8)):
+    for name, value in (("PIPELINE", "another"), ("ROWS_PER_SHARD", 8)):
         with monkeypatch.context() as patched:
             patched.setattr(shard_cache, name, value)
             others.append(Pixels(manifest, 0).key)

@@ -90,8 +90,8 @@ def test_files_that_cannot_be_read_say_why_and_the_others_are_answered(
     assert reasons.pop("cut.jpg").startswith("OSError: ")
     assert reasons.pop("self.jpg").startswith("OSError: ")
     assert reasons == {
-        "text.jpg": "OSError: no picture of JPEG, PNG, WebP, GIF or BMP",
-        "empty.jpg": "OSError: no picture of JPEG, PNG, WebP, GIF or BMP",
+        "text.jpg": "OSError: not a JPEG, PNG, WebP, GIF or BMP image",
+        "empty.jpg": "OSError: not a JPEG, PNG, WebP, GIF or BMP image",
         "lost.jpg": "there is no such file",
         "pipe.jpg": "not a file",
     }
@@ -114,7 +114,7 @@ def test_a_logit_that_is_no_number_is_no_answer(
 
 
 def test_a_device_that_is_not_there_is_named(tmp_path: Path) -> None:
-    with pytest.raises(UserError, match="device=cuda:99: this machine shows"):
+    with pytest.raises(UserError, match="device=cuda:99: this machine has"):
         catsdogs.load(write_checkpoint(tmp_path / "best.pt"), device="cuda:99")
 
 

@@ -1,4 +1,4 @@
-"""Files and folders appear whole or not at all."""
+"""Atomic files and folders, and the cache directory."""
 
 from pathlib import Path
 
@@ -38,7 +38,7 @@ def test_a_folder_keeps_its_old_content_when_filling_fails(tmp_path: Path) -> No
     assert len(list(tmp_path.iterdir())) == 1
 
 
-def test_a_probe_leaves_nothing_behind_and_keeps_what_was_there(tmp_path: Path) -> None:
+def test_a_probe_leaves_nothing_behind_and_keeps_existing_folders(tmp_path: Path) -> None:
     probe_directory(tmp_path / "a" / "b", "output_dir")
     assert not list(tmp_path.iterdir())
     (tmp_path / "c").mkdir()
@@ -52,7 +52,7 @@ def test_a_folder_that_cannot_be_written_is_named_with_its_setting(tmp_path: Pat
         make_directory(tmp_path / "file" / "below", "output_dir")
 
 
-def test_the_cache_is_where_the_environment_says(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_cache_follows_the_environment(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("CATSDOGS_CACHE", "/somewhere/else")
     assert cache_directory() == Path("/somewhere/else")
     monkeypatch.delenv("CATSDOGS_CACHE")
@@ -60,7 +60,7 @@ def test_the_cache_is_where_the_environment_says(monkeypatch: pytest.MonkeyPatch
     assert cache_directory() == Path("/the/users/catsdogs")
 
 
-def test_what_is_set_aside_keeps_its_content_and_never_takes_anothers_place(tmp_path: Path) -> None:
+def test_a_quarantined_file_keeps_its_content_and_replaces_no_other(tmp_path: Path) -> None:
     for content in ("one", "two"):
         (tmp_path / "a").write_text(content)
         quarantine(tmp_path / "a")

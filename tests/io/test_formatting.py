@@ -1,9 +1,12 @@
-"""One way to write each kind of number."""
+"""Numbers as text, each kind in one form."""
 
 import math
 import statistics
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from matplotlib.ticker import EngFormatter
 
 from catsdogs.io import formatting
 
@@ -24,6 +27,7 @@ from catsdogs.io import formatting
         (formatting.seconds(12.34), "12.3 s"),
         (formatting.size(0), "0 B"),
         (formatting.size(999), "999 B"),
+        (formatting.size(999_950), "1.0 MB"),
         (formatting.size(16_830_488), "16.8 MB"),
         (formatting.size(25_276_514_304), "25.3 GB"),
         (formatting.learning_rate(0.001), "0.001"),
@@ -45,11 +49,21 @@ from catsdogs.io import formatting
         (formatting.mean_number([1, 2]), "1.5 (0.7)"),
     ],
 )
-def test_a_number_is_written_as_it_should_be(written: str, text: str) -> None:
+def test_each_kind_of_number_has_its_form(written: str, text: str) -> None:
     assert written == text
 
 
-def test_mean_and_deviation_are_the_standard_librarys() -> None:
+@given(st.integers(1000, 10**15 - 1))
+def test_a_size_is_formatted_as_matplotlib_formats_it(nbytes: int) -> None:
+    assert formatting.size(nbytes) == EngFormatter(unit="B", places=1)(nbytes)
+
+
+@given(st.floats(1e-12, 0.9999))
+def test_a_time_below_a_second_is_formatted_as_matplotlib_formats_it(value: float) -> None:
+    assert formatting.seconds(value) == EngFormatter(unit="s", places=2)(value)
+
+
+def test_mean_and_deviation_equal_those_of_the_standard_library() -> None:
     sample = [0.1, 0.4, 0.35, 0.8]
     mean, deviation = formatting.mean_and_deviation(sample)
     assert mean == pytest.approx(statistics.mean(sample))

@@ -30,7 +30,7 @@ def model(dtype: torch.dtype = torch.float64) -> tuple[Tensor, Tensor]:
 def fit(
     optimizer: Any, weight: Tensor, bias: Tensor, batches: list[list[int]], data: Any = None
 ) -> None:
-    """Train as a loop would: forward, backward, and what the optimizer wants."""
+    """Train as a loop would: forward, backward, and the inputs that the optimizer declares."""
     features, labels = data or classification()
     for batch in batches:
         samples = torch.tensor(batch)
@@ -40,7 +40,7 @@ def fit(
         optimizer.zero_grad()
         cost = binary_cross_entropy_with_logits(logits, labels[samples].to(weight.dtype))
         torch.autograd.backward(cost)
-        if optimizer.wants == "samples":
+        if optimizer.step_inputs == "samples":
             optimizer.step(samples=samples, features=x, logit_grad=logits.grad)
         else:
             optimizer.step(block=batch[0])
@@ -158,12 +158,12 @@ def test_features_of_several_dimensions_are_flattened() -> None:
     [
         ({"samples": None}, r"step\(samples=\.\.\., features=\.\.\., logit_grad=\.\.\.\)"),
         ({"samples": torch.tensor([0, 0])}, "twice"),
-        ({"samples": torch.tensor([0, SAMPLES])}, "not among the 40"),
-        ({"samples": torch.tensor([-1, 0])}, "not among the 40"),
+        ({"samples": torch.tensor([0, SAMPLES])}, "not all are in 0 to 39"),
+        ({"samples": torch.tensor([-1, 0])}, "not all are in 0 to 39"),
         ({"features": torch.ones(2, 5)}, "do not fit"),
         ({"logit_grad": torch.ones(3)}, "do not fit"),
         ({"features": torch.zeros(2, WIDTH)}, "not logit_grad times features"),
-        ({"closure": lambda: 0.0}, "no closure"),
+        ({"closure": lambda: 0.0}, "closure: LinearSAGA takes none"),
     ],
 )
 def test_a_step_that_is_told_what_does_not_fit_is_refused_and_moves_nothing(

@@ -190,7 +190,7 @@ def test_a_float32_checkpoint_continues_in_a_float64_model_with_the_table_asked_
 def test_a_checkpoint_of_other_blocks_is_refused() -> None:
     weight = torch.zeros(4, requires_grad=True)
     given = SAGA([weight], block_sizes=(8, 8)).state_dict()
-    with pytest.raises(ValueError, match="other blocks"):
+    with pytest.raises(ValueError, match="other block_sizes"):
         SAGA([weight], block_sizes=(8, 7)).load_state_dict(given)
 
 
@@ -200,7 +200,7 @@ def test_a_step_without_its_block_says_what_is_missing_and_moves_nothing() -> No
     optimizer = SAGA([weight], block_sizes=SIZES)
     with pytest.raises(ValueError, match=r"step\(block=\.\.\.\)"):
         optimizer.step()
-    with pytest.raises(ValueError, match="No block 6: there are 6"):
+    with pytest.raises(ValueError, match="block=6: there are 6 blocks"):
         optimizer.step(block=6)
     assert torch.equal(weight, torch.ones(4))
 
@@ -217,6 +217,6 @@ def test_block_sizes_cover_every_sample_and_only_the_last_is_smaller() -> None:
     assert block_sizes(5, 32) == (5,)
 
 
-def test_saga_tells_a_training_loop_what_it_wants() -> None:
-    assert SAGA.wants == "block"
-    assert getattr(torch.optim.SGD, "wants", None) is None
+def test_saga_declares_that_its_step_takes_a_block() -> None:
+    assert SAGA.step_inputs == "block"
+    assert getattr(torch.optim.SGD, "step_inputs", None) is None

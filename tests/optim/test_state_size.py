@@ -12,7 +12,6 @@ from torch import Tensor
 from torch.optim import Optimizer
 
 from catsdogs import optim
-from catsdogs.io.formatting import readable
 from catsdogs.optim.saga import block_sizes
 from catsdogs.optim.state_size import held_tensors
 from catsdogs.training.memory import (
@@ -27,7 +26,7 @@ from catsdogs.training.memory import (
 SHAPES = [(6, 5, 3, 3), (6,), (1, 6, 2, 2), (1,)]
 OPTIMIZERS: dict[str, Callable[..., Optimizer]] = {
     "custom_sgd": optim.SGD,
-    "custom_momentum": optim.Momentum,
+    "custom_momentum": partial(optim.SGD, momentum=0.9),
     "custom_rmsprop": optim.RMSprop,
     "custom_rmsprop_full": partial(optim.RMSprop, momentum=0.9, centered=True),
     "custom_adam": optim.Adam,
@@ -65,7 +64,7 @@ def after_a_real_run(factory: Callable[..., Optimizer], params: list[Tensor]) ->
             param.grad = torch.ones_like(param)
         told: Callable[..., Any] = optimizer.step
         count = len(optimizer.param_groups[0].get("block_sizes", [0]))
-        told(**({"block": number % count} if hasattr(optimizer, "wants") else {}))
+        told(**({"block": number % count} if hasattr(optimizer, "step_inputs") else {}))
     return optimizer
 
 
@@ -151,7 +150,7 @@ def test_a_plan_that_does_not_fit_stops_with_the_table_and_the_settings_that_wou
     with pytest.raises(DoesNotFit) as stopped:
         require_fit(big, {"cpu": 1000}, {"batch_size=256": small, "table_dtype=half": medium})
     message = str(stopped.value)
-    assert "4.0 KB more on cpu (1.0 KB free)" in message
+    assert "4.0 kB more on cpu (1.0 kB free)" in message
     assert str(big) in message
     assert message.endswith("It would fit with batch_size=256.")
     with pytest.raises(DoesNotFit, match="No setting tried fits"):
@@ -180,4 +179,3 @@ def test_a_plan_prints_one_line_for_each_part_and_a_total_for_each_place() -> No
         "total         cpu       8.4 MB",
         "total         disk      1.0 TB",
     ]
-    assert readable(999) == "999 B"

@@ -1,4 +1,4 @@
-"""Pretraining on the zoo: decided by its plan alone, interrupted or not, and written whole."""
+"""Pretraining on the zoo: a function of its plan, interrupted or not, and its weights file."""
 
 import dataclasses
 import hashlib
@@ -33,7 +33,7 @@ PLAN = Pretraining(
 
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Return a folder in which the pretraining has ended once."""
+    """Return a folder in which a pretraining has finished."""
     path = tmp_path_factory.mktemp("pretraining")
     pretrain(PLAN, path, CPU)
     return path
@@ -52,7 +52,7 @@ def written(folder: Path, pretrained: Pretrained) -> Path:
 
 
 def forget(folder: Path) -> None:
-    """Remove what the training left, but not the drawn zoo."""
+    """Remove the state of the training, but not the drawn zoo."""
     (folder / f"pretraining-{PLAN.key}" / "state.pt").unlink()
 
 
@@ -98,7 +98,7 @@ def test_another_plan_has_another_key() -> None:
     assert dataclasses.replace(PLAN, resolutions=(32, 32)).key != PLAN.key
 
 
-def test_the_drawn_pictures_and_their_labels_are_the_zoos(folder: Path) -> None:
+def test_the_array_has_the_images_and_labels_of_the_zoo(folder: Path) -> None:
     zoo = draw_zoo(folder, 12, 40, seed=3)
     assert zoo.sha256 == hashlib.sha256(zoo.pixels.tobytes()).hexdigest()
     for index in (0, 7, 11):
@@ -114,14 +114,14 @@ def test_the_file_holds_float16_under_torchvisions_names(
     tensors = load_file(written)
     assert tensors.keys() == names.keys()
     for name, value in tensors.items():
-        counts = name.endswith("num_batches_tracked")
-        assert value.dtype == (torch.int64 if counts else torch.float16), name
+        is_count = name.endswith("num_batches_tracked")
+        assert value.dtype == (torch.int64 if is_count else torch.float16), name
         assert value.shape == names[name].shape
         assert torch.equal(value, pretrained.state[name].to(value.dtype))
     assert written.stat().st_size <= 23_000_000
 
 
-def test_the_facts_name_the_file_by_its_sha256_and_stand_in_its_header(written: Path) -> None:
+def test_the_facts_have_the_sha256_of_the_file_and_are_in_its_header(written: Path) -> None:
     facts = json.loads(written.with_suffix(".json").read_text(encoding="utf-8"))
     assert facts.pop("sha256") == hashlib.sha256(written.read_bytes()).hexdigest()
     with safe_open(written, framework="pt") as file:
@@ -137,7 +137,7 @@ def test_resolutions_rise_from_the_first_stage_to_the_last() -> None:
     assert (resolutions[0], resolutions[-1]) == (64, 128)
 
 
-def test_a_second_round_goes_on_after_the_first_at_a_rate_that_rises_anew() -> None:
+def test_a_second_round_follows_the_first_with_its_own_warm_up() -> None:
     resolutions = progressive_resolutions(10, 5)
     assert resolutions[:10] == progressive_resolutions(10)
     assert resolutions[10:] == (128, 128, 128, 160, 160)

@@ -1,4 +1,4 @@
-"""The fits: exact gradients, the same rows for all, and a stop that says why."""
+"""The fits: exact gradients, the tutorial's rows and batches, and the reason why a fit ends."""
 
 import itertools
 import math
@@ -25,7 +25,7 @@ from catsdogs.regression.fit import (
 
 @pytest.fixture(scope="module")
 def table() -> Floats:
-    """Return 900 stones whose price is a line and noise."""
+    """Return 900 diamonds whose price is a line with noise."""
     random = np.random.default_rng(0)
     carat = random.gamma(3.0, 0.3, 900)
     return np.column_stack([carat, 7000 * carat - 2000 + random.normal(0, 900, 900)])
@@ -47,7 +47,7 @@ def test_the_rows_are_the_first_of_the_shuffled_table_in_standard_deviations(
         for column, values in enumerate((rows.carat, rows.price)):
             expected = (part[:, column] - kept[:, column].mean()) / kept[:, column].std()
             np.testing.assert_allclose(values, expected, rtol=0, atol=1e-12)
-    # The tutorial's script went on with the same generator.
+    # The tutorial's script continues with the same generator.
     assert start(problem.random()) == (np.random.randn(), np.random.randn())
     np.testing.assert_array_equal(problem.random().permutation(5), problem.random().permutation(5))
 
@@ -125,7 +125,7 @@ def test_the_learning_rate_falls_to_a_tenth_after_every_step_of_epochs(problem: 
     assert set(rates) == {0.1}
 
 
-def test_gradients_are_cut_where_a_clip_value_is_given(problem: Problem) -> None:
+def test_gradients_are_clipped_if_a_clip_value_is_given(problem: Problem) -> None:
     moves = {}
     for clip_value in (1e-3, None):
         found = fit(problem, SGD, clip_value=clip_value, max_epochs=1, lr_step=None)
@@ -135,7 +135,7 @@ def test_gradients_are_cut_where_a_clip_value_is_given(problem: Problem) -> None
     assert moves[None] > 0.1
 
 
-def test_a_fit_stops_for_a_reason_that_it_tells(problem: Problem) -> None:
+def test_a_fit_returns_the_reason_why_it_ends(problem: Problem) -> None:
     short = fit(problem, SGD, clip_value=1.0, max_epochs=3, lr_step=None)
     assert (len(short.costs), short.stopped) == (3, "epochs")
     wild = fit(problem, partial(optim.SGD, lr=1e100), clip_value=None, max_epochs=9, lr_step=None)
@@ -149,7 +149,7 @@ def test_a_fit_stops_for_a_reason_that_it_tells(problem: Problem) -> None:
 SGD = partial(optim.SGD, lr=0.1)
 
 
-def test_a_line_in_dollars_predicts_what_it_predicts_in_deviations(problem: Problem) -> None:
+def test_a_line_in_dollars_makes_the_same_predictions(problem: Problem) -> None:
     line = Line(0.4, -1.3)
     dollars = problem.in_dollars(line)
     carat = 1.7

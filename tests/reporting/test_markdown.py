@@ -1,4 +1,4 @@
-"""The report as Markdown: the same text, escaped, with links that lead somewhere."""
+"""The report as Markdown: all text escaped, and links to files of the report."""
 
 import re
 from pathlib import Path
@@ -16,7 +16,7 @@ def document(tmp_path: Path) -> Document:
     return sample_document(tmp_path)
 
 
-def test_markup_in_any_text_is_shown_and_not_obeyed(document: Document) -> None:
+def test_markup_in_any_text_is_displayed_literally(document: Document) -> None:
     html = MarkdownIt().enable("table").render(markdown(document))
     assert "<script" not in html
     assert "<code" not in html

@@ -1,4 +1,4 @@
-"""The page: whole in one file, escaped, and made for readers of every kind."""
+"""The page: one self-contained file, escaped and accessible."""
 
 import base64
 from collections import Counter
@@ -40,14 +40,14 @@ def test_elements_are_closed_in_order_and_ids_are_unique(elements: Elements) -> 
             assert not target or target in ids or target == "data:,"
 
 
-def test_markup_in_any_text_is_shown_and_not_obeyed(elements: Elements) -> None:
+def test_markup_in_any_text_is_displayed_literally(elements: Elements) -> None:
     assert not elements.of("script")
-    places = "title lead paragraph finding evidence table column cell note caption panels gallery"
-    for place in (*places.split(), "picture"):
+    places = "title lead paragraph verdict evidence table column cell note caption panels gallery"
+    for place in (*places.split(), "image"):
         assert f'{place} <script>alert("x")</script> & a|b' in elements.text, place
 
 
-def test_the_page_asks_for_nothing_beside_it(elements: Elements) -> None:
+def test_the_page_requests_no_other_file(elements: Elements) -> None:
     for tag, attributes in elements.found:
         for key in ("src", "href", "xlink:href", "srcset", "data", "action"):
             assert attributes.get(key, "#").startswith(("#", "data:")), (tag, attributes)
@@ -63,7 +63,7 @@ def test_images_are_inside_the_page(elements: Elements, tmp_path: Path) -> None:
     assert image["alt"].startswith("alt <script>")
 
 
-def test_every_figure_tells_what_it_shows_to_those_who_cannot_see_it(elements: Elements) -> None:
+def test_every_figure_has_a_description_for_those_who_cannot_see_it(elements: Elements) -> None:
     drawings = elements.of("svg")
     assert len(drawings) == 3
     assert all(drawing["role"] == "img" for drawing in drawings)
@@ -72,7 +72,7 @@ def test_every_figure_tells_what_it_shows_to_those_who_cannot_see_it(elements: E
     assert all(not {"width", "height"} & set(drawing) for drawing in drawings)
 
 
-def test_tables_name_their_rows_and_columns_and_can_be_scrolled_by_keyboard(
+def test_tables_have_row_and_column_headers_and_scroll_by_keyboard(
     elements: Elements,
 ) -> None:
     assert len(elements.of("caption")) == len(elements.of("table")) == 1
@@ -83,7 +83,7 @@ def test_tables_name_their_rows_and_columns_and_can_be_scrolled_by_keyboard(
     assert box["aria-labelledby"] == elements.of("caption")[0]["id"]
 
 
-def test_a_column_of_numbers_stands_to_the_right_and_sentences_may_wrap(elements: Elements) -> None:
+def test_columns_of_numbers_are_right_aligned_and_sentences_may_wrap(elements: Elements) -> None:
     kinds = [cell["class"] for cell in elements.of("th") if cell["scope"] == "col"]
     assert kinds == ["words", "number", "prose"]
 

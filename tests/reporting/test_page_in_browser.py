@@ -1,4 +1,4 @@
-"""The report in a browser: on a phone and on a desk, by day and by night, by keyboard."""
+"""The report in a browser: phone and desktop widths, light and dark scheme, keyboard."""
 
 from collections.abc import Iterator
 from pathlib import Path
@@ -26,7 +26,7 @@ pytestmark = pytest.mark.browser
 
 @pytest.fixture(scope="module")
 def address(tmp_path_factory: pytest.TempPathFactory) -> str:
-    """Make a report with a table and a figure of every kind, and return its page's address."""
+    """Write a report with every kind of table and figure, and return the address of its page."""
     folder = tmp_path_factory.mktemp("runs")
     labels = ("native_sgd", "custom_sgd", "native_adam", "custom_adam", "published_adam")
     write_comparison(
@@ -72,7 +72,7 @@ def test_it_opens_from_disk_without_an_error_or_a_request(
 
 
 @pytest.mark.parametrize("width", [PHONE, DESK])
-def test_figures_are_seen_whole_and_the_page_never_scrolls_sideways(
+def test_figures_are_fully_visible_and_the_page_never_scrolls_sideways(
     driver: ChromiumDriver, address: str, width: int
 ) -> None:
     show(driver, address, width)
@@ -93,11 +93,11 @@ def test_figures_are_seen_whole_and_the_page_never_scrolls_sideways(
         "e => parseFloat(getComputedStyle(e).fontSize) * "
         "Math.hypot(e.getScreenCTM().a, e.getScreenCTM().b))",
     )
-    assert min(heights) > 6.5  # the exponents of a logarithmic axis; all else is above 9
+    assert min(heights) > 6.5  # exponents of a logarithmic axis; all other text is above 9
     assert sorted(heights)[len(heights) // 10] > 9
 
 
-def test_panels_stand_side_by_side_where_there_is_room(
+def test_panels_are_side_by_side_if_the_page_is_wide_enough(
     driver: ChromiumDriver, address: str
 ) -> None:
     tops = "return [...document.querySelector('.panels').children].map(e => e.offsetTop || \
@@ -109,7 +109,7 @@ def test_panels_stand_side_by_side_where_there_is_room(
 
 
 @pytest.mark.parametrize("scheme", ["light", "dark"])
-def test_every_text_can_be_read_by_day_and_by_night(
+def test_every_text_is_readable_in_both_colour_schemes(
     driver: ChromiumDriver, address: str, scheme: str
 ) -> None:
     show(driver, address, DESK, scheme)
@@ -128,7 +128,7 @@ def test_every_table_is_reached_and_scrolled_by_keyboard(
         e.querySelector('caption').textContent"
     press(driver, Keys.TAB)
     skip = measure(driver, "return document.activeElement.getBoundingClientRect().left")
-    assert skip >= 0  # the link that leads past the list of sections shows itself
+    assert skip >= 0  # the skip link becomes visible
     press(driver, Keys.ENTER)
     seen = []
     for _ in range(40):

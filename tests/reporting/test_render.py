@@ -1,4 +1,4 @@
-"""The report's folder: the same bytes every time, nothing stale, and no one else's file touched."""
+"""The folder of a report: reproducible bytes, no stale files, other files unchanged."""
 
 import dataclasses
 import stat
@@ -41,7 +41,7 @@ def test_writing_it_again_changes_no_byte(document: Document, tmp_path: Path) ->
     assert contents(tmp_path / "new") == first
 
 
-def test_what_is_stale_goes_and_what_is_foreign_stays(document: Document, tmp_path: Path) -> None:
+def test_stale_files_are_removed_and_other_files_stay(document: Document, tmp_path: Path) -> None:
     write_report(document, "", tmp_path)
     foreign = tmp_path / "figures" / "mine.png"
     foreign.write_bytes(b"mine")
@@ -54,9 +54,7 @@ def test_what_is_stale_goes_and_what_is_foreign_stays(document: Document, tmp_pa
     assert (tmp_path / "notes.txt").read_text() == "mine"
 
 
-def test_a_list_that_names_files_elsewhere_removes_none_of_them(
-    document: Document, tmp_path: Path
-) -> None:
+def test_files_outside_the_folder_are_never_removed(document: Document, tmp_path: Path) -> None:
     (tmp_path / "precious.txt").write_text("keep")
     out = tmp_path / "report"
     out.mkdir()
@@ -65,7 +63,7 @@ def test_a_list_that_names_files_elsewhere_removes_none_of_them(
     assert (tmp_path / "precious.txt").exists()
 
 
-def test_a_folder_that_cannot_be_written_to_is_named(document: Document, tmp_path: Path) -> None:
+def test_an_unwritable_folder_is_named(document: Document, tmp_path: Path) -> None:
     (tmp_path / "file").touch()
     with pytest.raises(UserError, match="out=.*file"):
         write_report(document, "", tmp_path / "file")

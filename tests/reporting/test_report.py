@@ -1,4 +1,4 @@
-"""What the report says, in which order, and what it says where there is nothing to show."""
+"""Sections of the report: their order, and the sentence in place of missing data."""
 
 import json
 from pathlib import Path
@@ -49,7 +49,7 @@ def keep_mistakes(run: Path, *images: tuple[str, int, float]) -> None:
     (run / "mistakes.csv").write_text("\n".join(lines) + "\n")
 
 
-def test_sections_stand_in_the_order_a_reader_wants(tmp_path: Path) -> None:
+def test_sections_are_in_reading_order(tmp_path: Path) -> None:
     found = document(tmp_path, *PAIR)
     assert [one.title for one in found.sections] == [
         "Verdicts",
@@ -60,34 +60,34 @@ def test_sections_stand_in_the_order_a_reader_wants(tmp_path: Path) -> None:
         "Learning rates",
         "Time and memory",
         "Mistakes",
-        "Confusion",
+        "Confusion matrix",
         "Calibration",
-        "What is missing",
-        "How to make it again",
+        "Incomplete runs",
+        "Reproducibility",
     ]
     assert all(one.blocks for one in found.sections)
-    assert "native_adam, custom_adam on cats against dogs: 3 seeds, 6 of 6 runs" in found.lead
+    assert "native_adam and custom_adam on images of cats and dogs: 3 seeds, 6 of 6" in found.lead
 
 
-def test_a_verdict_has_a_sign_a_judgement_and_its_evidence(tmp_path: Path) -> None:
+def test_a_verdict_line_has_a_sign_a_headline_and_evidence(tmp_path: Path) -> None:
     other = {("published_adam", 0): {"costs": (0.75, 0.5, 0.25, 0.5)}}
     found = document(tmp_path, "native_adam", "custom_adam", "published_adam", runs=other)
-    findings = [one for one in section(found, "Verdicts").blocks if isinstance(one, VerdictLine)]
-    assert findings[0].sign == "="
-    assert findings[0].title == "custom_adam and native_adam are identical bit for bit"
-    assert findings[0].text.startswith(": in 3 seeds, the costs of all 12 iterations")
-    assert findings[1].title.startswith("published_adam gives the same answers as native_adam")
+    lines = [one for one in section(found, "Verdicts").blocks if isinstance(one, VerdictLine)]
+    assert lines[0].sign == "="
+    assert lines[0].title == "custom_adam and native_adam are identical bit for bit"
+    assert lines[0].text.startswith(": in 3 seeds, the costs of all 12 iterations")
+    assert lines[1].title.startswith("published_adam makes the same predictions as native_adam")
 
 
-def test_what_cannot_be_shown_is_said_in_a_sentence(tmp_path: Path) -> None:
+def test_missing_data_is_replaced_by_a_sentence(tmp_path: Path) -> None:
     found = document(tmp_path, *PAIR, seeds=(0,))
-    assert "With one seed there is no spread" in text(section(found, "Statistics"))
-    assert "at one learning rate" in text(section(found, "Learning rates"))
+    assert "One seed does not show how much seeds vary" in text(section(found, "Statistics"))
+    assert "ran at one learning rate" in text(section(found, "Learning rates"))
     assert "was not measured" in text(section(found, "Time and memory"))
-    assert text(section(found, "Mistakes")) == "No run kept pictures of its mistakes."
+    assert text(section(found, "Mistakes")) == "No run kept images of its mistakes."
 
 
-def test_one_optimizer_alone_gets_a_report_without_pairs(tmp_path: Path) -> None:
+def test_a_single_optimizer_gets_a_report_without_pairs(tmp_path: Path) -> None:
     found = document(tmp_path, "native_adam")
     assert "no pair" in text(section(found, "Verdicts"))
     assert "no pair" in text(section(found, "Parity"))
@@ -98,16 +98,16 @@ def test_runs_that_all_failed_still_get_a_report(tmp_path: Path) -> None:
     failed = {(label, seed): {"status": "failed"} for label in PAIR for seed in (0, 1, 2)}
     found = document(tmp_path, *PAIR, runs=failed)
     assert "0 of 6 runs finished" in found.lead
-    assert "no curve" in text(section(found, "Curves"))
-    assert section(found, "What is missing").blocks
+    assert "no curve is drawn" in text(section(found, "Curves"))
+    assert section(found, "Incomplete runs").blocks
     blocks = [block for one in found.sections for block in one.blocks]
     assert [type(block) for block in blocks if isinstance(block, Figure | Panels)] == [
-        Panels,  # the distance of the costs there are
-        Figure,  # the memory, known before a run
+        Panels,  # the difference of the existing costs
+        Figure,  # the memory, which is known before the run
     ]
 
 
-def test_images_that_most_runs_are_wrong_about_come_first(tmp_path: Path) -> None:
+def test_images_that_most_runs_misclassify_come_first(tmp_path: Path) -> None:
     folder = write_comparison(tmp_path, PAIR, (0,))
     one, other = (next(folder.glob(f"{label}*")) for label in PAIR)
     keep_mistakes(one, ("cat.1.jpg", 1, -9.0), ("dog.2.jpg", 0, 2.0))
@@ -116,13 +116,13 @@ def test_images_that_most_runs_are_wrong_about_come_first(tmp_path: Path) -> Non
     (gallery,) = section(contents(runs, verdicts(runs)), "Mistakes").blocks
     assert isinstance(gallery, Gallery)
     assert [image.caption for image in gallery.images] == [
-        "dog, called cat with 80.6 % by 2 of 2 runs: native_adam, custom_adam",
-        "cat, called dog with 100.0 % by 1 of 2 runs: native_adam",
+        "dog, classified as cat with 80.6 % by 2 of 2 runs: native_adam, custom_adam",
+        "cat, classified as dog with 100.0 % by 1 of 2 runs: native_adam",
     ]
     assert gallery.images[0].path == one / "mistakes" / "2.jpg"
 
 
-def test_checks_get_a_section_with_failed_claims_first(tmp_path: Path) -> None:
+def test_checks_have_a_section_with_failed_claims_first(tmp_path: Path) -> None:
     findings = [
         {"name": name, "claim": f"claim {name}", "verdict": verdict, "evidence": f"of {name}"}
         for name, verdict in (("a", "pass"), ("b", "not applicable"), ("c", "fail"))
@@ -130,7 +130,7 @@ def test_checks_get_a_section_with_failed_claims_first(tmp_path: Path) -> None:
     facts = {"format": 1, "name": "Own", "findings": findings}
     (tmp_path / "check.json").write_text(json.dumps(facts))
     table = check_table(tmp_path)
-    assert table.caption == "Own is no drop-in optimizer: 1 claim held, 1 failed."
+    assert table.caption == "Own is not a drop-in replacement: 1 claim held, 1 failed."
     assert [row[0] for row in table.rows] == ["fail", "pass", "not applicable"]
     assert table.rows[0] == ("fail", "claim c", "of c")
     runs = read_runs(write_comparison(tmp_path / "runs", PAIR, (0,)))
@@ -138,7 +138,7 @@ def test_checks_get_a_section_with_failed_claims_first(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("text", [None, "{", '{"format": 1}', '{"format": 2, "findings": []}'])
-def test_a_check_that_cannot_be_read_is_named(tmp_path: Path, text: str | None) -> None:
+def test_an_unreadable_check_is_named(tmp_path: Path, text: str | None) -> None:
     if text is not None:
         (tmp_path / "check.json").write_text(text)
     with pytest.raises(UserError, match=f"checks={tmp_path}: .*check"):

@@ -1,11 +1,11 @@
-"""`results.csv` has every run and every number, to the last bit."""
+"""`results.csv`: every run, with every number to the last bit."""
 
 import csv
 import io
 from pathlib import Path
 
 from catsdogs.reporting.results_csv import COLUMNS, results_csv
-from catsdogs.reporting.run_summary import outcome
+from catsdogs.reporting.run_summary import summarize
 from catsdogs.runs.reader import Runs, read_runs
 from tests.support.synthetic_runs import mistaken, write_comparison, write_run
 
@@ -14,7 +14,7 @@ def rows(runs: Runs) -> list[dict[str, str]]:
     return list(csv.DictReader(io.StringIO(results_csv(runs))))
 
 
-def test_every_column_is_explained_and_in_its_order(tmp_path: Path) -> None:
+def test_every_column_is_described_and_in_order(tmp_path: Path) -> None:
     text = results_csv(read_runs(write_comparison(tmp_path)))
     assert text.splitlines()[0] == ",".join(COLUMNS)
     assert all(COLUMNS.values())
@@ -31,16 +31,16 @@ def test_numbers_read_back_to_the_same_bits(tmp_path: Path) -> None:
     )
     runs = read_runs(tmp_path)
     (row,) = rows(runs)
-    reached = outcome(runs.found[0])
+    summary = summarize(runs.found[0])
     for name in ("best_val_accuracy", "best_epoch_val_cost", "lowest_val_cost", "test_accuracy"):
-        assert float(row[name]) == getattr(reached, name)
+        assert float(row[name]) == getattr(summary, name)
     assert float(row["best_val_accuracy"]) == 0.1 + 0.2
     assert float(row["lowest_val_cost"]) == 1e-17
     assert float(row["training_seconds"]) == third + third
     assert (row["best_epoch"], row["lowest_val_cost_epoch"], row["last_epoch"]) == ("1", "2", "2")
 
 
-def test_a_row_tells_what_its_run_was(tmp_path: Path) -> None:
+def test_a_row_identifies_its_run(tmp_path: Path) -> None:
     write_run(tmp_path / "deep", "Own", 7, learning_rate=None, name="run")
     (row,) = rows(read_runs(tmp_path))
     assert {name: row[name] for name in list(COLUMNS)[:8]} == {

@@ -1,4 +1,4 @@
-"""Intervals and tests against statsmodels, against closed forms, and where there are none."""
+"""Intervals and tests, compared with statsmodels and with closed forms."""
 
 import math
 import warnings
@@ -14,15 +14,15 @@ from catsdogs.reporting.significance import (
     MARGIN,
     PairedComparison,
     accuracy_table,
-    answers_table,
     compare_accuracy,
+    disagreements_table,
 )
 from catsdogs.runs.contenders import Pair
 from catsdogs.runs.reader import Runs, read_runs
 from tests.support.synthetic_runs import mistaken, run_name, write_comparison
 
 with warnings.catch_warnings():
-    warnings.simplefilter("ignore")  # of its own imports
+    warnings.simplefilter("ignore")  # of its imports
     from statsmodels.stats.contingency_tables import mcnemar
     from statsmodels.stats.weightstats import ttost_paired
 
@@ -31,9 +31,9 @@ IMAGES = 20
 
 
 def with_errors(folder: Path, native: Sequence[int], custom: Sequence[int]) -> Runs:
-    """Return runs that answer so many test pictures wrongly, seed by seed.
+    """Return runs with these numbers of wrong predictions, seed by seed.
 
-    The native ones err in the first pictures, the custom ones in the last.
+    The native runs misclassify the first test images, the custom ones the last.
     """
     runs = {}
     for seed, (wrong, also_wrong) in enumerate(zip(native, custom, strict=True)):
@@ -75,7 +75,7 @@ def test_the_interval_is_the_mean_and_a_quantile_of_t_times_its_standard_error(
     assert found.interval == pytest.approx(expected, abs=1e-12)
 
 
-def test_pairing_makes_the_interval_narrow_where_seeds_differ_more_than_optimizers(
+def test_pairing_narrows_the_interval_if_seeds_differ_more_than_optimizers(
     tmp_path: Path,
 ) -> None:
     found = compared(tmp_path, (1, 5, 9), (1, 5, 8))
@@ -84,7 +84,7 @@ def test_pairing_makes_the_interval_narrow_where_seeds_differ_more_than_optimize
 
 
 @pytest.mark.parametrize(("native", "custom"), [(0, 5), (3, 3), (2, 7), (0, 1)])
-def test_mcnemar_is_statsmodels_exact_one(tmp_path: Path, native: int, custom: int) -> None:
+def test_mcnemar_is_the_exact_test_of_statsmodels(tmp_path: Path, native: int, custom: int) -> None:
     (seed,) = compared(tmp_path, [native], [custom]).seeds
     assert (seed.only_reference, seed.only_contender) == (custom, native)
     assert (seed.reference_right, seed.contender_right) == (20 - native, 20 - custom)
@@ -92,12 +92,12 @@ def test_mcnemar_is_statsmodels_exact_one(tmp_path: Path, native: int, custom: i
     assert seed.p_value == pytest.approx(mcnemar(table, exact=True).pvalue, rel=1e-12)
 
 
-def test_five_disagreements_all_one_way_have_the_p_value_of_five_coins(tmp_path: Path) -> None:
+def test_five_disagreements_of_one_kind_have_the_p_value_of_five_coins(tmp_path: Path) -> None:
     (seed,) = compared(tmp_path, [0], [5]).seeds
     assert seed.p_value == pytest.approx(2 * 0.5**5)
 
 
-def test_without_a_disagreement_there_is_nothing_to_test(tmp_path: Path) -> None:
+def test_the_p_value_without_disagreements_is_one(tmp_path: Path) -> None:
     (seed,) = compared(tmp_path, [0], [0]).seeds
     assert seed.p_value == 1.0
 
@@ -111,7 +111,7 @@ def test_without_a_disagreement_there_is_nothing_to_test(tmp_path: Path) -> None
         ((3,), (1,), 0.1),
     ],
 )
-def test_one_seed_or_the_same_difference_in_all_has_no_interval(
+def test_one_seed_or_equal_differences_have_no_interval(
     tmp_path: Path, native: Sequence[int], custom: Sequence[int], mean: float
 ) -> None:
     found = compared(tmp_path, native, custom)
@@ -138,11 +138,11 @@ def test_seeds_that_cannot_be_compared_are_named_with_the_reason(tmp_path: Path)
         (0, "custom_adam has no run"),
         (1, "native_adam diverged"),
         (2, "custom_adam failed"),
-        (3, "custom_adam was cut off or is not done"),
+        (3, "custom_adam was interrupted or is still running"),
     )
 
 
-def test_answers_to_other_images_are_not_paired(tmp_path: Path) -> None:
+def test_predictions_for_other_images_are_not_paired(tmp_path: Path) -> None:
     folder = write_comparison(tmp_path)
     for label, seed in (("custom_adam", 1), ("native_adam", 2), ("custom_adam", 2)):
         path = folder / run_name(label, seed, 1e-3) / "predictions.csv"
@@ -150,8 +150,8 @@ def test_answers_to_other_images_are_not_paired(tmp_path: Path) -> None:
     found = compare_accuracy(read_runs(folder), PAIR)
     assert [seed.seed for seed in found.seeds] == [0]
     assert found.left_out == (
-        (1, "the test pictures are not the same"),
-        (2, "other test pictures than those of seed 0"),
+        (1, "the test images differ"),
+        (2, "its test images differ from those of seed 0"),
     )
 
 
@@ -162,12 +162,12 @@ def test_without_any_seed_there_is_no_mean(tmp_path: Path) -> None:
     assert accuracy_table([found]).rows == (("custom_adam - native_adam", "0", "-", "none", "-"),)
 
 
-def test_the_tables_say_who_is_above_whom(tmp_path: Path) -> None:
+def test_the_tables_show_the_difference_and_the_disagreements(tmp_path: Path) -> None:
     found = compared(tmp_path, (2, 3), (1, 1))
     assert accuracy_table([found]).rows == (
         ("custom_adam - native_adam", "2", "+7.5", "-24.3 to +39.3", "0.883"),
     )
-    assert answers_table([found]).rows == (
+    assert disagreements_table([found]).rows == (
         ("custom_adam and native_adam", "0", "19 and 18 of 20", "2", "1", "1.000"),
         ("custom_adam and native_adam", "1", "19 and 17 of 20", "3", "1", "0.625"),
     )

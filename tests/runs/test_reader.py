@@ -1,4 +1,4 @@
-"""Reading runs: what is damaged is named, what is absent is a fact, nothing is dropped."""
+"""Reading runs: damaged files are named, absent ones reported, and none is dropped silently."""
 
 from pathlib import Path
 
@@ -47,22 +47,22 @@ def test_a_run_reads_back_as_it_was_written(tmp_path: Path) -> None:
     assert read["conv.weight"].tobytes() == weights["conv.weight"].tobytes()
 
 
-def test_a_logit_above_zero_says_cat(tmp_path: Path) -> None:
-    answers = read_run(write_run(tmp_path, test_logits=mistaken(0, 1, 19))).test
-    assert answers is not None
-    assert np.flatnonzero(~answers.right()).tolist() == [0, 1, 19]
-    assert answers.accuracy() == 17 / 20
+def test_a_logit_above_zero_means_cat(tmp_path: Path) -> None:
+    test = read_run(write_run(tmp_path, test_logits=mistaken(0, 1, 19))).test
+    assert test is not None
+    assert np.flatnonzero(~test.right()).tolist() == [0, 1, 19]
+    assert test.accuracy() == 17 / 20
     small = (1e-9, -1e-9) * 9 + (0.0, 0.0)
-    answers = read_run(write_run(tmp_path, seed=1, test_logits=small)).test
-    assert answers is not None
-    assert np.flatnonzero(~answers.right()).tolist() == [18]
+    test = read_run(write_run(tmp_path, seed=1, test_logits=small)).test
+    assert test is not None
+    assert np.flatnonzero(~test.right()).tolist() == [18]
 
 
 def test_an_optimizer_may_have_no_learning_rate(tmp_path: Path) -> None:
     assert read_run(write_run(tmp_path, learning_rate=None)).learning_rate is None
 
 
-def test_a_comparison_says_what_is_missing(tmp_path: Path) -> None:
+def test_a_comparison_lists_its_missing_runs(tmp_path: Path) -> None:
     runs = read_runs(write_comparison(tmp_path / "all", absent={("custom_adam", 1)}))
     assert len(runs.found) == 5
     assert [(run.label, run.seed) for run in runs.missing] == [("custom_adam", 1)]
@@ -86,7 +86,9 @@ def test_a_grid_tells_runs_of_one_seed_apart(tmp_path: Path) -> None:
     assert runs.get("native_sgd", 0, 0.5) is None
 
 
-def test_a_folder_without_a_plan_is_read_at_any_depth_twins_side_by_side(tmp_path: Path) -> None:
+def test_a_folder_without_a_plan_is_read_at_any_depth_and_sorted_by_method(
+    tmp_path: Path,
+) -> None:
     write_run(tmp_path / "deep" / "er", "custom_sgd", 1)
     for label in ("custom_adam", "native_sgd", "native_adam", "published_adam"):
         write_run(tmp_path, label, 0)
@@ -99,7 +101,7 @@ def test_a_folder_without_a_plan_is_read_at_any_depth_twins_side_by_side(tmp_pat
     assert runs.missing == ()
 
 
-def test_a_folder_without_a_plan_may_be_named_from_where_one_stands(
+def test_a_folder_without_a_plan_may_be_a_relative_path(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     write_run(tmp_path / "outputs", "native_adam", 4)
@@ -113,7 +115,7 @@ def test_several_learning_rates_of_one_contender_are_a_grid(tmp_path: Path) -> N
     assert read_runs(tmp_path).comparison.learning_rates == (0.001, 0.01, 0.1)
 
 
-def test_each_contender_with_one_learning_rate_of_its_own_is_no_grid(tmp_path: Path) -> None:
+def test_one_learning_rate_for_each_contender_is_not_a_grid(tmp_path: Path) -> None:
     write_run(tmp_path, "native_sgd", learning_rate=0.1)
     write_run(tmp_path, "native_adam", learning_rate=0.001)
     assert read_runs(tmp_path).comparison.learning_rates == ()
@@ -128,7 +130,7 @@ def test_each_contender_with_one_learning_rate_of_its_own_is_no_grid(tmp_path: P
         (("failed", "2026-01-01"), ("diverged", "2026-01-02"), 1),
     ],
 )
-def test_of_repeated_runs_the_last_that_finished_is_kept_and_the_other_is_told(
+def test_the_last_finished_of_repeated_runs_is_kept_and_the_other_is_listed(
     tmp_path: Path, first: tuple[str, str], second: tuple[str, str], kept: int
 ) -> None:
     for name, (status, started) in zip("ab", (first, second), strict=True):
@@ -138,20 +140,20 @@ def test_of_repeated_runs_the_last_that_finished_is_kept_and_the_other_is_told(
     assert [run.directory.name for run in runs.repeated] == ["ab"[1 - kept]]
 
 
-def test_no_folder_and_no_runs_are_said_in_one_line(tmp_path: Path) -> None:
-    with pytest.raises(UserError, match="^runs=.*nowhere: there is no such folder"):
+def test_an_absent_folder_and_one_without_runs_are_refused_in_one_line(tmp_path: Path) -> None:
+    with pytest.raises(UserError, match="^runs=.*nowhere: no such folder"):
         read_runs(tmp_path / "nowhere")
     (tmp_path / "file").write_text("")
-    with pytest.raises(UserError, match="there is no such folder"):
+    with pytest.raises(UserError, match="no such folder"):
         read_runs(tmp_path / "file")
     (tmp_path / "empty").mkdir()
-    with pytest.raises(UserError, match="^runs=.*empty: holds no runs"):
+    with pytest.raises(UserError, match="^runs=.*empty: no runs found"):
         read_runs(tmp_path / "empty")
 
 
-def test_a_plan_without_any_run_holds_no_runs(tmp_path: Path) -> None:
+def test_a_plan_without_any_run_is_refused(tmp_path: Path) -> None:
     folder = write_comparison(tmp_path, ["native_adam"], [0], absent={("native_adam", 0)})
-    with pytest.raises(UserError, match="holds no runs"):
+    with pytest.raises(UserError, match="no runs found"):
         read_runs(folder)
 
 
@@ -174,21 +176,26 @@ def test_a_damaged_record_is_named(tmp_path: Path, text: str) -> None:
 
 def test_an_unknown_status_is_named(tmp_path: Path) -> None:
     replace(write_run(tmp_path) / "record.json", '"finished"', '"paused"')
-    with pytest.raises(UserError, match=r"record\.json: the status 'paused' is none of"):
+    with pytest.raises(UserError, match=r"record\.json: unknown status 'paused'"):
         read_runs(tmp_path)
 
 
 @pytest.mark.parametrize(
     ("file", "old", "new", "words"),
     [
-        ("steps.csv", "cost", "loss", "has no column cost"),
-        ("epochs.csv", "val_cost", "cost", "has no column val_cost"),
-        ("predictions.csv", "logit", "p", "has no column logit"),
+        ("steps.csv", "cost", "loss", "no column cost"),
+        ("epochs.csv", "val_cost", "cost", "no column val_cost"),
+        ("predictions.csv", "logit", "p", "no column logit"),
         ("steps.csv", "0.25", "a quarter", "could not convert string to float: 'a quarter'"),
         ("steps.csv", "0.25", "0.25,1", "too many or too few cells"),
         ("predictions.csv", ",-3.0", "", "too many or too few cells"),
-        ("predictions.csv", "test,cat.test0.jpg,1,3.0", "test,a,1,nan", "no usable test answers"),
-        ("predictions.csv", "val,cat.val0.jpg,1,3.0", "val,a,2,3.0", "no usable val answers"),
+        (
+            "predictions.csv",
+            "test,cat.test0.jpg,1,3.0",
+            "test,a,1,nan",
+            "no usable test pred",
+        ),
+        ("predictions.csv", "val,cat.val0.jpg,1,3.0", "val,a,2,3.0", "no usable val predictions"),
     ],
 )
 def test_a_damaged_table_is_named(
@@ -200,14 +207,14 @@ def test_a_damaged_table_is_named(
 
 
 @pytest.mark.parametrize("cell", ["a logit", ""])
-def test_an_answer_that_is_no_number_is_refused(tmp_path: Path, cell: str) -> None:
+def test_a_logit_that_is_not_a_number_is_refused(tmp_path: Path, cell: str) -> None:
     replace(write_run(tmp_path) / "predictions.csv", ",-3.0", f",{cell}")
     with pytest.raises(UserError, match="could not convert string to float"):
         read_runs(tmp_path)
 
 
 @pytest.mark.parametrize("file", ["steps.csv", "epochs.csv", "predictions.csv"])
-def test_a_finished_run_lacks_no_file_and_no_rows(tmp_path: Path, file: str) -> None:
+def test_a_finished_run_without_a_file_or_its_rows_is_refused(tmp_path: Path, file: str) -> None:
     path = write_run(tmp_path) / file
     path.write_text(path.read_text().split("\n", 1)[0] + "\n")
     with pytest.raises(UserError, match=f"{file}: .*redo it"):
@@ -217,7 +224,7 @@ def test_a_finished_run_lacks_no_file_and_no_rows(tmp_path: Path, file: str) -> 
         read_runs(tmp_path)
 
 
-def test_weights_that_are_damaged_are_named_when_they_are_wanted(tmp_path: Path) -> None:
+def test_damaged_weights_are_named_when_they_are_read(tmp_path: Path) -> None:
     directory = write_run(tmp_path)
     (directory / "last.safetensors").write_bytes(b"no tensors")
     run = read_run(directory)
@@ -227,7 +234,7 @@ def test_weights_that_are_damaged_are_named_when_they_are_wanted(tmp_path: Path)
     assert run.weights() is None
 
 
-def test_a_line_that_a_crash_cut_short_is_left_out_even_inside_a_number(tmp_path: Path) -> None:
+def test_a_line_truncated_by_a_crash_is_left_out_even_within_a_number(tmp_path: Path) -> None:
     directory = write_run(tmp_path, status="running", costs=(0.5, 0.123456))
     path = directory / "steps.csv"
     for cut in (1, 4, len("0.123456\n"), len("2,0.123456\n")):
@@ -246,7 +253,7 @@ def test_a_run_that_did_not_finish_is_found_with_its_status(tmp_path: Path, stat
     assert (run.test is not None) == (status == "diverged")
 
 
-def test_a_diverged_run_has_its_last_cost_and_maybe_answers_that_are_no_numbers(
+def test_a_diverged_run_has_its_last_cost_and_may_have_predictions_of_nan(
     tmp_path: Path,
 ) -> None:
     run = read_run(write_run(tmp_path, status="diverged", test_logits=[float("nan")] * 20))
@@ -255,7 +262,7 @@ def test_a_diverged_run_has_its_last_cost_and_maybe_answers_that_are_no_numbers(
     assert run.test is None
 
 
-def test_a_run_that_failed_before_it_began_leaves_only_its_record(tmp_path: Path) -> None:
+def test_a_run_that_failed_before_it_started_has_only_its_record(tmp_path: Path) -> None:
     directory = write_run(tmp_path, status="failed")
     for name in ("steps.csv", "epochs.csv"):
         (directory / name).unlink()
@@ -274,7 +281,7 @@ def test_a_label_and_a_name_with_markup_stay_text(tmp_path: Path) -> None:
     assert runs.found[0].test.paths[0] == "<b>.jpg"
 
 
-def test_a_name_of_an_image_may_hold_a_comma_a_quote_and_a_line_break(tmp_path: Path) -> None:
+def test_the_name_of_an_image_may_have_a_comma_a_quote_and_a_line_break(tmp_path: Path) -> None:
     directory = write_run(tmp_path)
     replace(directory / "predictions.csv", "cat.test0.jpg", '"a ""b"",\nc.jpg"')
     test = read_run(directory).test

@@ -1,4 +1,4 @@
-"""Records: plain files that read back to the same numbers, valid at every moment."""
+"""Records: plain files that are valid at any time and read back to the same bits."""
 
 import csv
 import json
@@ -25,7 +25,7 @@ def test_numbers_read_back_to_the_same_bits(tmp_path: Path) -> None:
     assert float(rows(tmp_path / "epochs.csv")[0]["val_cost"]) == 1 / 3
 
 
-def test_an_epoch_puts_the_steps_before_it_on_disk(tmp_path: Path) -> None:
+def test_an_epoch_flushes_its_steps_to_disk(tmp_path: Path) -> None:
     with RunRecord(tmp_path, {}) as record:
         record.add_step(1, 0.5)
         record.add_epoch((1, 0.5, 0.5, 0.5, 1e-3, 0.1))
@@ -51,7 +51,7 @@ def test_predictions_have_a_row_per_image(tmp_path: Path) -> None:
     ]
 
 
-def test_versions_and_hardware_name_what_decides_numbers_and_speed() -> None:
+def test_versions_and_hardware_have_what_affects_numbers_and_speed() -> None:
     assert {"python", "torch", "torchvision", "pillow", "catsdogs"} <= set(versions())
     assert hardware()["memory_bytes"] > 2**28
     assert hardware()["processor"]
@@ -62,7 +62,7 @@ def test_records_need_no_torch() -> None:
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
 
 
-def test_a_table_of_no_mistakes_is_its_header_and_a_lost_thumbnail_an_empty_field(
+def test_a_table_without_mistakes_is_its_header_and_an_absent_thumbnail_an_empty_field(
     tmp_path: Path,
 ) -> None:
     file = tmp_path / "mistakes.csv"

@@ -19,7 +19,7 @@ from torch import Tensor, nn
 from catsdogs.data.images import decode, normalise
 from catsdogs.data.manifest import make_manifest
 from catsdogs.features.backbone import find_weights
-from catsdogs.optim.published import PublishedAdam
+from catsdogs.optim.monograph import PublishedAdam
 from scripts.bench import training as bench_training
 from scripts.bench import training_parts as training_times
 from scripts.bench.notebook import NotebookRun, loaders

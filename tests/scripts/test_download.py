@@ -49,4 +49,4 @@ def test_without_a_credential_it_says_the_ways_out(
     for name in ("KAGGLE_API_TOKEN", "KAGGLE_KEY", "KAGGLE_CONFIG_DIR", "XDG_CONFIG_HOME"):
         monkeypatch.delenv(name, raising=False)
     assert run_download("kaggle") == 2
-    assert "error: data=kaggle: there is no credential for Kaggle" in capsys.readouterr().err
+    assert "error: data=kaggle: no Kaggle credential found" in capsys.readouterr().err

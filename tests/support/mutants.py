@@ -20,19 +20,18 @@ from catsdogs.optim import (
     SGD,
     Adam,
     LinearSAGA,
-    Momentum,
     PublishedAdam,
     PublishedSGD,
     RMSprop,
 )
 from catsdogs.optim.adam import adam_update
-from catsdogs.optim.momentum import momentum_update
+from catsdogs.optim.compiled import apply_each
 from catsdogs.optim.rmsprop import rmsprop_update
-from catsdogs.optim.rule import apply_moves
 from catsdogs.optim.saga import saga_update
 from catsdogs.optim.sgd import sgd_update
 
 Factory = Callable[..., Optimizer]
+Prepared = tuple[dict[str, Any], dict[str, Any]]  # arguments of the rule, and state to keep
 PARITY = "equals_the_reference_in_float64"
 
 
@@ -69,10 +68,16 @@ class AdamEpsBeforeBiasCorrection(Adam):
     """eps is added to sqrt(v) before the bias correction."""
 
     @staticmethod
-    def rule(
-        param: Tensor, grad: Tensor, *, eps: float, root_correction: float, **rest: Any
+    def update_rule(
+        param: Tensor, grad: Tensor, *, eps: float, bias_correction2_sqrt: float, **rest: Any
     ) -> None:
-        adam_update(param, grad, eps=eps / root_correction, root_correction=root_correction, **rest)
+        adam_update(
+            param,
+            grad,
+            eps=eps / bias_correction2_sqrt,
+            bias_correction2_sqrt=bias_correction2_sqrt,
+            **rest,
+        )
 
 
 @seen_by(PARITY, torch.optim.Adam)
@@ -80,9 +85,11 @@ class AdamEpsInsideTheRoot(Adam):
     """The denominator is sqrt(v + eps)."""
 
     @staticmethod
-    def rule(param: Tensor, grad: Tensor, *, exp_avg_sq: Tensor, eps: float, **rest: Any) -> None:
+    def update_rule(
+        param: Tensor, grad: Tensor, *, exp_avg_sq: Tensor, eps: float, **rest: Any
+    ) -> None:
         # Adding eps to v and taking it off again leaves the state as it should be.
-        b2, root = rest["beta2"], rest["root_correction"]
+        b2, root = rest["beta2"], rest["bias_correction2_sqrt"]
         exp_avg_sq.add_(eps * root**2 / b2)
         adam_update(param, grad, exp_avg_sq=exp_avg_sq, eps=0.0, **rest)
         exp_avg_sq.sub_(eps * root**2)
@@ -92,77 +99,79 @@ class AdamEpsInsideTheRoot(Adam):
 class AdamStepOffByOne(Adam):
     """The bias correction uses t + 1."""
 
-    def arguments(self, param: Tensor, group: dict[str, Any]) -> dict[str, Any]:
-        arguments = super().arguments(param, group)
-        self.state[param]["step"] += 1
-        peeked = super().arguments(param, group)
-        self.state[param]["step"] -= 2
-        return arguments | {name: peeked[name] for name in ("step_size", "root_correction")}
+    def next_step(self, param: Tensor) -> int:
+        return super().next_step(param) + 1
+
+    def prepare_update(self, param: Tensor, group: dict[str, Any]) -> Prepared:
+        arguments, state = super().prepare_update(param, group)
+        return arguments, state | {"step": state["step"] - 1}
 
 
 @seen_by(PARITY, torch.optim.Adam)
 class AdamWithoutBiasCorrection(Adam):
     """The averages are not corrected for their start at zero."""
 
-    def arguments(self, param: Tensor, group: dict[str, Any]) -> dict[str, Any]:
-        return super().arguments(param, group) | {"step_size": group["lr"], "root_correction": 1.0}
+    def prepare_update(self, param: Tensor, group: dict[str, Any]) -> Prepared:
+        arguments, state = super().prepare_update(param, group)
+        return arguments | {"step_size": group["lr"], "bias_correction2_sqrt": 1.0}, state
 
 
 @seen_by(PARITY, torch.optim.Adam)
 class AdamSwappedBetas(Adam):
     """beta1 and beta2 change places."""
 
-    def arguments(self, param: Tensor, group: dict[str, Any]) -> dict[str, Any]:
-        arguments = super().arguments(param, group)
-        return arguments | {"beta1": arguments["beta2"], "beta2": arguments["beta1"]}
+    def prepare_update(self, param: Tensor, group: dict[str, Any]) -> Prepared:
+        arguments, state = super().prepare_update(param, group)
+        return arguments | {"beta1": arguments["beta2"], "beta2": arguments["beta1"]}, state
 
 
 @seen_by(PARITY, torch.optim.Adam)
 class AdamFloat32State(Adam):
     """The averages are float32 whatever the weights are."""
 
-    def arguments(self, param: Tensor, group: dict[str, Any]) -> dict[str, Any]:
-        arguments = super().arguments(param, group)
+    def prepare_update(self, param: Tensor, group: dict[str, Any]) -> Prepared:
+        arguments, state = super().prepare_update(param, group)
         for name in ("exp_avg", "exp_avg_sq"):
             arguments[name].copy_(arguments[name].float())
-        return arguments
+        return arguments, state
 
 
 @seen_by(PARITY, torch.optim.SGD, lr=0.01, momentum=0.9, dampening=0.3)
-class MomentumDampsTheFirstGradient(Momentum):
+class MomentumDampsTheFirstGradient(SGD):
     """The first gradient enters the buffer with 1 - dampening."""
 
-    def arguments(self, param: Tensor, group: dict[str, Any]) -> dict[str, Any]:
-        return super().arguments(param, group) | {"dampening": group["dampening"]}
+    def prepare_update(self, param: Tensor, group: dict[str, Any]) -> Prepared:
+        arguments, state = super().prepare_update(param, group)
+        return arguments | {"dampening": group["dampening"]}, state
 
 
 @seen_by(PARITY, torch.optim.SGD, lr=0.01, momentum=0.9, nesterov=True)
-class NesterovWithoutTheGradient(Momentum):
+class NesterovWithoutTheGradient(SGD):
     """Nesterov steps along the buffer alone."""
 
-    def arguments(self, param: Tensor, group: dict[str, Any]) -> dict[str, Any]:
-        return super().arguments(param, group) | {"nesterov": False}
+    def prepare_update(self, param: Tensor, group: dict[str, Any]) -> Prepared:
+        arguments, state = super().prepare_update(param, group)
+        return arguments | {"nesterov": False}, state
 
 
 @seen_by(PARITY, torch.optim.SGD, lr=0.01, momentum=0.9)
-class MomentumStartsAtTheWeights(Momentum):
+class MomentumStartsAtTheWeights(SGD):
     """The buffer starts as a copy of the weights (found in a published SGDW)."""
 
-    def arguments(self, param: Tensor, group: dict[str, Any]) -> dict[str, Any]:
-        fresh = "momentum_buffer" not in self.state[param]
-        arguments = super().arguments(param, group)
-        if fresh:
+    def prepare_update(self, param: Tensor, group: dict[str, Any]) -> Prepared:
+        arguments, state = super().prepare_update(param, group)
+        if param not in self.state:
             arguments["momentum_buffer"].copy_(param)
-        return arguments
+        return arguments, state
 
 
 @seen_by(PARITY, torch.optim.SGD, lr=0.01, momentum=0.9)
-class MomentumByInterpolation(Momentum):
+class MomentumByInterpolation(SGD):
     """buf.lerp_(grad, 1 - dampening): no momentum at all (found in a published SGDW)."""
 
     @staticmethod
-    def rule(param: Tensor, grad: Tensor, **rest: Any) -> None:
-        momentum_update(param, grad, **rest | {"momentum": rest["dampening"]})
+    def update_rule(param: Tensor, grad: Tensor, **rest: Any) -> None:
+        sgd_update(param, grad, **rest | {"momentum": rest["dampening"]})
 
 
 @seen_by(PARITY, torch.optim.RMSprop)
@@ -170,7 +179,7 @@ class RMSpropEpsInsideTheRoot(RMSprop):
     """The denominator is sqrt(v + eps)."""
 
     @staticmethod
-    def rule(param: Tensor, grad: Tensor, **rest: Any) -> None:
+    def update_rule(param: Tensor, grad: Tensor, **rest: Any) -> None:
         average, alpha, eps = rest["square_avg"], rest["alpha"], rest["eps"]
         average.add_(eps / alpha)
         rmsprop_update(param, grad, **rest | {"eps": 0.0})
@@ -182,7 +191,7 @@ class RMSpropForgetsToCenter(RMSprop):
     """The mean of the gradient is kept but never subtracted."""
 
     @staticmethod
-    def rule(param: Tensor, grad: Tensor, **rest: Any) -> None:
+    def update_rule(param: Tensor, grad: Tensor, **rest: Any) -> None:
         rest["grad_avg"].lerp_(grad, 1 - rest["alpha"])
         rmsprop_update(param, grad, **rest | {"grad_avg": None})
 
@@ -191,8 +200,9 @@ class RMSpropForgetsToCenter(RMSprop):
 class SGDSkipsScalars(SGD):
     """Parameters of no dimension are not stepped."""
 
-    def arguments(self, param: Tensor, group: dict[str, Any]) -> dict[str, Any]:
-        return super().arguments(param, group) | ({"lr": 0.0} if param.dim() == 0 else {})
+    def prepare_update(self, param: Tensor, group: dict[str, Any]) -> Prepared:
+        arguments, state = super().prepare_update(param, group)
+        return arguments | ({"lr": 0.0} if param.dim() == 0 else {}), state
 
 
 @seen_by("goes_downhill", lr=0.01)
@@ -200,7 +210,7 @@ class SGDGoesUp(SGD):
     """The sign of the step is wrong."""
 
     @staticmethod
-    def rule(param: Tensor, grad: Tensor, **rest: Any) -> None:
+    def update_rule(param: Tensor, grad: Tensor, **rest: Any) -> None:
         sgd_update(param, -grad, **rest)
 
 
@@ -212,8 +222,8 @@ class SGDDecaysUpwards(SGD):
     """Weight decay has the wrong sign."""
 
     @staticmethod
-    def rule(param: Tensor, grad: Tensor, *, lr: float, weight_decay: float) -> None:
-        sgd_update(param, grad, lr=lr, weight_decay=-weight_decay)
+    def update_rule(param: Tensor, grad: Tensor, *, weight_decay: float, **rest: Any) -> None:
+        sgd_update(param, grad, weight_decay=-weight_decay, **rest)
 
 
 @seen_by("decays_weights_in_one_of_the_known_ways", lr=0.01)
@@ -221,8 +231,8 @@ class SGDIgnoresWeightDecay(SGD):
     """Weight decay is accepted and not used."""
 
     @staticmethod
-    def rule(param: Tensor, grad: Tensor, *, lr: float, weight_decay: float) -> None:
-        sgd_update(param, grad, lr=lr, weight_decay=0.0)
+    def update_rule(param: Tensor, grad: Tensor, **rest: Any) -> None:
+        sgd_update(param, grad, **rest | {"weight_decay": 0.0})
 
 
 @seen_by("decays_weights_in_one_of_the_known_ways", lr=0.01)
@@ -230,7 +240,7 @@ class AdamDecaysTwice(Adam):
     """Weight decay is both a penalty and a shrinking."""
 
     @staticmethod
-    def rule(param: Tensor, grad: Tensor, **rest: Any) -> None:
+    def update_rule(param: Tensor, grad: Tensor, **rest: Any) -> None:
         param.mul_(1 - 0.01 * rest["weight_decay"])
         adam_update(param, grad, **rest)
 
@@ -240,25 +250,25 @@ class SGDIgnoresMaximize(SGD):
     """maximize is accepted and not used."""
 
     @staticmethod
-    def rule(param: Tensor, grad: Tensor, **rest: Any) -> None:
+    def update_rule(param: Tensor, grad: Tensor, **rest: Any) -> None:
         sgd_update(param, grad, **rest)
 
     @torch.no_grad()
     def step(self, closure: Any = None) -> Any:
         return super().step(closure)
 
-    def _moves(self, told: dict[str, Any]) -> Any:
-        return [move._replace(maximize=False) for move in super()._moves(told)]
+    def _prepare_updates(self, step_inputs: dict[str, Any]) -> Any:
+        return [update._replace(maximize=False) for update in super()._prepare_updates(step_inputs)]
 
 
 @seen_by("climbs_with_maximize", lr=0.01)
 class SGDMaximizesThePenalty(SGD):
     """maximize turns weight decay around as well."""
 
-    def arguments(self, param: Tensor, group: dict[str, Any]) -> dict[str, Any]:
+    def prepare_update(self, param: Tensor, group: dict[str, Any]) -> Prepared:
         sign = -1 if group["maximize"] else 1
-        arguments = super().arguments(param, group)
-        return arguments | {"weight_decay": sign * arguments["weight_decay"]}
+        arguments, state = super().prepare_update(param, group)
+        return arguments | {"weight_decay": sign * arguments["weight_decay"]}, state
 
 
 # Hyperparameters.
@@ -268,16 +278,17 @@ class SGDMaximizesThePenalty(SGD):
 class SGDIgnoresTheGroup(SGD):
     """lr is read from the defaults."""
 
-    def arguments(self, param: Tensor, group: dict[str, Any]) -> dict[str, Any]:
-        return super().arguments(param, group) | {"lr": float(self.defaults["lr"])}
+    def prepare_update(self, param: Tensor, group: dict[str, Any]) -> Prepared:
+        arguments, state = super().prepare_update(param, group)
+        return arguments | {"lr": float(self.defaults["lr"])}, state
 
 
 @seen_by("honours_the_settings_of_each_group", lr=0.01)
 class SGDFirstGroupForAll(SGD):
     """The first group's lr is used for every group."""
 
-    def arguments(self, param: Tensor, group: dict[str, Any]) -> dict[str, Any]:
-        return super().arguments(param, self.param_groups[0])
+    def prepare_update(self, param: Tensor, group: dict[str, Any]) -> Prepared:
+        return super().prepare_update(param, self.param_groups[0])
 
 
 @seen_by("reads_the_group_at_every_step", lr=0.01)
@@ -290,11 +301,11 @@ class SGDCachesItsGroups(SGD):
         cached = {**group, "lr": float(group["lr"])}
         self.cached = [*getattr(self, "cached", []), (group["params"], cached)]
 
-    def arguments(self, param: Tensor, group: dict[str, Any]) -> dict[str, Any]:
+    def prepare_update(self, param: Tensor, group: dict[str, Any]) -> Prepared:
         for params, cached in self.cached:
             if any(param is other for other in params):
-                return super().arguments(param, cached)
-        return super().arguments(param, group)
+                return super().prepare_update(param, cached)
+        return super().prepare_update(param, group)
 
 
 @seen_by("reads_the_group_at_every_step")
@@ -305,8 +316,8 @@ class AdamCachesBetas(Adam):
         self.betas = betas
         super().__init__(params, betas=betas, **rest)
 
-    def arguments(self, param: Tensor, group: dict[str, Any]) -> dict[str, Any]:
-        return super().arguments(param, {**group, "betas": self.betas})
+    def prepare_update(self, param: Tensor, group: dict[str, Any]) -> Prepared:
+        return super().prepare_update(param, {**group, "betas": self.betas})
 
 
 @functools.cache
@@ -326,10 +337,10 @@ class AdamHashesBetas(Adam):
 class SGDDecaysATensorRate(SGD):
     """A tensor lr is changed in place."""
 
-    def arguments(self, param: Tensor, group: dict[str, Any]) -> dict[str, Any]:
+    def prepare_update(self, param: Tensor, group: dict[str, Any]) -> Prepared:
         if isinstance(group["lr"], Tensor):
             group["lr"].mul_(0.99)
-        return super().arguments(param, group)
+        return super().prepare_update(param, group)
 
 
 @seen_by("leaves_hyperparameters_alone", lr=0.01)
@@ -401,19 +412,21 @@ class SGDForgetsNewGroups(SGD):
         super().__init__(params, lr=lr, **rest)
         self.first = len(self.param_groups)
 
-    def _moves(self, told: dict[str, Any]) -> Any:
+    def _prepare_updates(self, step_inputs: dict[str, Any]) -> Any:
         known = [id(p) for group in self.param_groups[: self.first] for p in group["params"]]
-        return [move for move in super()._moves(told) if id(move.param) in known]
+        return [
+            update for update in super()._prepare_updates(step_inputs) if id(update.param) in known
+        ]
 
 
 @seen_by("takes_every_shape", lr=0.01)
 class SGDNormalisesByTheLargest(SGD):
     """The largest entry of the gradient is looked up, also where there is none."""
 
-    def arguments(self, param: Tensor, group: dict[str, Any]) -> dict[str, Any]:
+    def prepare_update(self, param: Tensor, group: dict[str, Any]) -> Prepared:
         if param.grad is not None:
             param.grad.abs().max()
-        return super().arguments(param, group)
+        return super().prepare_update(param, group)
 
 
 @seen_by("prints_its_groups", lr=0.01)
@@ -453,82 +466,80 @@ class SGDDecaysThroughTheGradient(SGD):
     """Weight decay is added to p.grad."""
 
     @staticmethod
-    def rule(param: Tensor, grad: Tensor, *, lr: float, weight_decay: float) -> None:
+    def update_rule(param: Tensor, grad: Tensor, *, weight_decay: float, **rest: Any) -> None:
         grad.add_(param, alpha=weight_decay)
-        sgd_update(param, grad, lr=lr, weight_decay=0.0)
+        sgd_update(param, grad, weight_decay=0.0, **rest)
 
 
 @seen_by("leaves_gradients_alone", lr=0.01)
 class SGDNegatesTheGradient(SGD):
     """maximize negates p.grad in place."""
 
-    def _moves(self, told: dict[str, Any]) -> Any:
-        moves = super()._moves(told)
-        for move in moves:
-            if move.maximize:
-                move.grad.neg_()
-        return [move._replace(maximize=False) for move in moves]
+    def _prepare_updates(self, step_inputs: dict[str, Any]) -> Any:
+        updates = super()._prepare_updates(step_inputs)
+        for update in updates:
+            if update.maximize:
+                update.grad.neg_()
+        return [update._replace(maximize=False) for update in updates]
 
 
-@seen_by("leaves_gradients_alone", lr=0.01)
-class MomentumInTheGradient(Momentum):
+@seen_by("leaves_gradients_alone", lr=0.01, momentum=0.9)
+class MomentumInTheGradient(SGD):
     """The direction is built in p.grad (found in a published Muon)."""
 
     @staticmethod
-    def rule(param: Tensor, grad: Tensor, **rest: Any) -> None:
+    def update_rule(param: Tensor, grad: Tensor, **rest: Any) -> None:
         before = param.clone()
-        momentum_update(param, grad, **rest)
+        sgd_update(param, grad, **rest)
         grad.copy_((before - param) / rest["lr"])
 
 
 @seen_by("keeps_no_gradient", lr=0.01, momentum=0.9)
-class MomentumKeepsTheGradient(Momentum):
+class MomentumKeepsTheGradient(SGD):
     """The first buffer is p.grad itself."""
 
-    def arguments(self, param: Tensor, group: dict[str, Any]) -> dict[str, Any]:
-        fresh = "momentum_buffer" not in self.state[param]
-        arguments = super().arguments(param, group)
-        if fresh and param.grad is not None and not param.grad.is_sparse:
-            self.state[param]["momentum_buffer"] = param.grad
+    def prepare_update(self, param: Tensor, group: dict[str, Any]) -> Prepared:
+        arguments, state = super().prepare_update(param, group)
+        if param not in self.state and param.grad is not None and not param.grad.is_sparse:
             arguments |= {"momentum_buffer": param.grad, "momentum": 0.0}
-        return arguments
+            state["momentum_buffer"] = param.grad
+        return arguments, state
 
 
 @seen_by("skips_parameters_without_gradient")
 class AdamGivesEveryParameterState(Adam):
     """A parameter without a gradient gets state."""
 
-    def _moves(self, told: dict[str, Any]) -> Any:
-        moves = super()._moves(told)
+    def _prepare_updates(self, step_inputs: dict[str, Any]) -> Any:
         for group in self.param_groups:
             for param in group["params"]:
                 if param.grad is None:
-                    self.arguments(param, group)
-        return moves
+                    self.state[param].update(self.prepare_update(param, group)[1])
+        return super()._prepare_updates(step_inputs)
 
 
-@seen_by("continues_a_frozen_parameter", lr=0.01)
-class MomentumTakesNoneForZero(Momentum):
+@seen_by("continues_a_frozen_parameter", lr=0.01, momentum=0.9)
+class MomentumTakesNoneForZero(SGD):
     """A missing gradient counts as a zero one once there is state."""
 
-    def _moves(self, told: dict[str, Any]) -> Any:
+    def _prepare_updates(self, step_inputs: dict[str, Any]) -> Any:
         for group in self.param_groups:
             for param in group["params"]:
                 if param.grad is None and self.state.get(param):
                     param.grad = torch.zeros_like(param)
-        return super()._moves(told)
+        return super()._prepare_updates(step_inputs)
 
 
 @seen_by("does_nothing_without_gradients")
 class AdamCountsEveryCall(Adam):
     """The step counts of all parameters advance, whether they have a gradient or not."""
 
-    def _moves(self, told: dict[str, Any]) -> Any:
+    def _prepare_updates(self, step_inputs: dict[str, Any]) -> Any:
         for group in self.param_groups:
             for param in group["params"]:
                 if param.grad is None and self.state.get(param):
                     self.state[param]["step"] += 1
-        return super()._moves(told)
+        return super()._prepare_updates(step_inputs)
 
 
 @seen_by("stands_still_on_a_zero_gradient", lr=0.01)
@@ -536,7 +547,7 @@ class SGDAddsNoise(SGD):
     """A constant is added to every gradient."""
 
     @staticmethod
-    def rule(param: Tensor, grad: Tensor, **rest: Any) -> None:
+    def update_rule(param: Tensor, grad: Tensor, **rest: Any) -> None:
         sgd_update(param, grad + 1e-6, **rest)
 
 
@@ -544,38 +555,37 @@ class SGDAddsNoise(SGD):
 class AdamPowersPerTensor(Adam):
     """The powers of beta advance once per tensor instead of once per step."""
 
-    def arguments(self, param: Tensor, group: dict[str, Any]) -> dict[str, Any]:
-        arguments = super().arguments(param, group)
+    def prepare_update(self, param: Tensor, group: dict[str, Any]) -> Prepared:
+        arguments, state = super().prepare_update(param, group)
         self.powers = getattr(self, "powers", 0) + 1
         beta1, beta2 = group["betas"]
-        return arguments | {
+        arguments |= {
             "step_size": float(group["lr"]) / (1 - beta1**self.powers),
-            "root_correction": (1 - beta2**self.powers) ** 0.5,
+            "bias_correction2_sqrt": (1 - beta2**self.powers) ** 0.5,
         }
+        return arguments, state
 
 
 @seen_by("moves_each_parameter_by_itself", lr=0.01)
 class SGDNormalisesTogether(SGD):
     """Every gradient is divided by the norm of the last one."""
 
-    def _moves(self, told: dict[str, Any]) -> Any:
-        moves = super()._moves(told)
-        if not moves or moves[-1].grad.is_sparse:
-            return moves
-        norm = moves[-1].grad.norm()
-        return [move._replace(grad=move.grad / norm) for move in moves]
+    def _prepare_updates(self, step_inputs: dict[str, Any]) -> Any:
+        updates = super()._prepare_updates(step_inputs)
+        if not updates or updates[-1].grad.is_sparse:
+            return updates
+        norm = updates[-1].grad.norm()
+        return [update._replace(grad=update.grad / norm) for update in updates]
 
 
 @seen_by("starts_a_late_parameter_from_its_own_first_step")
 class AdamOneCountForAll(Adam):
     """One step count, of the oldest parameter, serves all of them."""
 
-    def arguments(self, param: Tensor, group: dict[str, Any]) -> dict[str, Any]:
-        if param.grad is not None and not self.state[param]:
-            super().arguments(param, group)
-            counts = [state["step"] for state in self.state.values()]
-            self.state[param]["step"] = max([*counts, 1]) - 1
-        return super().arguments(param, group)
+    def next_step(self, param: Tensor) -> int:
+        if param in self.state:
+            return super().next_step(param)
+        return max([state["step"] for state in self.state.values()], default=1)
 
 
 @seen_by("moves_weights_in_place")
@@ -591,18 +601,18 @@ class SGDHidesBehindData(SGD):
     """The weights move through .data, which autograd does not see."""
 
     @staticmethod
-    def rule(param: Tensor, grad: Tensor, **rest: Any) -> None:
+    def update_rule(param: Tensor, grad: Tensor, **rest: Any) -> None:
         sgd_update(param.data, grad, **rest)
 
 
-@seen_by("steps_outside_the_graph", lr=0.01)
-class MomentumGrowsAGraph(Momentum):
+@seen_by("steps_outside_the_graph", lr=0.01, momentum=0.9)
+class MomentumGrowsAGraph(SGD):
     """The buffer is computed with gradients on."""
 
     @staticmethod
-    def rule(param: Tensor, grad: Tensor, **rest: Any) -> None:
+    def update_rule(param: Tensor, grad: Tensor, **rest: Any) -> None:
         buffer = rest["momentum_buffer"]
-        momentum_update(param, grad, **rest)
+        sgd_update(param, grad, **rest)
         buffer.requires_grad_()
 
 
@@ -611,7 +621,7 @@ class SGDFlattens(SGD):
     """Weights and gradients are viewed flat."""
 
     @staticmethod
-    def rule(param: Tensor, grad: Tensor, **rest: Any) -> None:
+    def update_rule(param: Tensor, grad: Tensor, **rest: Any) -> None:
         flat = torch.as_strided(grad, param.size(), param.stride())
         sgd_update(param, flat if grad.dim() == 2 else grad, **rest)
 
@@ -621,7 +631,7 @@ class SGDPromotesWeights(SGD):
     """Weights below float32 become float32."""
 
     @staticmethod
-    def rule(param: Tensor, grad: Tensor, **rest: Any) -> None:
+    def update_rule(param: Tensor, grad: Tensor, **rest: Any) -> None:
         sgd_update(param, grad, **rest)
         if param.dtype == torch.bfloat16:
             param.data = param.data.float()
@@ -631,7 +641,7 @@ class SGDPromotesWeights(SGD):
 class SGDMisreadsSparseGradients(SGD):
     """Sparse gradients are silently left out."""
 
-    def _refuse_unsupported(self, param: Tensor, grad: Tensor) -> None:
+    def _refuse_unsupported_tensors(self, param: Tensor, grad: Tensor) -> None:
         if grad.is_sparse:
             grad.zero_()
 
@@ -640,7 +650,7 @@ class SGDMisreadsSparseGradients(SGD):
 class AdamSquaresComplexGradients(Adam):
     """Complex gradients are squared as they are."""
 
-    def _refuse_unsupported(self, param: Tensor, grad: Tensor) -> None:
+    def _refuse_unsupported_tensors(self, param: Tensor, grad: Tensor) -> None:
         return
 
 
@@ -652,17 +662,16 @@ class SGDPromisesToUnscale(SGD):
 
 
 @seen_by("gives_the_same_bits_twice", lr=0.01, momentum=0.9)
-class MomentumStartsAnywhere(Momentum):
+class MomentumStartsAnywhere(SGD):
     """The buffer starts as uninitialised memory."""
 
-    def arguments(self, param: Tensor, group: dict[str, Any]) -> dict[str, Any]:
-        fresh = "momentum_buffer" not in self.state[param]
-        arguments = super().arguments(param, group)
-        if fresh:
+    def prepare_update(self, param: Tensor, group: dict[str, Any]) -> Prepared:
+        arguments, state = super().prepare_update(param, group)
+        if param not in self.state:
             empty = torch.empty_like(param)
             buffer = empty if bool(empty.isnan().any()) else torch.zeros_like(param)
-            self.state[param]["momentum_buffer"] = arguments["momentum_buffer"] = buffer
-        return arguments
+            arguments["momentum_buffer"] = state["momentum_buffer"] = buffer
+        return arguments, state
 
 
 # The closure and the hooks.
@@ -679,7 +688,7 @@ class ClosureMutant(SGD):
     @torch.no_grad()
     def step(self, closure: Any = None) -> Any:
         loss = None if closure is None else self.evaluate(closure)
-        apply_moves(type(self).rule, self._moves({}))
+        list(apply_each(type(self).update_rule, self._prepare_updates({})))
         return loss
 
 
@@ -714,12 +723,12 @@ class GradientsReadBeforeTheClosure(SGD):
 
     @torch.no_grad()
     def step(self, closure: Any = None) -> Any:
-        moves = self._moves({})
+        updates = self._prepare_updates({})
         loss = None
         if closure is not None:
             with torch.enable_grad():
                 loss = closure()
-        apply_moves(type(self).rule, moves)
+        list(apply_each(type(self).update_rule, updates))
         return loss
 
 
@@ -739,7 +748,7 @@ class SGDBypassesHooks(SGD):
 
     def __init__(self, params: Any, **rest: Any) -> None:
         super().__init__(params, **rest)
-        self.step = self.bare_step  # type: ignore[method-assign]
+        self.step = self.bare_step  # type: ignore[method-assign, assignment]
 
     @torch.no_grad()
     def bare_step(self, closure: Any = None) -> Any:
@@ -748,7 +757,7 @@ class SGDBypassesHooks(SGD):
         if closure is not None:
             with torch.enable_grad():
                 loss = closure()
-        apply_moves(type(self).rule, self._moves({}))
+        list(apply_each(type(self).update_rule, self._prepare_updates({})))
         return loss
 
 
@@ -772,21 +781,20 @@ class AdamKeepsStateOnItself(Adam):
         super().__init__(params, **rest)
         self.hidden: dict[Tensor, Any] = {}
 
-    def arguments(self, param: Tensor, group: dict[str, Any]) -> dict[str, Any]:
+    def prepare_update(self, param: Tensor, group: dict[str, Any]) -> Prepared:
         self.state[param] = self.hidden.get(param, {})
-        arguments = super().arguments(param, group)
-        self.hidden[param] = self.state.pop(param)
-        return arguments
+        arguments, self.hidden[param] = super().prepare_update(param, group)
+        del self.state[param]
+        return arguments, {}
 
 
 @seen_by("resumes_from_a_file")
 class AdamKeepsAnObject(Adam):
     """The state holds an object that a weights-only load refuses."""
 
-    def arguments(self, param: Tensor, group: dict[str, Any]) -> dict[str, Any]:
-        arguments = super().arguments(param, group)
-        self.state[param]["name"] = Mutant(Adam, "none")
-        return arguments
+    def prepare_update(self, param: Tensor, group: dict[str, Any]) -> Prepared:
+        arguments, state = super().prepare_update(param, group)
+        return arguments, state | {"name": Mutant(Adam, "none")}
 
 
 @seen_by("resumes_from_a_state_dict")
@@ -807,9 +815,9 @@ class SGDWithAnAttribute(SGD):
         super().__init__(params, lr=lr, **rest)
         self.factor = factor
 
-    def arguments(self, param: Tensor, group: dict[str, Any]) -> dict[str, Any]:
-        arguments = super().arguments(param, group)
-        return arguments | {"lr": self.factor * arguments["lr"]}
+    def prepare_update(self, param: Tensor, group: dict[str, Any]) -> Prepared:
+        arguments, state = super().prepare_update(param, group)
+        return arguments | {"lr": self.factor * arguments["lr"]}, state
 
 
 @seen_by("survives_pickle", lr=0.01)
@@ -833,20 +841,18 @@ class _Unpicklable:
 class AdamCountsInATensor(Adam):
     """An int64 tensor in the state, which loading casts to the type of the weights."""
 
-    def arguments(self, param: Tensor, group: dict[str, Any]) -> dict[str, Any]:
-        arguments = super().arguments(param, group)
-        self.state[param]["seen"] = torch.tensor(self.state[param]["step"])
-        return arguments
+    def prepare_update(self, param: Tensor, group: dict[str, Any]) -> Prepared:
+        arguments, state = super().prepare_update(param, group)
+        return arguments, state | {"seen": torch.tensor(state["step"])}
 
 
 @seen_by("loads_state_as_it_was_saved")
 class AdamKeepsAMask(Adam):
     """A bool tensor in the state, which loading casts to the type of the weights."""
 
-    def arguments(self, param: Tensor, group: dict[str, Any]) -> dict[str, Any]:
-        arguments = super().arguments(param, group)
-        self.state[param]["positive"] = param > 0
-        return arguments
+    def prepare_update(self, param: Tensor, group: dict[str, Any]) -> Prepared:
+        arguments, state = super().prepare_update(param, group)
+        return arguments, state | {"positive": param > 0}
 
 
 @seen_by("loads_hyperparameters_with_the_state")
@@ -936,14 +942,13 @@ class SGDSavesPastItsHooks(SGD):
         return {"state": {}, "param_groups": groups}
 
 
-@seen_by("keeps_state_of_constant_size", lr=0.01)
-class MomentumKeepsItsHistory(Momentum):
+@seen_by("keeps_state_of_constant_size", lr=0.01, momentum=0.9)
+class MomentumKeepsItsHistory(SGD):
     """Every step's norm is appended to the state."""
 
-    def arguments(self, param: Tensor, group: dict[str, Any]) -> dict[str, Any]:
-        arguments = super().arguments(param, group)
-        self.state[param].setdefault("norms", []).append(0.0)
-        return arguments
+    def prepare_update(self, param: Tensor, group: dict[str, Any]) -> Prepared:
+        arguments, state = super().prepare_update(param, group)
+        return arguments, state | {"norms": [*self.state.get(param, {}).get("norms", []), 0.0]}
 
 
 # The table of SAGA.
@@ -956,45 +961,39 @@ CORRECTS = "corrects_by_the_last_gradient_of_the_block"
 class SAGAWithTheWrongSign(SAGA):
     """The stored gradient is added and the new one subtracted (found in a published SAGA)."""
 
-    def arguments(self, param: Tensor, group: dict[str, Any]) -> dict[str, Any]:
-        arguments = super().arguments(param, group)
-        return arguments | {"correction": -arguments["correction"]}
+    def prepare_update(self, param: Tensor, group: dict[str, Any], *, block: int) -> Prepared:
+        arguments, state = super().prepare_update(param, group, block=block)
+        return arguments | {"correction": -arguments["correction"]}, state
 
 
 @seen_by(CORRECTS, **BLOCKS)
 class SAGAKeyedByPosition(SAGA):
     """The table is keyed by the position of the step in the epoch."""
 
-    def arguments(self, param: Tensor, group: dict[str, Any]) -> dict[str, Any]:
-        position = self.state[param].get("position", 0)
-        count = len(group["block_sizes"])
-        state = self.state[param].pop("position", None)
-        arguments = super().arguments(param, group | {"block": position % count})
-        self.state[param]["position"] = position + 1 if state is not None else 1
-        return arguments
+    def prepare_update(self, param: Tensor, group: dict[str, Any], *, block: int) -> Prepared:
+        position = self.state.get(param, {}).get("position", 0)
+        at = position % len(group["block_sizes"])
+        arguments, state = super().prepare_update(param, group, block=at)
+        return arguments, state | {"position": position + 1}
 
 
 @seen_by("reaches_the_least_squares_solution", **BLOCKS)
 class SAGAWithOneRow(SAGA):
     """One previous gradient is kept for all blocks (found in several published SAGAs)."""
 
-    def arguments(self, param: Tensor, group: dict[str, Any]) -> dict[str, Any]:
-        return super().arguments(param, group | {"block": 0})
+    def prepare_update(self, param: Tensor, group: dict[str, Any], *, block: int) -> Prepared:
+        return super().prepare_update(param, group, block=0)
 
 
 @seen_by("reaches_the_least_squares_solution", **BLOCKS)
 class SAGAOnReshuffledBlocks(SAGA):
     """A block's number means other samples in the next pass."""
 
-    def arguments(self, param: Tensor, group: dict[str, Any]) -> dict[str, Any]:
-        state = self.state[param]
-        visits = state.pop("visits", 0)
-        count = len(group["block_sizes"])
-        arguments = super().arguments(
-            param, group | {"block": (group["block"] + visits // count) % count}
-        )
-        self.state[param]["visits"] = visits + 1
-        return arguments
+    def prepare_update(self, param: Tensor, group: dict[str, Any], *, block: int) -> Prepared:
+        visits, count = self.state.get(param, {}).get("visits", 0), len(group["block_sizes"])
+        other = (block + visits // count) % count
+        arguments, state = super().prepare_update(param, group, block=other)
+        return arguments, state | {"visits": visits + 1}
 
 
 @seen_by(CORRECTS, **BLOCKS)
@@ -1002,7 +1001,7 @@ class SAGAMovesTheMeanFirst(SAGA):
     """The mean takes in the new gradient before it is used."""
 
     @staticmethod
-    def rule(param: Tensor, grad: Tensor, **rest: Any) -> None:
+    def update_rule(param: Tensor, grad: Tensor, **rest: Any) -> None:
         known = rest["row"] if rest["seen"] else rest["mean"]
         ahead = rest["lr"] * rest["share"] * (grad - known)
         saga_update(param, grad, **rest)
@@ -1013,26 +1012,28 @@ class SAGAMovesTheMeanFirst(SAGA):
 class SAGAFreezesItsMean(SAGA):
     """The mean is filled in the first pass and never updated."""
 
-    def arguments(self, param: Tensor, group: dict[str, Any]) -> dict[str, Any]:
-        arguments = super().arguments(param, group)
-        return arguments | ({"share": 0.0} if arguments["seen"] else {})
+    def prepare_update(self, param: Tensor, group: dict[str, Any], *, block: int) -> Prepared:
+        arguments, state = super().prepare_update(param, group, block=block)
+        return arguments | ({"share": 0.0} if arguments["seen"] else {}), state
 
 
 @seen_by(CORRECTS, **BLOCKS)
 class SAGACountsBlocksAsEqual(SAGA):
     """The smaller last block counts like the others."""
 
-    def arguments(self, param: Tensor, group: dict[str, Any]) -> dict[str, Any]:
-        return super().arguments(param, group | {"block_sizes": (8, 8, 8, 8)})
+    def prepare_update(self, param: Tensor, group: dict[str, Any], *, block: int) -> Prepared:
+        equal = group | {"block_sizes": (8, 8, 8, 8)}
+        return super().prepare_update(param, equal, block=block)
 
 
 @seen_by(CORRECTS, **BLOCKS)
 class SAGADividesByAllFromTheStart(SAGA):
     """An unseen block stands for the mean of the seen, but the mean is divided by all blocks."""
 
-    def arguments(self, param: Tensor, group: dict[str, Any]) -> dict[str, Any]:
+    def prepare_update(self, param: Tensor, group: dict[str, Any], *, block: int) -> Prepared:
         sizes = group["block_sizes"]
-        return super().arguments(param, group) | {"share": sizes[group["block"]] / sum(sizes)}
+        arguments, state = super().prepare_update(param, group, block=block)
+        return arguments | {"share": sizes[block] / sum(sizes)}, state
 
 
 @seen_by("refuses_a_gradient_of_unknown_origin", **BLOCKS)
@@ -1055,25 +1056,22 @@ class SAGALosesItsTableType(SAGA):
 class SAGAMarksSeenInATensor(SAGA):
     """Which blocks were seen is a bool tensor, which loading casts to the type of the weights."""
 
-    def arguments(self, param: Tensor, group: dict[str, Any]) -> dict[str, Any]:
-        marks = self.state[param].get("seen")
-        seen = marks is not None and bool(marks[group["block"]])
-        arguments = super().arguments(param, group)
-        self.state[param]["seen"] = torch.as_tensor(self.state[param]["seen"])
-        return arguments | {"seen": seen}
+    def prepare_update(self, param: Tensor, group: dict[str, Any], *, block: int) -> Prepared:
+        arguments, state = super().prepare_update(param, group, block=block)
+        seen = bool(arguments["seen"])
+        return arguments | {"seen": seen}, state | {"seen": torch.as_tensor(state["seen"])}
 
 
 @seen_by("keeps_no_gradient", **BLOCKS)
 class SAGAKeepsTheGradient(SAGA):
     """The mean starts as the gradient itself."""
 
-    def arguments(self, param: Tensor, group: dict[str, Any]) -> dict[str, Any]:
-        fresh = not self.state[param]
-        arguments = super().arguments(param, group)
-        if fresh and param.grad is not None:
-            self.state[param]["mean"] = param.grad
+    def prepare_update(self, param: Tensor, group: dict[str, Any], *, block: int) -> Prepared:
+        arguments, state = super().prepare_update(param, group, block=block)
+        if param not in self.state and param.grad is not None:
             arguments |= {"mean": param.grad, "share": 0.0}
-        return arguments
+            state["mean"] = param.grad
+        return arguments, state
 
 
 # The table of slopes.
@@ -1085,16 +1083,18 @@ SAMPLES: dict[str, Any] = {"lr": 0.01, "num_samples": 28}
 class LinearSAGAWithoutCorrection(LinearSAGA):
     """The table is filled and its mean followed, and no slope is taken from it."""
 
-    def arguments(self, param: Tensor, group: dict[str, Any]) -> dict[str, Any]:
-        return super().arguments(param, group) | {"num_unseen": 0}
+    def prepare_update(self, param: Tensor, group: dict[str, Any], **batch: Any) -> Prepared:
+        arguments, state = super().prepare_update(param, group, **batch)
+        return arguments | {"num_unseen": 0}, state
 
 
 @seen_by(CORRECTS, **SAMPLES)
 class LinearSAGADividesByAllFromTheStart(LinearSAGA):
     """An unseen sample stands for the mean of the seen, but the mean is divided by all samples."""
 
-    def arguments(self, param: Tensor, group: dict[str, Any]) -> dict[str, Any]:
-        return super().arguments(param, group) | {"num_seen": group["num_samples"]}
+    def prepare_update(self, param: Tensor, group: dict[str, Any], **batch: Any) -> Prepared:
+        arguments, state = super().prepare_update(param, group, **batch)
+        return arguments | {"num_seen": group["num_samples"]}, state
 
 
 @seen_by("refuses_a_gradient_of_unknown_origin", **SAMPLES)

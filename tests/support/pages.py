@@ -1,4 +1,4 @@
-"""What tests of pages share: the elements in a text, and how a browser is made to show them."""
+"""Helpers for tests of pages: parsed elements, and a browser that shows a page."""
 
 from html.parser import HTMLParser
 from typing import TYPE_CHECKING
@@ -8,7 +8,7 @@ if TYPE_CHECKING:
 
 VOID = {"meta", "link", "img", "input"}
 PHONE, DESK = 390, 1300
-# The contrast of every text on the page with what is behind it, as WCAG 2 defines it.
+# The contrast of every text on the page with its background, as WCAG 2 defines it.
 CONTRASTS = """
 const channel = c => c <= 0.04045 ? c / 12.92 : ((c + 0.055) / 1.055) ** 2.4;
 const light = ([r, g, b]) => 0.2126 * channel(r / 255) + 0.7152 * channel(g / 255) +
@@ -33,7 +33,7 @@ return [...document.querySelectorAll("h1,h2,p,strong,a,th,td,caption,figcaption,
 
 
 class Elements(HTMLParser):
-    """Every element with its attributes and the text directly in it."""
+    """The elements of a page with their attributes, and its text."""
 
     def __init__(self, text: str) -> None:
         super().__init__()

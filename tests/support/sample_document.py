@@ -1,4 +1,4 @@
-"""A document with one block of every kind, and text that would be markup if it were not escaped."""
+"""A document with one block of every kind, and text that is markup unless it is escaped."""
 
 from pathlib import Path
 
@@ -29,7 +29,7 @@ def drawn(name: str, text: str) -> Figure:
 
 
 def sample_document(folder: Path) -> Document:
-    """Return the document; its one thumbnail is put into the folder."""
+    """Return the document; its one thumbnail is written to the folder."""
     thumbnail = folder / "thumbnail.jpg"
     Image.new("RGB", (16, 12), "red").save(thumbnail)
     return Document(
@@ -40,7 +40,7 @@ def sample_document(folder: Path) -> Document:
                 "First part",
                 (
                     Paragraph(f"paragraph {EVIL}"),
-                    VerdictLine("=", f"finding {EVIL}", f"evidence {EVIL}"),
+                    VerdictLine("=", f"verdict {EVIL}", f"evidence {EVIL}"),
                     Table(
                         f"table {EVIL}",
                         ("name", "cost", f"column {EVIL}"),
@@ -56,7 +56,7 @@ def sample_document(folder: Path) -> Document:
                     Panels(f"panels {EVIL}", (drawn("left", "l"), drawn("right", "r"))),
                     Gallery(
                         f"gallery {EVIL}",
-                        (CaptionedImage(thumbnail, f"picture {EVIL}", f"alt {EVIL}"),),
+                        (CaptionedImage(thumbnail, f"image {EVIL}", f"alt {EVIL}"),),
                     ),
                 ),
             ),

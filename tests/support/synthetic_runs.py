@@ -1,4 +1,4 @@
-"""Records of runs that never ran, written by the code that writes real ones."""
+"""Records of synthetic runs, written by the code that writes real records."""
 
 from collections.abc import Collection, Mapping, Sequence
 from pathlib import Path
@@ -14,11 +14,11 @@ from catsdogs.runs.writer import RunRecord
 COSTS = (0.75, 0.5, 0.25, 0.125)  # two epochs of two iterations
 VAL_ACCURACIES = (0.5, 0.9, 0.95)
 VAL_COSTS = (0.7, 0.3, 0.2)
-LOGITS = (3.0, -3.0) * 10  # the right answers to a cat and a dog in turn
+LOGITS = (3.0, -3.0) * 10  # correct predictions for a cat and a dog in turn
 
 
 def mistaken(*wrong: int, images: int = len(LOGITS)) -> tuple[float, ...]:
-    """Return logits that answer so many test pictures rightly, but for those that are named."""
+    """Return logits that are correct for all test images except those given."""
     return tuple(
         logit if (image % 2 == 0) != (image in wrong) else -logit
         for image, logit in enumerate([3.0] * images)
@@ -43,23 +43,23 @@ def write_run(
 ) -> Path:
     """Write a run directory and return it.
 
-    A run that diverged has a last cost that is no number; one that failed or was cut off has no
-    answers and no weights.
+    The last cost of a run that diverged is nan. A failed or running run has no predictions and no
+    weights.
 
     Args:
-        folder: Where the run directory goes.
+        folder: Parent of the run directory.
         label: The contender.
-        seed: Of the run.
-        name: Of the run directory; made from label, seed and learning rate where it is empty.
-        learning_rate: Configured; None for an optimizer without one.
-        status: As `Run.status`.
-        costs: Of the iterations.
-        val_accuracies: Of the epochs, the untrained head first.
-        val_costs: As many.
-        test_logits: Of the test pictures, a cat and a dog in turn; validation gets the same.
-        weights: After the last step.
-        seconds: Of each epoch.
-        facts: More of `record.json`, or other values than the usual ones.
+        seed: Seed of the run.
+        name: Name of the run directory; by default from label, seed and learning rate.
+        learning_rate: Configured learning rate; None for an optimizer without one.
+        status: A `Run.status`.
+        costs: Training cost of each iteration.
+        val_accuracies: Validation accuracy of each epoch, the untrained head first.
+        val_costs: Validation cost of each epoch.
+        test_logits: Logits of the test images, a cat and a dog in turn; also used for validation.
+        weights: Weights after the last step.
+        seconds: Duration of each epoch.
+        facts: Additional or different facts of `record.json`.
     """
     directory = folder / (name or run_name(label, seed, learning_rate))
     directory.mkdir(parents=True)
@@ -93,13 +93,13 @@ def write_comparison(
     """Write a comparison with its run directories and return its folder.
 
     Args:
-        folder: Made if need be.
+        folder: Created if it does not exist.
         contenders: Labels.
-        seeds: Of each.
+        seeds: Seeds of each contender.
         learning_rates: The grid; empty for none.
-        step_seconds: As in `comparison.json`.
-        absent: Label and seed of runs that are planned and not there.
-        runs: By label and seed, other arguments of `write_run` than the usual ones.
+        step_seconds: Step times as in `comparison.json`.
+        absent: Label and seed of planned runs that are missing.
+        runs: Arguments for `write_run` by label and seed.
     """
     folder.mkdir(parents=True, exist_ok=True)
     planned = tuple(
@@ -130,7 +130,7 @@ def run_name(label: str, seed: int, learning_rate: float | None) -> str:
 
 
 def usual_facts(label: str, seed: int, learning_rate: float | None) -> dict[str, Any]:
-    """Return what a run knows of itself before it starts."""
+    """Return the facts of a run before it starts."""
     rate = {} if learning_rate is None else {"lr": learning_rate}
     return {
         "format": 1,

@@ -1,4 +1,4 @@
-"""Checkpoints: whole or not there, plain values only, and everything that continues a run."""
+"""Checkpoints: atomic, plain values only, and sufficient to resume a run."""
 
 from pathlib import Path
 
@@ -12,7 +12,7 @@ from catsdogs.training.checkpoint import TrainState, load_checkpoint, save_check
 from catsdogs.training.heads import LinearHead, seeded_head
 
 
-def new_trainer() -> TrainState:
+def new_state() -> TrainState:
     head = seeded_head("linear", 0)
     optimizer = Adam(head.parameters(), lr=0.01)
     return TrainState(head, optimizer, StepLR(optimizer, 2))
@@ -30,7 +30,7 @@ def train(train_state: TrainState, steps: int) -> None:
 def test_a_checkpoint_continues_to_the_same_bits_with_schedule_and_random_numbers(
     tmp_path: Path,
 ) -> None:
-    train_state, other = new_trainer(), new_trainer()
+    train_state, other = new_state(), new_state()
     train(train_state, 3)
     save_checkpoint(tmp_path / "last.pt", train_state, {"epoch": 3})
     train(train_state, 4)
@@ -45,8 +45,8 @@ def test_a_checkpoint_continues_to_the_same_bits_with_schedule_and_random_number
     assert rates[0] == rates[1] == pytest.approx(0.01 * 0.1**3)
 
 
-def test_a_failed_write_leaves_the_old_checkpoint_and_no_part_of_the_new(tmp_path: Path) -> None:
-    train_state = new_trainer()
+def test_a_failed_write_leaves_the_old_checkpoint_and_no_partial_file(tmp_path: Path) -> None:
+    train_state = new_state()
     save_checkpoint(tmp_path / "last.pt", train_state, {"epoch": 1})
     with pytest.raises(Exception, match="pickle"):
         save_checkpoint(tmp_path / "last.pt", train_state, {"epoch": lambda: None})
@@ -54,7 +54,7 @@ def test_a_failed_write_leaves_the_old_checkpoint_and_no_part_of_the_new(tmp_pat
     assert [file.name for file in tmp_path.iterdir()] == ["last.pt"]
 
 
-def test_a_file_that_is_no_checkpoint_is_refused_in_one_line(tmp_path: Path) -> None:
+def test_a_file_that_is_not_a_checkpoint_is_refused_in_one_line(tmp_path: Path) -> None:
     torch.save({"weights": torch.zeros(1)}, tmp_path / "other.pt")
     (tmp_path / "damaged.pt").write_bytes(b"PK")
     for name, message in (

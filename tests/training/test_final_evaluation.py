@@ -1,4 +1,4 @@
-"""Mistakes: really wrong, the surest first, and thumbnails of nothing but the picture."""
+"""Mistakes: wrong predictions, the most confident first, with thumbnails without metadata."""
 
 import logging
 import math
@@ -15,17 +15,17 @@ from tests.support.images import write_image
 ORIENTATION, ROTATED = 0x0112, 6
 
 
-def test_only_wrong_answers_are_mistakes_the_surest_first_and_equal_ones_by_path() -> None:
-    answers = [
+def test_mistakes_are_the_wrong_predictions_the_most_confident_first_and_ties_by_path() -> None:
+    predictions = [
         ("right_cat", 1, 9.0),
         ("right_dog", 0, -9.0),
         ("dog_z", 0, 2.0),
         ("cat", 1, -3.0),
         ("dog_a", 0, 2.0),
-        ("cat_at_zero", 1, 0.0),  # 0 says dog
+        ("cat_at_zero", 1, 0.0),  # 0 means dog
         ("dog_at_zero", 0, 0.0),
     ]
-    assert worst_mistakes(answers) == [
+    assert worst_mistakes(predictions) == [
         Mistake(1, "cat", 1, -3.0),
         Mistake(2, "dog_a", 0, 2.0),
         Mistake(3, "dog_z", 0, 2.0),
@@ -33,18 +33,18 @@ def test_only_wrong_answers_are_mistakes_the_surest_first_and_equal_ones_by_path
     ]
 
 
-def test_no_more_than_twelve_are_kept_and_they_are_the_surest() -> None:
+def test_the_twelve_most_confident_mistakes_are_kept() -> None:
     mistakes = worst_mistakes((f"{n:02}", 0, float(n)) for n in range(1, 40))
     assert [mistake.logit for mistake in mistakes] == [float(n) for n in range(39, 39 - MOST, -1)]
     assert [mistake.rank for mistake in mistakes] == list(range(1, 13))
 
 
-def test_a_logit_that_is_no_number_says_dog_and_comes_last() -> None:
-    answers = [("b", 1, math.nan), ("a", 0, math.nan), ("c", 1, -1.0), ("d", 0, math.inf)]
-    assert [mistake.path for mistake in worst_mistakes(answers)] == ["d", "c", "b"]
+def test_a_logit_of_nan_means_dog_and_comes_last() -> None:
+    predictions = [("b", 1, math.nan), ("a", 0, math.nan), ("c", 1, -1.0), ("d", 0, math.inf)]
+    assert [mistake.path for mistake in worst_mistakes(predictions)] == ["d", "c", "b"]
 
 
-def test_a_thumbnail_is_upright_small_keeps_its_aspect_and_says_nothing_else(
+def test_a_thumbnail_is_upright_and_small_with_its_aspect_and_without_metadata(
     tmp_path: Path,
 ) -> None:
     exif = Exif()
@@ -70,7 +70,7 @@ def test_an_image_of_any_mode_has_a_thumbnail(tmp_path: Path, mode: str) -> None
         assert (thumbnail.mode, thumbnail.size) == ("RGB", (160, 107))
 
 
-def test_an_image_that_is_gone_or_damaged_costs_its_thumbnail_and_a_warning(
+def test_an_absent_or_damaged_image_has_a_warning_instead_of_a_thumbnail(
     tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
     write_image(tmp_path / "here.jpg")
@@ -88,7 +88,7 @@ def test_an_image_that_is_gone_or_damaged_costs_its_thumbnail_and_a_warning(
     ]
 
 
-def test_the_sheet_shows_each_thumbnail_in_its_place_and_has_room_for_those_that_are_gone(
+def test_the_sheet_has_each_thumbnail_in_its_place_and_leaves_absent_ones_white(
     tmp_path: Path,
 ) -> None:
     colours = {1: (200, 0, 0), 6: (0, 0, 200)}

@@ -1,4 +1,4 @@
-"""Which heads an optimizer with a table refuses, held against what the heads really do."""
+"""Heads that an optimizer with a table refuses, compared with their actual behaviour."""
 
 from collections.abc import Callable
 
@@ -13,22 +13,25 @@ from catsdogs.training.heads import HEADS
 Make = Callable[[], nn.Module]
 IMAGE = (4, 9, 9)
 UNSTEADY: dict[str, tuple[Make, str]] = {
-    "batch_norm": (lambda: nn.BatchNorm2d(4), "BatchNorm2d) takes its statistics from the batch"),
+    "batch_norm": (lambda: nn.BatchNorm2d(4), "BatchNorm2d) uses batch statistics"),
     "batch_norm_without_running_statistics": (
         lambda: nn.BatchNorm2d(4, track_running_stats=False).eval(),
-        "BatchNorm2d) takes its statistics from the batch: let it track them",
+        "BatchNorm2d) uses batch statistics: let it track running ones",
     ),
-    "dropout": (lambda: nn.Dropout(0.5), "Dropout) draws at random in training mode: use eval"),
-    "channel_dropout": (lambda: nn.Dropout2d(0.5), "Dropout2d) draws at random in training mode"),
-    "alpha_dropout": (lambda: nn.AlphaDropout(0.5), "AlphaDropout) draws at random in training"),
-    "stochastic_depth": (lambda: StochasticDepth(0.5, "row"), "StochasticDepth) draws at random"),
-    "random_slopes": (nn.RReLU, "RReLU) draws at random in training mode"),
+    "dropout": (lambda: nn.Dropout(0.5), "Dropout) is random in training mode: use eval"),
+    "channel_dropout": (lambda: nn.Dropout2d(0.5), "Dropout2d) is random in training mode"),
+    "alpha_dropout": (lambda: nn.AlphaDropout(0.5), "AlphaDropout) is random in training"),
+    "stochastic_depth": (lambda: StochasticDepth(0.5, "row"), "StochasticDepth) is random"),
+    "random_slopes": (nn.RReLU, "RReLU) is random in training mode"),
     "random_pooling": (
         lambda: nn.FractionalMaxPool2d(2, output_ratio=0.5).eval(),
-        "FractionalMaxPool2d) draws its regions at random in either mode: use another pooling",
+        "FractionalMaxPool2d) pools random regions in either mode: use another pooling",
     ),
-    "recurrent_dropout": (lambda: Sequences(nn.LSTM(9, 9, 2, dropout=0.5)), "LSTM) draws"),
-    "attention_dropout": (lambda: Sequences(nn.MultiheadAttention(9, 1, 0.5)), "Attention) draws"),
+    "recurrent_dropout": (lambda: Sequences(nn.LSTM(9, 9, 2, dropout=0.5)), "LSTM) is random"),
+    "attention_dropout": (
+        lambda: Sequences(nn.MultiheadAttention(9, 1, 0.5)),
+        "Attention) is random",
+    ),
 }
 STEADY: dict[str, Make] = {
     "batch_norm_in_eval_mode": lambda: nn.BatchNorm2d(4).eval(),
@@ -43,7 +46,7 @@ STEADY: dict[str, Make] = {
 
 
 class Sequences(nn.Module):
-    """Shows rows of pictures to a module that reads sequences."""
+    """Passes the rows of images to a module that reads sequences."""
 
     def __init__(self, module: nn.Module) -> None:
         super().__init__()
@@ -52,35 +55,35 @@ class Sequences(nn.Module):
     def forward(self, images: Tensor) -> Tensor:
         rows = images.flatten(1, 2).transpose(0, 1)
         given = [rows] * (3 if isinstance(self.module, nn.MultiheadAttention) else 1)
-        answers: Tensor = self.module(*given)[0]
-        return answers.transpose(0, 1)
+        outputs: Tensor = self.module(*given)[0]
+        return outputs.transpose(0, 1)
 
 
 def changes(head: nn.Module) -> bool:
-    """Tell whether the first picture gets another answer at other visits, in other company."""
+    """Tell whether the first image's output depends on the call or on the rest of its batch."""
     generator = torch.Generator().manual_seed(0)
     images = torch.randn(7, *IMAGE, generator=generator)
     with torch.random.fork_rng(devices=[]), torch.no_grad():
         torch.manual_seed(0)
-        answers = [head(images[[0, *others]])[0] for others in ([1, 2], [3, 4], [5, 6])]
-    return any(not torch.allclose(answer, answers[0], atol=1e-5) for answer in answers)
+        outputs = [head(images[[0, *others]])[0] for others in ([1, 2], [3, 4], [5, 6])]
+    return any(not torch.allclose(output, outputs[0], atol=1e-5) for output in outputs)
 
 
 @pytest.mark.parametrize("name", UNSTEADY)
-def test_a_head_whose_answers_change_is_refused_with_module_reason_and_way_out(name: str) -> None:
+def test_a_head_whose_outputs_change_is_refused_with_module_reason_and_way_out(name: str) -> None:
     make, reason = UNSTEADY[name]
     assert changes(make())
     with pytest.raises(ValueError) as stopped:
         require_finite_sum(nn.Sequential(nn.Identity(), make()), "SAGA")
     said = str(stopped.value)
-    assert said.startswith("SAGA needs the same answer to a picture from the same weights, and 1")
+    assert said.startswith("SAGA needs the same output for an image from the same weights, and 1")
     assert reason in said
     assert said.endswith("or use an optimizer without a table")
     assert "\n" not in said
 
 
 @pytest.mark.parametrize("name", STEADY)
-def test_a_head_whose_answers_stay_is_accepted(name: str) -> None:
+def test_a_head_whose_outputs_stay_is_accepted(name: str) -> None:
     assert not changes(STEADY[name]())
     require_finite_sum(STEADY[name](), "SAGA")
 

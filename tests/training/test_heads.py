@@ -1,4 +1,4 @@
-"""The composed head against the layered one: the same function, the same six gradients."""
+"""The composed head equals the layered one: the same logits, the same six gradients."""
 
 import pytest
 import torch
@@ -23,7 +23,7 @@ def gradients(head: ConvHead, logits: Tensor) -> list[Tensor]:
     return list(torch.autograd.grad(cost, list(head.parameters())))
 
 
-def test_it_has_the_monograph_number_of_trainable_parameters_in_six_tensors() -> None:
+def test_the_head_has_as_many_trainable_parameters_as_the_monograph_in_six_tensors() -> None:
     sizes = [parameter.numel() for parameter in ConvHead().parameters() if parameter.requires_grad]
     assert (len(sizes), sum(sizes)) == (6, 2_103_811)
 
@@ -51,7 +51,7 @@ def test_one_logit_per_image_also_for_a_batch_of_one(count: int) -> None:
     assert head(features).shape == head.layered(features).shape == (count,)
 
 
-def test_the_seed_alone_decides_the_start() -> None:
+def test_the_seed_alone_decides_the_initial_weights() -> None:
     torch.manual_seed(1)
     first = conv_head(7)
     torch.manual_seed(2)

@@ -1,4 +1,4 @@
-"""SAGA on the linear head over real backbone features, against scikit-learn's own SAGA."""
+"""LinearSAGA on features of the backbone, compared with scikit-learn's SAGA."""
 
 import numpy as np
 import pytest
@@ -51,4 +51,4 @@ def test_it_ends_at_the_optimum_of_scikit_learn_within_1e_6(features: Tensor) ->
             optimizer.step(samples=rows, features=features[rows], logit_grad=logits.grad)
     ours = objective(weight.detach())
     assert abs(ours - reference) <= 1e-6
-    assert objective(torch.zeros_like(weight)) - reference > 1e-2  # there was a way to go
+    assert objective(torch.zeros_like(weight)) - reference > 1e-2  # the start was far from it

@@ -1,4 +1,4 @@
-"""The one loop: order, metrics, what it yields, and that it stops before a bad update."""
+"""The training loop: order, metrics, events, and no update with a cost that is not finite."""
 
 import math
 from collections.abc import Iterator
@@ -13,12 +13,13 @@ from torch.nn.functional import binary_cross_entropy_with_logits
 from catsdogs.data.manifest import Split
 from catsdogs.data.order import epoch_permutation
 from catsdogs.features.feature_store import Features
+from catsdogs.optim.step_inputs import constructor_inputs
 from catsdogs.training.events import DivergedError, EpochDone, StepDone, TrainConfig
-from catsdogs.training.loop import FeaturesOf, batches, evaluate, fit, what_it_must_know
+from catsdogs.training.loop import FeaturesOf, batches, evaluate, fit
 
 
 class Linear(nn.Module):
-    """A head on two numbers per picture, small enough to follow by hand."""
+    """A head with two features per image, small enough to compute by hand."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -74,7 +75,7 @@ def test_costs_and_weights_equal_a_loop_written_by_hand() -> None:
     torch.testing.assert_close(head.weight.double(), reference, atol=1e-6, rtol=0)
 
 
-def test_every_epoch_trains_on_its_own_features_and_is_judged_on_them() -> None:
+def test_every_epoch_trains_on_its_own_features_and_is_evaluated_on_them() -> None:
     asked = []
 
     def features(epoch: int) -> dict[Split, Features]:
@@ -127,7 +128,7 @@ def test_the_order_of_an_epoch_is_a_permutation_that_seed_and_epoch_decide() -> 
     assert not torch.equal(epoch_permutation(50, 0, 1), epoch_permutation(50, 1, 0))
 
 
-def test_a_cost_that_is_not_finite_is_told_and_stops_before_the_update() -> None:
+def test_a_cost_that_is_not_finite_is_reported_and_stops_before_the_update() -> None:
     head, train = Linear(), make_features(10)
     assert isinstance(train.values, np.ndarray)
     train.values[epoch_permutation(10, 0, 1)[5]] = (
@@ -145,8 +146,8 @@ def test_a_cost_that_is_not_finite_is_told_and_stops_before_the_update() -> None
     assert torch.equal(head.weight, before)
 
 
-def test_a_validation_that_is_not_finite_is_told_and_stops() -> None:
-    train = make_features(4)  # one batch, so that no later step meets the huge weights first
+def test_a_validation_cost_that_is_not_finite_is_reported_and_stops() -> None:
+    train = make_features(4)  # one batch, so that no later step sees the huge weights first
     assert isinstance(train.values, np.ndarray)
     train.values[:] *= 100
     with pytest.raises(DivergedError, match="validation cost"):
@@ -189,11 +190,11 @@ def test_clipping_bounds_the_step(limit: dict[str, float]) -> None:
 
 
 class Teller(torch.optim.SGD):
-    """Remembers what the loop tells it."""
+    """Records the arguments of its steps."""
 
-    def __init__(self, params: Any, wants: str | None) -> None:
+    def __init__(self, params: Any, declared: str | None) -> None:
         super().__init__(params, lr=0.0)
-        self.wants, self.told = wants, list[dict[str, Any]]()
+        self.step_inputs, self.told = declared, list[dict[str, Any]]()
 
     def step(self, closure: Any = None, **told: Any) -> None:  # type: ignore[override]
         self.told.append(told)
@@ -210,12 +211,12 @@ def test_blocks_keep_their_members_and_only_their_order_changes() -> None:
         }
     assert len({tuple(blocks) for blocks in epochs}) > 1
     assert [len(epochs[0][n]) for n in range(3)] == [4, 4, 2]
-    assert what_it_must_know(optimizer, 10, 4) == {"block_sizes": (4, 4, 2)}  # type: ignore[arg-type]
+    assert constructor_inputs(optimizer, 10, 4) == {"block_sizes": (4, 4, 2)}
     list(fit(head, optimizer, always(train, train), train_config))
     assert [told["block"] for told in optimizer.told[:3]] == list(epochs[0])
 
 
-def test_an_optimizer_that_wants_samples_is_told_rows_features_and_slopes() -> None:
+def test_an_optimizer_that_declares_samples_is_told_rows_features_and_slopes() -> None:
     head, train = Linear(), make_features(10)
     optimizer = Teller(head.parameters(), "samples")
     list(fit(head, optimizer, always(train, train), TrainConfig(1, 4, 4, seed=0)))
@@ -227,17 +228,19 @@ def test_an_optimizer_that_wants_samples_is_told_rows_features_and_slopes() -> N
     torch.testing.assert_close(told["logit_grad"], slopes)
 
 
-@pytest.mark.parametrize("wants", ["block", "samples", None])
-def test_the_loop_refuses_before_anything_ran_only_where_a_table_is_kept(wants: str | None) -> None:
+@pytest.mark.parametrize("declared", ["block", "samples", None])
+def test_an_unsuitable_head_is_refused_before_anything_runs(
+    declared: str | None,
+) -> None:
     norm = nn.BatchNorm1d(1)
     head = nn.Sequential(nn.Linear(2, 1), norm, nn.Flatten(0))
-    optimizer = Teller(head.parameters(), wants)
+    optimizer = Teller(head.parameters(), declared)
     features = make_features(6)
     events = fit(head, optimizer, always(features, features), TrainConfig(1, 3, 3, seed=0))
-    if wants is None:
+    if declared is None:
         list(events)
         return
-    with pytest.raises(ValueError, match=r"Teller needs .* and 1 \(BatchNorm1d\) takes its"):
+    with pytest.raises(ValueError, match=r"Teller needs .* and 1 \(BatchNorm1d\) uses batch"):
         next(events)
     assert norm.num_batches_tracked == 0
     norm.eval()

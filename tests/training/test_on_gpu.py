@@ -1,4 +1,4 @@
-"""On CUDA: the numbers of the CPU to a stated tolerance, and a run that repeats itself to the bit.
+"""CUDA: the numbers of the CPU within a stated tolerance, and reproducible runs.
 
 Distances are relative: the root mean square of the difference over that of the CPU's numbers.
 """
@@ -37,8 +37,8 @@ pytestmark = [
 
 
 @pytest.fixture(autouse=True)
-def whole_float32() -> Iterator[None]:
-    """Compute as a run does, and leave torch as it was."""
+def full_float32() -> Iterator[None]:
+    """Disable TF32 as a run does, and restore torch's setting."""
     before = torch.backends.cudnn.allow_tf32
     disable_tf32()
     yield
@@ -98,11 +98,11 @@ def test_views_are_those_of_the_cpu_to_the_bit() -> None:
 
 
 def train(folder: Path, *arguments: str) -> Path:
-    """Run the command in a process of its own, as cuBLAS must be told before it starts."""
+    """Run the command in a separate process: cuBLAS reads its settings when it starts."""
     sizes = [f"data.{split}_per_class={count}" for split, count in PER_CLASS.items()]
-    told = [*sizes, "batch_size=4", *arguments, f"output_dir={folder}"]
+    given = [*sizes, "batch_size=4", *arguments, f"output_dir={folder}"]
     done = subprocess.run(
-        [sys.executable, "-m", "catsdogs.train", *told],
+        [sys.executable, "-m", "catsdogs.train", *given],
         env=os.environ | {"PYTHONPATH": str(Path(__file__).parents[2])},
         capture_output=True,
         text=True,
@@ -127,7 +127,7 @@ def test_a_short_training_has_the_costs_of_the_cpu(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("protocol", ["frozen", "monograph"])
-def test_a_run_that_was_taken_up_equals_one_that_went_through_to_the_bit(
+def test_a_resumed_run_equals_an_uninterrupted_one_to_the_bit(
     tmp_path: Path, protocol: str
 ) -> None:
     same = ["device=cuda", "deterministic=true", f"protocol={protocol}"]

@@ -1,4 +1,4 @@
-"""TensorBoard's view: one event file per run, the same tags in all, nothing doubled or missing."""
+"""TensorBoard events: one file per run, the same tags in all, each point exactly once."""
 
 import re
 from pathlib import Path
@@ -48,7 +48,7 @@ def write_run(
         tracker.add_end(status)
 
 
-def test_the_event_file_of_a_process_that_was_cut_off_is_replaced(tmp_path: Path) -> None:
+def test_the_event_file_of_an_interrupted_process_is_replaced(tmp_path: Path) -> None:
     write_run(tmp_path / "run")
     write_run(tmp_path / "run")
     assert len(list((tmp_path / "run").rglob("*tfevents*"))) == 1
@@ -56,7 +56,7 @@ def test_the_event_file_of_a_process_that_was_cut_off_is_replaced(tmp_path: Path
     assert [event.step for event in costs] == [1, 2, 3, 4]
 
 
-def test_a_run_is_one_event_file_and_every_point_is_in_it_once(tmp_path: Path) -> None:
+def test_a_run_is_one_event_file_with_every_point_once(tmp_path: Path) -> None:
     write_run(tmp_path / "run")
     assert len(list((tmp_path / "run").rglob("*tfevents*"))) == 1
     events = read_events(tmp_path / "run")
@@ -78,7 +78,7 @@ def test_the_table_of_hyperparameters_has_the_columns_of_all_runs_and_a_row_for_
     adam: dict[str, bool | float | str] = {"optimizer": "custom_adam", "optimizer.betas": "0.9, 1"}
     write_run(tmp_path / "a", SETTINGS)
     write_run(tmp_path / "b", adam, test=Evaluation(9.0, 0.5, torch.zeros(2)), status="diverged")
-    write_run(tmp_path / "deep" / "a", SETTINGS)  # the same name and settings are still two runs
+    write_run(tmp_path / "deep" / "a", SETTINGS)  # equal names and settings are still two runs
     columns, rows = hparams_table(tmp_path)
     assert set(columns) == {"optimizer", "optimizer.lr", "optimizer.betas", "seed"}
     assert set(rows) == {"a", "b", "deep/a"}
@@ -129,15 +129,15 @@ def test_the_precision_recall_curve_counts_as_scikit_learn_does(tmp_path: Path) 
     (event,) = read_events(tmp_path).Tensors("test/precision_recall")
     curve = tensor_util.make_ndarray(event.tensor_proto)
     middle = curve.shape[1] // 2  # thresholds are spread evenly over 0 to 1
-    cat, says_cat = labels.numpy() == 1, logits.numpy() >= 0
-    (tn, fp), (fn, tp) = confusion_matrix(cat, says_cat)
+    cat, predicted = labels.numpy() == 1, logits.numpy() >= 0
+    (tn, fp), (fn, tp) = confusion_matrix(cat, predicted)
     assert len({tn, fp, fn, tp}) == 4
     assert curve[:4, middle].tolist() == [tp, fp, tn, fn]
-    assert curve[4, middle] == pytest.approx(precision_score(cat, says_cat))
-    assert curve[5, middle] == pytest.approx(recall_score(cat, says_cat))
+    assert curve[4, middle] == pytest.approx(precision_score(cat, predicted))
+    assert curve[5, middle] == pytest.approx(recall_score(cat, predicted))
 
 
-def test_logits_that_are_no_numbers_count_as_dogs_in_the_curve(tmp_path: Path) -> None:
+def test_logits_of_nan_count_as_dogs_in_the_curve(tmp_path: Path) -> None:
     logits = torch.tensor([torch.nan, torch.inf, -torch.inf, torch.nan])
     labels = torch.tensor([1.0, 1.0, 0.0, 0.0])
     write_run(tmp_path, test=Evaluation(torch.nan, 0.75, logits), labels=labels)
@@ -172,10 +172,13 @@ def test_without_mistakes_the_table_says_so_and_there_is_no_image(tmp_path: Path
     events = read_events(tmp_path)
     assert not events.Tags()["images"]
     (text,) = events.Tensors("test/mistakes/text_summary")
-    assert b"No test picture" in np.ravel(tensor_util.make_ndarray(text.tensor_proto))[0]
+    assert (
+        b"No mistakes on the test images."
+        in np.ravel(tensor_util.make_ndarray(text.tensor_proto))[0]
+    )
 
 
-def test_hyperparameters_bear_the_names_by_which_they_are_set() -> None:
+def test_hyperparameters_have_the_names_of_their_settings() -> None:
     config = {
         "optimizer": {
             "_target_": "torch.optim.Adam",

@@ -1,4 +1,9 @@
-"""Unpack an archive that came from elsewhere: plain files, within limits, inside one folder."""
+"""Unpacking of untrusted archives: plain files only, within limits, inside one folder.
+
+The extraction of the standard library is not enough. `ZipFile.extractall` cleans names instead of
+refusing the archive, and has no limits; the data filter of `tarfile` does so too, keeps links
+between members, and is absent before Python 3.11.4.
+"""
 
 import contextlib
 import errno
@@ -21,7 +26,7 @@ MEGABYTE = 1_000_000
 _BLOCK = 1 << 20
 _ENCRYPTED = 0x1  # a bit of a zip member's flags
 _ARCHIVES = {".zip", ".tar", ".tgz", ".gz", ".bz2", ".xz", ".7z", ".rar"}
-# What zipfile, tarfile and the decompressors raise for bytes that are not what they should be.
+# Raised by zipfile, tarfile and the decompressors for damaged data.
 _DAMAGE = (
     zipfile.BadZipFile,
     tarfile.TarError,
@@ -31,18 +36,18 @@ _DAMAGE = (
     EOFError,
     ValueError,
     OverflowError,
-    RuntimeError,  # NotImplementedError among them: a compression that zipfile does not know
+    RuntimeError,  # includes NotImplementedError, for an unknown compression method
 )
 _BAD_NAMES = (errno.ENAMETOOLONG, errno.EILSEQ, errno.EINVAL)
 _FULL = (errno.ENOSPC, errno.EDQUOT)
 
 
 class ArchiveError(UserError):
-    """An archive that is damaged, or holds what it should not or not what it should."""
+    """A damaged archive, or one whose contents are refused or not the expected ones."""
 
 
 class _Member(NamedTuple):
-    """One entry, told alike for both formats; `fault` says why it is refused, if it is."""
+    """One entry of either format; `fault` is the reason to refuse it, or empty."""
 
     name: str
     is_folder: bool
@@ -53,19 +58,18 @@ class _Member(NamedTuple):
 def unpack(archive: Path, folder: Path, *, most_files: int, most_bytes: int) -> None:
     """Write the files of a zip (`.zip`) or tar archive (any other name) into an empty folder.
 
-    Only names and bytes are taken over: no permissions, owners or times. Archives inside are
-    refused rather than unpacked. What was written before an error is left to the caller, who
-    should unpack into a folder that only success makes visible.
+    Permissions, owners and times are ignored. Nested archives are refused. Files written before
+    an error stay, so the caller should unpack into a temporary folder and rename it on success.
 
     Args:
-        archive: What to unpack.
-        folder: Created if absent; nothing is written outside it.
-        most_files: More members than this are refused.
-        most_bytes: More bytes than this, counted as they are written, are refused.
+        archive: Path of the archive.
+        folder: Destination, created if absent; nothing is written outside it.
+        most_files: Largest number of members, folders included.
+        most_bytes: Largest total size in bytes, counted while writing.
 
     Raises:
-        ArchiveError: If the archive is damaged, or a member is not a plain file or folder, is
-            encrypted, or would be written outside the folder, twice, or beyond the limits.
+        ArchiveError: If the archive is damaged, empty or beyond a limit, or if a member is not a
+            plain file or folder, is encrypted, occurs twice, or would be written outside `folder`.
         UserError: If the disk is full or cannot be written to.
     """
     with _named_errors(archive), archive.open("rb") as file, _bar(archive) as show:
@@ -83,7 +87,12 @@ def unpack(archive: Path, folder: Path, *, most_files: int, most_bytes: int) -> 
 
 
 def require_space(folder: Path, needed: int, purpose: str) -> None:
-    """Refuse what would not fit on the disk of an existing folder.
+    """Check the free space on the disk of an existing folder.
+
+    Args:
+        folder: Any folder on the disk.
+        needed: Bytes.
+        purpose: Subject of the message, such as "the download".
 
     Raises:
         UserError: If fewer than `needed` bytes are free.
@@ -112,7 +121,7 @@ def _check(archive: Path, member: _Member) -> None:
 
 
 def _write(archive: Path, member: _Member, folder: Path, left: int) -> int:
-    """Write one file of at most `left` bytes and return how many it has."""
+    """Write one file of at most `left` bytes and return its size in bytes."""
     written = 0
     source = member.open()
     assert source is not None, member.name
@@ -121,8 +130,8 @@ def _write(archive: Path, member: _Member, folder: Path, left: int) -> int:
             written += len(block)
             if written > left:
                 raise ArchiveError(
-                    f"{archive}: refused, it unpacks to more than is expected of it; "
-                    f"{member.name!r} is where it passes the limit"
+                    f"{archive}: refused, it unpacks to more than the expected size; "
+                    f"{member.name!r} exceeds the limit"
                 )
             target.write(block)
     return written
@@ -139,7 +148,7 @@ def _new_file(archive: Path, member: _Member, folder: Path) -> IO[bytes]:
         if error.errno not in _BAD_NAMES:
             raise
         raise ArchiveError(
-            f"{archive}: refused, {member.name!r} in it is no name for a file here"
+            f"{archive}: refused, {member.name!r} in it is not a valid file name here"
         ) from error
 
 
@@ -153,7 +162,7 @@ def _zip_members(file: IO[bytes]) -> Iterator[_Member]:
             elif kind == stat.S_IFLNK:
                 fault = "is a link"
             elif kind not in (0, stat.S_IFREG, stat.S_IFDIR):
-                fault = "is no plain file"
+                fault = "is not a plain file"
             yield _Member(info.filename, info.is_dir(), fault, partial(archive.open, info))
 
 
@@ -164,13 +173,13 @@ def _tar_members(file: IO[bytes]) -> Iterator[_Member]:
             if info.issym() or info.islnk():
                 fault = "is a link"
             elif not info.isdir() and not info.isreg():
-                fault = "is no plain file"
+                fault = "is not a plain file"
             yield _Member(info.name, info.isdir(), fault, partial(archive.extractfile, info))
 
 
 @contextlib.contextmanager
 def _named_errors(archive: Path) -> Iterator[None]:
-    """Turn what the two formats raise into a line that names the archive."""
+    """Turn the errors of both formats into one line that names the archive."""
     try:
         yield
     except (*_DAMAGE, OSError) as error:
@@ -179,16 +188,16 @@ def _named_errors(archive: Path) -> Iterator[None]:
                 f"{archive}: the disk was full before it was unpacked; make room, or set "
                 "CATSDOGS_CACHE to a folder on another disk"
             ) from error
-        # A decompressor's OSError has no number; one that has comes from the disk.
+        # A decompressor raises OSError without an errno; one with an errno comes from the disk.
         if isinstance(error, OSError) and error.errno is not None:
             raise UserError(f"{archive}: cannot be unpacked ({error.strerror})") from error
         reason = " ".join(str(error).split()) or type(error).__name__
-        raise ArchiveError(f"{archive}: cut off, damaged or no archive ({reason})") from error
+        raise ArchiveError(f"{archive}: truncated, damaged or not an archive ({reason})") from error
 
 
 @contextlib.contextmanager
 def _bar(archive: Path) -> Iterator[Callable[[int], None]]:
-    """Show how much of the archive has been read."""
+    """Show a progress bar of the bytes read from the archive."""
     total = archive.stat().st_size // MEGABYTE
     with progress(total=total, description=f"unpacking {archive.name}", unit="MB") as bar:
         yield lambda position: bar.update(position // MEGABYTE - bar.n)

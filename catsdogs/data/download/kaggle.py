@@ -1,4 +1,4 @@
-"""The competition's training pictures, through Kaggle's own client."""
+"""Training images of Kaggle's dogs-vs-cats competition, downloaded by Kaggle's client."""
 
 import contextlib
 from collections.abc import Iterator
@@ -10,31 +10,31 @@ from catsdogs.data.download.archive import ArchiveError, unpack
 from catsdogs.data.download.kaggle_client import ARCHIVE, COMPETITION, download
 from catsdogs.data.image_folder import LABELS
 from catsdogs.io.files import atomic_directory, cache_directory, make_directory
+from catsdogs.io.formatting import count
 
 IMAGES_PER_CLASS = 12_500
-MOST_BYTES = 2 * 10**9  # the pictures of 2013 are 0.57 GB
+MOST_BYTES = 2 * 10**9  # the images of 2013 have 0.57 GB
 
 
 def fetch_kaggle(*, keep_archive: bool = False) -> Path:
-    """Return the folder of the 25,000 labelled pictures; downloaded if it is not there yet.
+    """Return the folder of the 25,000 labelled images, downloaded if it is not in the cache.
 
-    It appears only once every picture is in it. A download that was cut off goes on where it
-    stopped.
+    The folder appears once it is complete. An interrupted download resumes.
 
     Args:
-        keep_archive: Whether `train.zip`, 543 MB, stays in the cache.
+        keep_archive: Whether to keep `train.zip`, 543 MB, in the cache.
 
     Raises:
-        UserError: Without a credential, if Kaggle refuses it or cannot be reached, without room,
-            or if what comes is not what the competition used to hand out.
+        UserError: If there is no credential, Kaggle refuses it or cannot be reached, the disk is
+            too small, or the archive does not have the competition's files.
     """
-    place = make_directory(cache_directory() / "kaggle", "CATSDOGS_CACHE")
-    folder, archive = place / COMPETITION, place / ARCHIVE
-    with FileLock(place / f"{COMPETITION}.lock"):
+    parent = make_directory(cache_directory() / "kaggle", "CATSDOGS_CACHE")
+    folder, archive = parent / COMPETITION, parent / ARCHIVE
+    with FileLock(parent / f"{COMPETITION}.lock"):
         if not folder.exists():
             if not archive.exists():
                 download(archive)
-            with _set_aside_if_wrong(archive), atomic_directory(folder) as partial:
+            with _quarantine_if_wrong(archive), atomic_directory(folder) as partial:
                 unpack(
                     archive,
                     partial,
@@ -52,19 +52,18 @@ def _check_images(archive: Path, folder: Path) -> None:
         f"train/{kind}.{number}.jpg" for kind in LABELS for number in range(IMAGES_PER_CLASS)
     }
     found = {path.relative_to(folder).as_posix() for path in folder.rglob("*") if path.is_file()}
-    missing, strange = sorted(expected - found), sorted(found - expected)
-    if missing or strange:
-        what = f"{len(missing)} of {len(expected)} pictures are missing" if missing else ""
-        more = f"{len(strange)} not expected" if strange else ""
-        examples = ", ".join(repr(names[0]) for names in (missing, strange) if names)
-        raise ArchiveError(
-            f"{archive}: not the layout of {COMPETITION}: "
-            f"{' and '.join(filter(None, (what, more)))}, for instance {examples}"
-        )
+    missing, unexpected = sorted(expected - found), sorted(found - expected)
+    if missing or unexpected:
+        faults = []
+        if missing:
+            faults.append(f"{len(missing)} of {len(expected)} images are missing ({missing[0]!r})")
+        if unexpected:
+            faults.append(f"{count(len(unexpected), 'unexpected file')} ({unexpected[0]!r})")
+        raise ArchiveError(f"{archive}: not the layout of {COMPETITION}: {', '.join(faults)}")
 
 
 @contextlib.contextmanager
-def _set_aside_if_wrong(archive: Path) -> Iterator[None]:
+def _quarantine_if_wrong(archive: Path) -> Iterator[None]:
     """Rename an archive that cannot be used, so that the next call downloads it again."""
     try:
         yield
@@ -72,5 +71,5 @@ def _set_aside_if_wrong(archive: Path) -> Iterator[None]:
         aside = archive.with_name(f"{archive.name}.wrong")
         archive.replace(aside)
         raise ArchiveError(
-            f"{error}; it is set aside as {aside.name}, and the same command downloads it again"
+            f"{error}; it was renamed to {aside.name}, and the same command downloads it again"
         ) from error

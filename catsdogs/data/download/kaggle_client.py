@@ -1,4 +1,4 @@
-"""Kaggle's own client, kept quiet: one file of a competition, and what its errors mean."""
+"""Download of one competition file by Kaggle's client, with its errors as one-line messages."""
 
 import contextlib
 import errno
@@ -20,48 +20,46 @@ COMPETITION, ARCHIVE = "dogs-vs-cats", "train.zip"
 ADDRESS = f"https://www.kaggle.com/competitions/{COMPETITION}"
 RENEW = "`kaggle auth login`, or a new token from https://www.kaggle.com/settings/api"
 WITHOUT = "data=pets and data=folder need no account"
-GOES_ON = "what was fetched is kept, and the same command goes on from there"
-_LOOK = 0.2  # seconds between two looks at the file that the client writes
-
-
+RESUMES = "the same command resumes the download"
+INTERVAL = 0.2  # seconds between two updates of the bar
 HOW_TO_GET_ONE = """\
-data=kaggle: there is no credential for Kaggle here. With an account, one of these makes one:
+data=kaggle: no Kaggle credential found. With an account, use one of these:
   kaggle auth login                       in a browser, once
   export KAGGLE_API_TOKEN=...             a token from https://www.kaggle.com/settings/api
   ~/.kaggle/access_token                  a file with that token
   ~/.kaggle/kaggle.json                   an older key: its username and key
 Without an account:
   data=pets                               real photographs, downloaded from Oxford
-  data=folder data.root=PATH              your own pictures
-  data=drawn                              pictures that need no download"""
+  data=folder data.root=PATH              your own images
+  data=drawn                              images that need no download"""
 
 
 def download(archive: Path) -> None:
-    """Let the client write `train.zip`, under another name until it is whole.
+    """Download `train.zip`, under a temporary name until it is complete.
 
     Args:
-        archive: Where it goes. What an interruption left of it is gone on from.
+        archive: Path of the result. An interrupted download beside it is resumed.
 
     Raises:
-        UserError: Without a credential, or for whatever keeps the client from its work.
+        UserError: If there is no credential, or the client fails.
     """
     credential = find_credential()
     if credential is None:
         raise UserError(HOW_TO_GET_ONE)
-    coming = archive.with_name(f"{archive.name}.download")
-    # Not chained: what the client raises may quote a token or a signed address.
+    partial = archive.with_name(f"{archive.name}.download")
+    # Not chained: the client's error may contain a token or a signed address.
     try:
-        _run_client(coming)
+        _run_client(partial)
     except UserError:
         raise
-    except (Exception, SystemExit) as error:  # noqa: BLE001 - whatever it is, it stays in here
+    except (Exception, SystemExit) as error:  # noqa: BLE001 - see above
         raise _explain(error, credential, archive) from None
-    coming.replace(archive)
+    partial.replace(archive)
 
 
-def _run_client(coming: Path) -> None:
+def _run_client(partial: Path) -> None:
     with _silence():
-        # Its import logs in, prints, and makes a folder for its settings.
+        # Importing it logs in, prints, and creates a folder for its settings.
         import kaggle
         from kagglesdk.competitions.types.competition_api_service import ApiDownloadDataFileRequest
 
@@ -75,15 +73,15 @@ def _run_client(coming: Path) -> None:
             response = client.competitions.competition_api_client.download_data_file(request)
         stack.callback(response.close)
         size = int(response.headers.get("Content-Length", 0))
-        here = coming.stat().st_size if coming.exists() else 0
-        require_space(coming.parent, 2 * size - here, f"{ARCHIVE} with what is unpacked from it")
-        with _bar(coming, size), _silence():
-            api.download_file(response, str(coming), client.http_client(), quiet=True, resume=True)
+        stored = partial.stat().st_size if partial.exists() else 0
+        require_space(partial.parent, 2 * size - stored, f"{ARCHIVE} with its unpacked files")
+        with _bar(partial, size), _silence():
+            api.download_file(response, str(partial), client.http_client(), quiet=True, resume=True)
 
 
 @contextlib.contextmanager
 def _silence() -> Iterator[None]:
-    """Keep what the client prints and logs, help and headers, from the user."""
+    """Discard what the client prints and logs."""
     before = logging.root.manager.disable
     logging.disable(logging.CRITICAL)
     try:
@@ -95,13 +93,13 @@ def _silence() -> Iterator[None]:
 
 @contextlib.contextmanager
 def _bar(file: Path, size: int) -> Iterator[None]:
-    """Show how a file grows that someone else writes."""
+    """Show the size of a file that the client is writing."""
 
     def megabytes() -> int:
         return file.stat().st_size // MEGABYTE if file.exists() else 0
 
     def watch() -> None:
-        while not done.wait(_LOOK):
+        while not done.wait(INTERVAL):
             bar.update(megabytes() - bar.n)
 
     done = threading.Event()
@@ -119,82 +117,84 @@ def _bar(file: Path, size: int) -> Iterator[None]:
 
 
 def _explain(error: BaseException, credential: str, archive: Path) -> UserError:
-    """Say what the client's error means, without a word of the client's own."""
+    """Return a message for the client's error, without the error's own text."""
     kind = type(error).__name__
     if isinstance(error, SystemExit):
-        return UserError(f"data=kaggle: Kaggle knows no account for {credential}; {RENEW}")
+        return UserError(f"data=kaggle: Kaggle does not accept {credential}; use {RENEW}")
     if isinstance(error, ImportError):
         return UserError(
             f"data=kaggle: the kaggle package cannot be imported ({error.name} is missing); "
             "pip install 'kaggle>=2.2' six"
         )
-    import requests  # here because it comes with the client, and only this needs it
+    import requests  # not at the top: only failures need it
 
     if isinstance(error, json.JSONDecodeError):
         return UserError(
-            "data=kaggle: what answers is not Kaggle but perhaps the sign-in page of a network or "
+            "data=kaggle: the response is not Kaggle's, perhaps the sign-in page of a network or "
             f"a proxy; {WITHOUT}"
         )
     if isinstance(error, requests.HTTPError) and error.response is not None:
-        return UserError(f"data=kaggle: {_answer(_status(error.response), credential)}")
+        return UserError(f"data=kaggle: {_explain_status(_status(error.response), credential)}")
     if isinstance(error, requests.ConnectionError | requests.Timeout):
         return UserError(
-            f"data=kaggle: Kaggle cannot be reached ({kind}): check the network or the proxy; "
-            f"{GOES_ON}; {WITHOUT}"
+            f"data=kaggle: cannot reach Kaggle ({kind}); check the network or the proxy; "
+            f"{RESUMES}; {WITHOUT}"
         )
     if isinstance(error, requests.RequestException):
-        return UserError(f"data=kaggle: the download broke off ({kind}); {GOES_ON}")
+        return UserError(f"data=kaggle: the download was interrupted ({kind}); {RESUMES}")
     if isinstance(error, OSError):
         return _explain_system(error, archive)
     if isinstance(error, ValueError):
-        return UserError(f"data=kaggle: {ARCHIVE} has not come whole ({kind}); {GOES_ON}")
+        return UserError(
+            f"data=kaggle: the download of {ARCHIVE} is incomplete ({kind}); {RESUMES}"
+        )
     return UserError(f"data=kaggle: Kaggle's client failed ({kind}); {WITHOUT}")
 
 
 def _explain_system(error: OSError, archive: Path) -> UserError:
     if error.errno in (errno.ENOSPC, errno.EDQUOT):
         return UserError(
-            f"{archive.parent}: the disk was full before {ARCHIVE} was there; make room, or set "
-            f"CATSDOGS_CACHE to a folder on another disk; {GOES_ON}"
+            f"{archive.parent}: no space left on the disk for {ARCHIVE}; free some, or set "
+            f"CATSDOGS_CACHE to a folder on another disk; {RESUMES}"
         )
     if error.errno == errno.ENAMETOOLONG:
         return UserError(
-            "data=kaggle: Kaggle's client takes KAGGLE_API_TOKEN for a file name, and it is too "
-            "long for one; unset it and write the token to ~/.kaggle/access_token"
+            "data=kaggle: Kaggle's client tries KAGGLE_API_TOKEN as a file name, and it is too "
+            "long; unset it and write the token to ~/.kaggle/access_token"
         )
     return UserError(
-        f"data=kaggle: Kaggle's client cannot work here ({error.strerror}); it needs a home folder "
-        "that can be written to, or such a folder as KAGGLE_CONFIG_DIR"
+        f"data=kaggle: Kaggle's client failed ({error.strerror}); it needs a writable home folder, "
+        "or a writable folder in KAGGLE_CONFIG_DIR"
     )
 
 
 def _status(response: Any) -> int:
-    """Return the status of an answer; some tell it in their JSON alone."""
+    """Return the HTTP status of a response; some have it in their JSON only."""
     status = int(response.status_code)
     return status if status >= 400 else int(response.json()["code"])
 
 
-def _answer(status: int, credential: str) -> str:
+def _explain_status(status: int, credential: str) -> str:
     if status == 401:
-        return f"Kaggle refuses the credential of {credential} (401); {RENEW}"
+        return f"Kaggle refuses the credential from {credential} (401); use {RENEW}"
     if status == 403:
         return (
-            f"Kaggle hands {ARCHIVE} only to those who accepted the competition's rules (403): "
-            f"open {ADDRESS}/rules and accept them; where there is no button for it, Late "
-            f"Submission on {ADDRESS} asks the same; {WITHOUT}"
+            f"{ARCHIVE} requires accepting the competition's rules (403): accept them at "
+            f"{ADDRESS}/rules or, if that page has no button, by Late Submission at {ADDRESS}; "
+            f"{WITHOUT}"
         )
     if status == 404:
-        return f"Kaggle has no {ARCHIVE} in {COMPETITION} any more (404); see {ADDRESS}/data"
+        return f"Kaggle no longer has {ARCHIVE} in {COMPETITION} (404); see {ADDRESS}/data"
     if status == 429:
-        return "Kaggle says there were too many requests (429); wait some minutes"
-    return f"Kaggle answers with an error ({status}); try again later; {WITHOUT}"
+        return "too many requests to Kaggle (429); wait some minutes"
+    return f"Kaggle responds with an error ({status}); try again later; {WITHOUT}"
 
 
 def find_credential() -> str | None:
-    """Name the place of the first credential that Kaggle's client would accept, or None.
+    """Return the source of the credential that Kaggle's client would use, or None.
 
-    The places and their order are those of kaggle 2.2: an access token, a name with its key, what
-    `kaggle auth login` left. Whether Kaggle still accepts it, only Kaggle knows.
+    The sources and their order are those of kaggle 2.2: an access token, a user name and key, the
+    file of `kaggle auth login`. The credential is not checked with Kaggle.
     """
     return _access_token() or _key() or _login()
 
@@ -205,14 +205,14 @@ def _access_token() -> str | None:
         return "KAGGLE_API_V1_TOKEN"
     token = os.environ.get("KAGGLE_API_TOKEN")
     if token:
-        # It may name a file; an empty one ends the client's search for a token.
+        # It may be the path of a file; an empty file ends the client's search for a token.
         return "KAGGLE_API_TOKEN" if not _is_file(token) or _text(Path(token)) else None
     files = (Path("~/.kaggle") / name for name in ("access_token", "access_token.txt"))
     return next((str(file) for file in files if _text(file.expanduser())), None)
 
 
 def _key() -> str | None:
-    """Look for a name and a key; the client takes either of them from either place."""
+    """Find a user name and key; the client takes each from the environment or the file."""
     file = _config_directory() / "kaggle.json"
     found = _json(file)
     origins = {
@@ -239,7 +239,7 @@ def _config_directory() -> Path:
 def _is_file(token: str) -> bool:
     try:
         return Path(token).exists()
-    except (OSError, ValueError):  # too long for a name, or not one at all
+    except (OSError, ValueError):  # not a valid file name
         return False
 
 

@@ -1,4 +1,4 @@
-"""The Oxford-IIIT Pet photographs, through torchvision, sorted into cats and dogs."""
+"""Oxford-IIIT Pet photographs, downloaded by torchvision and sorted into cats and dogs."""
 
 import contextlib
 import errno
@@ -16,34 +16,34 @@ from catsdogs.data.download.archive import ArchiveError, require_space, unpack
 from catsdogs.errors import UserError
 from catsdogs.io.files import atomic_directory, cache_directory, make_directory
 
-BYTES = 1_700_000_000  # the two archives and what is unpacked from them
+BYTES = 1_700_000_000  # the two archives and their unpacked files
 MOST_FILES, MOST_BYTES = 50_000, 2 * 10**9
-PATIENCE = 60.0  # seconds without a byte before the server counts as gone
+TIMEOUT = 60.0  # seconds without a byte
 WITHOUT = "data=folder and data=drawn need no download"
 
 
 def fetch_pets(*, keep_archive: bool = False) -> Path:
-    """Return a folder with `cats/` and `dogs/`; downloaded if it is not there yet.
+    """Return a folder with `cats/` and `dogs/`, downloaded if it is not in the cache.
 
-    It appears only once every picture of the lists is in it. torchvision itself takes the folder
-    of an unpacking that was cut off for a whole one.
+    The folder appears once it is complete; torchvision itself would accept the folder of an
+    interrupted extraction.
 
-    Files are named `NUMBER_BREED.jpg`, so that the string order, by which the split goes, takes
-    the breeds in turn; in the order of the original names, `BREED_NUMBER.jpg`, some breeds would
-    be trained on and others tested.
+    Files are named `NUMBER_BREED.jpg`, so that splits, which follow the order of the names, cycle
+    through the breeds. In the order of the original names, `BREED_NUMBER.jpg`, a split would have
+    some breeds in training and others in the test set.
 
     Args:
-        keep_archive: Whether the two archives, 774 MB together, stay in the cache.
+        keep_archive: Whether to keep the two archives, 774 MB together, in the cache.
 
     Raises:
-        UserError: If they cannot be downloaded, without room, or if what comes is not what the
-            lists say.
+        UserError: If the archives cannot be downloaded, the disk is too small, or the archives do
+            not match their lists.
     """
-    place = make_directory(cache_directory() / "pets", "CATSDOGS_CACHE")
-    folder, archives = place / "pictures", place / "archives"
-    with FileLock(place / "pictures.lock"):
+    parent = make_directory(cache_directory() / "pets", "CATSDOGS_CACHE")
+    folder, archives = parent / "pictures", parent / "archives"
+    with FileLock(parent / "pictures.lock"):
         if not folder.exists():
-            require_space(place, BYTES, "the pets with their archives")
+            require_space(parent, BYTES, "the pets with their archives")
             with atomic_directory(folder) as partial:
                 for archive in _download(archives):
                     unpack(
@@ -59,16 +59,16 @@ def fetch_pets(*, keep_archive: bool = False) -> Path:
 
 
 def _download(folder: Path) -> list[Path]:
-    """Download the archives that are not there whole; torchvision compares their MD5."""
+    """Download the archives whose file is absent or has another MD5, and return their paths."""
     resources = OxfordIIITPet._RESOURCES
     for url, md5 in resources:
-        with _named_errors(url), _impatient():
+        with _named_errors(url), _timeout():
             download_url(url, str(folder), md5=md5)
     return [folder / url.rpartition("/")[2] for url, _ in resources]
 
 
 def _sort(folder: Path) -> None:
-    """Move the pictures into `cats/` and `dogs/`, and remove what else was unpacked."""
+    """Move the images into `cats/` and `dogs/`, and remove all other unpacked files."""
     classes = {name: folder / f"{name.lower()}s" for name in ("Cat", "Dog")}
     for directory in classes.values():
         directory.mkdir()
@@ -79,21 +79,21 @@ def _sort(folder: Path) -> None:
                 image.rename(classes[name] / f"{int(number):03d}_{breed}{image.suffix}")
             except (OSError, ValueError) as error:
                 raise ArchiveError(
-                    f"data=pets: {image.name} is in the list of {split} and not among the "
-                    "pictures; the archives have changed"
+                    f"data=pets: {image.name} is in the list of {split} but not among the images; "
+                    "the archives have changed"
                 ) from error
     shutil.rmtree(folder / "oxford-iiit-pet")
 
 
 def _listed(folder: Path, split: str) -> list[tuple[Path, str]]:
-    """Return every picture of a split with `Cat` or `Dog`."""
+    """Return the path of every image of a split, with `Cat` or `Dog`."""
     try:
         pets = OxfordIIITPet(folder, split=split, target_types="binary-category", download=False)
     except (OSError, ValueError, RuntimeError) as error:
         raise ArchiveError(
             f"data=pets: torchvision cannot read the list of {split}; the archives have changed"
         ) from error
-    # torchvision hands out decoded pictures; the files themselves it keeps in these.
+    # The public interface returns decoded images; the paths are in these.
     return [
         (Path(image), pets.bin_classes[label])
         for image, label in zip(pets._images, pets._bin_labels, strict=True)
@@ -102,36 +102,34 @@ def _listed(folder: Path, split: str) -> list[tuple[Path, str]]:
 
 @contextlib.contextmanager
 def _named_errors(url: str) -> Iterator[None]:
-    again = "the same command tries again"
+    retry = "run the same command to try again"
     try:
         yield
     except urllib.error.HTTPError as error:
         error.close()  # it holds the connection
         raise UserError(
-            f"data=pets: {url} answers with an error ({error.code}); {again}; {WITHOUT}"
+            f"data=pets: {url} responds with an error ({error.code}); {retry}; {WITHOUT}"
         ) from error
     except OSError as error:
         if error.errno == errno.ENOSPC:
             raise UserError(
-                f"data=pets: the disk was full before {url} was there; make room, or set "
-                "CATSDOGS_CACHE to a folder on another disk"
+                f"data=pets: no space left on the disk for {url}; free some, or set CATSDOGS_CACHE "
+                "to a folder on another disk"
             ) from error
         cause = getattr(error, "reason", error)  # urllib wraps the system's own error
         reason = getattr(cause, "strerror", None) or " ".join(str(cause).split())
-        raise UserError(
-            f"data=pets: {url} cannot be reached ({reason}); {again}; {WITHOUT}"
-        ) from error
+        raise UserError(f"data=pets: cannot reach {url} ({reason}); {retry}; {WITHOUT}") from error
     except RuntimeError as error:
         raise UserError(
-            f"data=pets: {url} came cut off or changed (its MD5 differs); {again}"
+            f"data=pets: the download of {url} is incomplete or changed (its MD5 differs); {retry}"
         ) from error
 
 
 @contextlib.contextmanager
-def _impatient() -> Iterator[None]:
-    """Let a server that falls silent raise TimeoutError; torchvision would wait for ever."""
+def _timeout() -> Iterator[None]:
+    """Raise TimeoutError for a server that stops sending; torchvision sets no timeout."""
     before = socket.getdefaulttimeout()
-    socket.setdefaulttimeout(PATIENCE)
+    socket.setdefaulttimeout(TIMEOUT)
     try:
         yield
     finally:

@@ -1,1 +1,1 @@
-"""Sections of the report: numbers, table and figure of each."""
+"""Sections of the report; each file has the numbers, tables and figures of one section."""

@@ -1,4 +1,4 @@
-"""What the answers are like: which of the two species is mistaken, and is the confidence earned."""
+"""Confusion matrix and calibration of the test predictions."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -9,28 +9,26 @@ from scipy.special import expit
 
 from catsdogs.io import formatting
 from catsdogs.io.formatting import percent
-from catsdogs.reporting.document import Panels, Table
+from catsdogs.reporting.document import Panels, Section, Table, present
 from catsdogs.reporting.plotting import method_panels, styled
 from catsdogs.reporting.style import GREY, line_style, role_and_method
 from catsdogs.runs.reader import Floats, Predictions, Run, Runs
 
 BINS = 10
-
-
-MARKERS = {"custom": "x", "published": "+"}  # seen upon the disc of a twin
+MARKERS = {"custom": "x", "published": "+"}  # visible on top of the native twin's disc
 
 
 @dataclass(frozen=True)
 class Confusion:
-    """Answers to the test pictures, summed over the seeds that finished.
+    """Confusion matrix of a contender on the test images, summed over its finished runs.
 
     Attributes:
         label: The contender.
-        seeds: How many runs; each answered the same pictures.
-        cat_cat: Cats called cats.
-        cat_dog: Cats called dogs.
-        dog_cat: Dogs called cats.
-        dog_dog: Dogs called dogs.
+        seeds: Number of finished runs; all predict the same images.
+        cat_cat: Number of cats classified as cats.
+        cat_dog: Number of cats classified as dogs.
+        dog_cat: Number of dogs classified as cats.
+        dog_dog: Number of dogs classified as dogs.
     """
 
     label: str
@@ -43,20 +41,21 @@ class Confusion:
 
 @dataclass(frozen=True)
 class Calibration:
-    """Whether answers given with 80 % confidence are right in 80 % of cases.
+    """Confidence and accuracy of predictions, in bins of confidence.
 
-    Confidence is the probability of the answer given, 0.5 to 1, in ten bins of equal width.
+    Confidence is the probability of the predicted class, 0.5 to 1, in `BINS` bins of equal width.
 
     Attributes:
-        edges: (bins + 1,), of confidence; a bin includes its upper edge.
-        counts: (bins,), answers in each.
-        confidence: (bins,), mean in each; nan in an empty one.
-        accuracy: (bins,), share of right answers in each; nan in an empty one.
-        expected_error: Expected calibration error: mean over answers of the gap between the two.
-        brier: Mean squared difference of the probability of a cat and 1 for a cat, 0 for a dog.
-        mean_confidence: Over all answers.
-        mean_accuracy: Over all answers.
-        base_rate: The share of cats.
+        edges: Edges of the bins, (bins + 1,); a bin includes its upper edge.
+        counts: Number of predictions in each bin, (bins,).
+        confidence: Mean confidence in each bin, (bins,); nan in an empty bin.
+        accuracy: Share of correct predictions in each bin, (bins,); nan in an empty bin.
+        expected_error: Expected calibration error: the mean over the predictions of the gap between
+            confidence and accuracy of their bin.
+        brier: Brier score: the mean squared error of the probability of a cat.
+        mean_confidence: Mean confidence of all predictions.
+        mean_accuracy: Share of correct predictions.
+        base_rate: Share of cats.
     """
 
     edges: Floats
@@ -70,29 +69,47 @@ class Calibration:
     base_rate: float
 
 
+def confusion_section(runs: Runs) -> Section:
+    """Return the confusion matrices.
+
+    Args:
+        runs: One run for each contender and seed, as `chosen_runs` returns them.
+    """
+    return Section("Confusion matrix", (confusion_table(runs),))
+
+
+def calibration_section(runs: Runs) -> Section:
+    """Return the reliability diagrams and calibration errors.
+
+    Args:
+        runs: One run for each contender and seed, as `chosen_runs` returns them.
+    """
+    return Section("Calibration", present(reliability(runs), calibration_table(runs)))
+
+
 def confusion(label: str, runs: Sequence[Run]) -> Confusion:
-    """Sum the test answers of those of a contender's runs that finished."""
+    """Return the confusion matrix of a contender, summed over its finished runs."""
     tests = _tests(runs)
 
-    def answered(species: int, says_cat: bool) -> int:
-        asked = [(test.labels == species) & ((test.logits > 0) == says_cat) for test in tests]
-        return sum(int(told.sum()) for told in asked)
+    def count(actual: int, predicted: int) -> int:
+        matches = [(test.labels == actual) & ((test.logits > 0) == predicted) for test in tests]
+        return sum(int(match.sum()) for match in matches)
 
     return Confusion(
         label,
         seeds=len(tests),
-        cat_cat=answered(1, True),
-        cat_dog=answered(1, False),
-        dog_cat=answered(0, True),
-        dog_dog=answered(0, False),
+        cat_cat=count(1, 1),
+        cat_dog=count(1, 0),
+        dog_cat=count(0, 1),
+        dog_dog=count(0, 0),
     )
 
 
 def confusion_table(runs: Runs) -> Table:
-    """Return a row for each contender.
+    """Return the confusion matrix of each contender.
 
     Args:
-        runs: One for each contender and seed, as `chosen_runs` returns them.
+        runs: One run for each contender and seed, as `chosen_runs` returns them.
     """
     rows = []
     for label in runs.comparison.contenders:
@@ -100,18 +117,18 @@ def confusion_table(runs: Runs) -> Table:
         counts = (c.cat_cat, c.cat_dog, c.dog_dog, c.dog_cat)
         rows.append((label, *map(str, counts), str(c.seeds)))
     return Table(
-        "Answers to the test pictures, summed over seeds.",
-        ("optimizer", "cats called cats", "cats called dogs", "dogs called dogs")
-        + ("dogs called cats", "seeds"),
+        "Test images by class and predicted class, summed over seeds.",
+        ("optimizer", "cats as cats", "cats as dogs", "dogs as dogs", "dogs as cats", "seeds"),
         tuple(rows),
-        "Every seed answers the same test pictures, so a picture counts once for each seed.",
+        "Cats as dogs: cats that are classified as dogs. All seeds use the same test images, so "
+        "each image counts once for each seed.",
     )
 
 
-def calibration(answers: Predictions) -> Calibration:
-    """Judge the confidence of one run's answers, or of several runs' put together."""
-    cat = expit(answers.logits)
-    confidence, right = np.maximum(cat, 1 - cat), answers.right()
+def calibration(predictions: Predictions) -> Calibration:
+    """Return the calibration of the predictions of one run, or of several runs pooled."""
+    cat = expit(predictions.logits)
+    confidence, right = np.maximum(cat, 1 - cat), predictions.right()
     edges = np.linspace(0.5, 1.0, BINS + 1)
     bins = np.clip(np.searchsorted(edges, confidence) - 1, 0, BINS - 1)
     counts = np.bincount(bins, minlength=BINS).astype(np.float64)
@@ -125,15 +142,15 @@ def calibration(answers: Predictions) -> Calibration:
         mean_confidence,
         accuracy,
         expected_error=float((gaps * counts[counts > 0]).sum() / counts.sum()),
-        brier=float(np.mean((cat - answers.labels) ** 2)),
+        brier=float(np.mean((cat - predictions.labels) ** 2)),
         mean_confidence=float(confidence.mean()),
         mean_accuracy=float(right.mean()),
-        base_rate=float(answers.labels.mean()),
+        base_rate=float(predictions.labels.mean()),
     )
 
 
 def pooled(runs: Sequence[Run]) -> Predictions | None:
-    """Put the test answers of the runs that finished one after another; None without any."""
+    """Concatenate the test predictions of the finished runs; None without any."""
     tests = _tests(runs)
     if not tests:
         return None
@@ -145,61 +162,57 @@ def pooled(runs: Sequence[Run]) -> Predictions | None:
 
 
 def calibration_table(runs: Runs) -> Table:
-    """Return a row for each contender: mean and standard deviation over seeds.
+    """Return the calibration of each contender: mean and standard deviation over seeds.
 
     Args:
-        runs: One for each contender and seed, as `chosen_runs` returns them.
+        runs: One run for each contender and seed, as `chosen_runs` returns them.
     """
     rows = []
     for label in runs.comparison.contenders:
-        judged = [calibration(test) for test in _tests(runs.of(label))]
+        calibrations = [calibration(test) for test in _tests(runs.of(label))]
         rows.append(
             (
                 label,
-                formatting.mean_percent([c.mean_confidence for c in judged]),
-                formatting.mean_percent([c.mean_accuracy for c in judged]),
-                formatting.mean_percent([c.expected_error for c in judged]),
-                formatting.mean_cost([c.brier for c in judged]),
-                formatting.mean_percent([c.base_rate for c in judged]),
+                formatting.mean_percent([c.mean_confidence for c in calibrations]),
+                formatting.mean_percent([c.mean_accuracy for c in calibrations]),
+                formatting.mean_percent([c.expected_error for c in calibrations]),
+                formatting.mean_cost([c.brier for c in calibrations]),
+                formatting.mean_percent([c.base_rate for c in calibrations]),
             )
         )
     return Table(
-        "Whether confidence is earned, on the test pictures: mean (standard deviation) over seeds.",
+        "Confidence and accuracy on the test images: mean (standard deviation) over seeds.",
         ("optimizer", "mean confidence", "accuracy", "expected calibration error", "Brier score")
         + ("cats",),
         tuple(rows),
-        "Confidence is the probability that the head gives its own answer. Expected calibration "
+        "Confidence: the probability that the head assigns to its prediction. Expected calibration "
         f"error: the gap between confidence and accuracy in {BINS} equal bins from 50 to 100 %, "
-        "averaged over the answers; few answers make it too large. Brier score: the mean squared "
-        "error of the probability of a cat; always saying the share of cats gives 0.25 where it is "
-        "a half.",
+        "averaged over the predictions; it is biased upwards for few predictions. Brier score: the "
+        "mean squared error of the probability of a cat; predicting 50 % for every image scores "
+        "0.25.",
     )
-
-
-def _tests(runs: Sequence[Run]) -> list[Predictions]:
-    return [run.test for run in runs if run.status == "finished" and run.test]
 
 
 @styled
 def reliability(runs: Runs) -> Panels | None:
-    """Draw the share of right answers over their confidence; None without answers.
+    """Draw the share of correct predictions over confidence; None without predictions.
 
     Args:
-        runs: One for each contender and seed, as `chosen_runs` returns them.
+        runs: One run for each contender and seed, as `chosen_runs` returns them.
     """
-    judged = {
-        label: calibration(answers)
+    calibrations = {
+        label: calibration(predictions)
         for label in runs.comparison.contenders
-        if (answers := pooled(runs.of(label))) is not None
+        if (predictions := pooled(runs.of(label))) is not None
     }
-    if not judged:
+    if not calibrations:
         return None
 
     def draw(axes: Axes, label: str) -> str:
-        found, style = judged[label], line_style(label, runs.comparison.contenders)
-        there = found.counts > 0
-        places, right = 100 * found.confidence[there], 100 * found.accuracy[there]
-        area = 14 + 130 * np.sqrt(found.counts[there] / found.counts.sum())
+        found, style = calibrations[label], line_style(label, runs.comparison.contenders)
+        filled = found.counts > 0
+        places, right = 100 * found.confidence[filled], 100 * found.accuracy[filled]
+        area = 14 + 130 * np.sqrt(found.counts[filled] / found.counts.sum())
         axes.scatter(
             places,
             right,
@@ -210,17 +223,21 @@ def reliability(runs: Runs) -> Panels | None:
             label=label,
             zorder=style.height,
         )
-        sure, so = percent(found.mean_confidence), percent(found.mean_accuracy)
-        return f"{label} is right in {so} of cases at a mean confidence of {sure}"
+        accuracy, confidence = percent(found.mean_accuracy), percent(found.mean_confidence)
+        return f"{label} has an accuracy of {accuracy} at a mean confidence of {confidence}"
 
     figures, drawn = method_panels(
-        "calibration", list(judged), "confidence, %", "right answers, %", draw
+        "calibration", list(calibrations), "confidence, %", "accuracy, %", draw
     )
     for axes in drawn:
         axes.plot([50, 100], [50, 100], color=GREY, linewidth=1.0, zorder=1)
         axes.set_ylim(-4, 104)
     return Panels(
-        "Share of right answers over their confidence, on the test pictures of all seeds; a "
-        "larger mark stands for more answers. Below the grey line a head is surer than right.",
+        "Accuracy over confidence, on the test images of all seeds; larger marks stand for more "
+        "predictions. Marks below the grey line indicate overconfidence.",
         figures,
     )
+
+
+def _tests(runs: Sequence[Run]) -> list[Predictions]:
+    return [run.test for run in runs if run.status == "finished" and run.test]

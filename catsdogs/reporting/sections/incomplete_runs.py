@@ -1,15 +1,24 @@
-"""What is not there: runs that are missing, failed, diverged, were cut off, or are one too many."""
+"""Incomplete runs: missing, failed, diverged, interrupted and repeated ones."""
 
 from collections.abc import Iterator
 
 from catsdogs.io import formatting
-from catsdogs.reporting.document import Paragraph, Table
+from catsdogs.reporting.document import Paragraph, Section, Table
 from catsdogs.runs.comparison import PlannedRun
 from catsdogs.runs.reader import Run, Runs
 
 
+def incomplete_runs_section(runs: Runs) -> Section:
+    """Return the runs that tables and verdicts do not include.
+
+    Args:
+        runs: All runs.
+    """
+    return Section("Incomplete runs", (incomplete_runs_table(runs),))
+
+
 def reason(run: Run) -> str:
-    """Say in one sentence why a run did not finish; empty for one that did."""
+    """Return the reason why a run did not finish; empty for a finished run."""
     facts = run.facts
     if run.status == "diverged":
         where = facts.get("diverged", {})
@@ -20,25 +29,24 @@ def reason(run: Run) -> str:
     if run.status == "failed":
         return str(facts.get("error", "no error is recorded"))
     if run.status == "running":
-        return (
-            f"it is not done, or was cut off after {formatting.count(len(run.costs), 'iteration')}"
-        )
+        return f"interrupted or still running, {formatting.count(len(run.costs), 'iteration')} done"
     return ""
 
 
-def gaps(runs: Runs) -> Table | Paragraph:
-    """Return a row for each run that tables and verdicts leave out, or that there is none.
+def incomplete_runs_table(runs: Runs) -> Table | Paragraph:
+    """Return each run that tables and verdicts do not include, or a sentence if all finished.
 
     Args:
-        runs: All of them.
+        runs: All runs.
     """
     rows = tuple(_rows(runs))
     if not rows:
         return Paragraph(f"All {formatting.count(len(runs.found), 'run')} finished.")
     return Table(
         f"Of {formatting.count(len(runs.found) + len(runs.missing), 'run')}, "
-        f"{sum(run.status == 'finished' for run in runs.found)} finished; these are in no mean.",
-        ("optimizer", "seed", "learning rate", "status", "why", "to complete it"),
+        f"{sum(run.status == 'finished' for run in runs.found)} finished; the means do not include "
+        "these:",
+        ("optimizer", "seed", "learning rate", "status", "reason", "command to complete it"),
         rows,
     )
 
@@ -46,16 +54,16 @@ def gaps(runs: Runs) -> Table | Paragraph:
 def _rows(runs: Runs) -> Iterator[tuple[str, ...]]:
     command = runs.comparison.command
     for missing in runs.missing:
-        yield *_who(missing), "missing", "there is no record", command
+        yield *_who(missing), "missing", "no record", command
     for run in runs.found:
         if run.status == "diverged":
-            yield *_who(run), run.status, reason(run), "a result, not a gap: nothing to redo"
+            yield *_who(run), run.status, reason(run), "none: divergence is a result"
         elif run.status != "finished":
             again = command or str(run.facts.get("command", ""))
             yield *_who(run), run.status, reason(run), again
     for run in runs.repeated:
-        why = f"{run.directory.name} repeats a run that is used in its place"
-        yield *_who(run), "repeated", why, "nothing to do"
+        why = f"{run.directory.name} repeats another run, which is used instead"
+        yield *_who(run), "repeated", why, "none: nothing is missing"
 
 
 def _who(run: Run | PlannedRun) -> tuple[str, str, str]:

@@ -1,4 +1,4 @@
-"""Are two optimizers the same arithmetic? Costs, weights and answers, bit for bit."""
+"""Parity: costs, weights and logits of two optimizers, compared bit for bit."""
 
 import math
 from collections.abc import Iterable, Sequence
@@ -11,35 +11,38 @@ from numpy.typing import NDArray
 
 from catsdogs.io import formatting
 from catsdogs.io.formatting import count
-from catsdogs.reporting.document import Panels, Table
+from catsdogs.reporting.document import Panels, Paragraph, Section, Table, present
 from catsdogs.reporting.plotting import method_panels, styled
 from catsdogs.reporting.style import line_style, role_and_method
 from catsdogs.runs.contenders import Pair, pairs_of
 from catsdogs.runs.reader import Floats, Run, Runs
 
 Both = tuple[NDArray[Any], NDArray[Any]]
-# What is said of a run that did not finish.
-STATUS = {"diverged": "diverged", "failed": "failed", "running": "was cut off or is not done"}
+# Descriptions of runs that did not finish.
+STATUS = {
+    "diverged": "diverged",
+    "failed": "failed",
+    "running": "was interrupted or is still running",
+}
 
 
 @dataclass(frozen=True)
 class Parity:
-    """Two runs of the same seed and learning rate side by side.
+    """Differences between two runs of the same seed and learning rate.
 
     Attributes:
-        seed: Of both.
-        learning_rate: Of the contender.
-        remark: What keeps the two from being compared in full, such as a run that is missing or
-            diverged; empty where nothing does.
-        iterations: How many both have; 0 where one of them is missing.
-        first_difference: The first iteration, from 1, whose costs are not the same bits (the length
-            of the shorter series and 1 where only the length differs); None where all are.
-        largest_cost_difference: Over these iterations; inf where only one of two costs is finite,
-            nan without iterations.
-        largest_weight_difference: Over all weights after the last step; nan where a run left none.
-        tensor: The name of the weights that differ most; empty where none differ.
-        largest_logit_difference: Over the test pictures; nan where a run has no answers.
-        identical: Whether costs, final weights and test logits are all there and the same bits.
+        seed: Seed of both runs.
+        learning_rate: Learning rate of the contender.
+        remark: Why the two cannot be compared fully, such as a missing or diverged run; else empty.
+        iterations: Number of iterations that both have; 0 if one of the runs is missing.
+        first_difference: First iteration, from 1, whose costs differ in any bit; the iteration
+            after the end of the shorter series if only the lengths differ; None if all are equal.
+        largest_cost_difference: Maximum over these iterations; inf if only one of two costs is
+            finite, nan without iterations.
+        largest_weight_difference: Maximum over the final weights; nan if a run has none.
+        tensor: Name of the tensor that differs most; empty if none differs.
+        largest_logit_difference: Maximum over the test images; nan if a run has no predictions.
+        identical: Whether costs, final weights and test logits all exist and are equal bit for bit.
     """
 
     seed: int
@@ -54,20 +57,34 @@ class Parity:
     identical: bool
 
 
-def cost_differences(reference: Run, contender: Run) -> Floats:
-    """Return the absolute difference of two runs' costs at every iteration that both have.
+def parity_section(runs: Runs, chosen: Runs) -> Section:
+    """Return the differences between the two optimizers of each pair.
 
-    Equal values differ by 0 even if they are not finite; inf where only one is finite.
+    Args:
+        runs: All runs.
+        chosen: One run for each contender and seed, as `chosen_runs` returns them.
+    """
+    pairs = pairs_of(runs.comparison.contenders)
+    if not pairs:
+        return Section("Parity", (Paragraph("There is no pair of optimizers to compare."),))
+    return Section("Parity", present(cost_difference(chosen), parity_table(runs, pairs)))
+
+
+def cost_differences(reference: Run, contender: Run) -> Floats:
+    """Return the absolute differences between the costs of two runs, (common iterations,).
+
+    The difference of equal values is 0 even if they are not finite, and inf if only one of two
+    values is finite.
     """
     common = min(len(reference.costs), len(contender.costs))
     return _differences(reference.costs[:common], contender.costs[:common])
 
 
 def parities(runs: Runs, pair: Pair) -> tuple[Parity, ...]:
-    """Compare a pair at every seed, and at every learning rate of the grid if there is one.
+    """Compare a pair at every seed and, with a grid, at every learning rate.
 
     Raises:
-        UserError: If a file of weights is damaged.
+        UserError: If a weights file is damaged.
     """
     planned = dict.fromkeys(
         (run.seed, run.learning_rate) for run in runs.comparison.runs if run.label == pair.contender
@@ -76,7 +93,7 @@ def parities(runs: Runs, pair: Pair) -> tuple[Parity, ...]:
 
 
 def parity_table(runs: Runs, pairs: Sequence[Pair]) -> Table:
-    """Return a row for each pair, seed and learning rate."""
+    """Return the differences of each pair, seed and learning rate."""
     rows = tuple(
         (
             f"{pair.contender} and {pair.reference}",
@@ -94,34 +111,34 @@ def parity_table(runs: Runs, pairs: Sequence[Pair]) -> Table:
         for parity in parities(runs, pair)
     )
     return Table(
-        "Two optimizers side by side, each pair of runs from the same initial head.",
+        "Differences between two optimizers that start from the same head.",
         (
             "pair",
             "seed",
             "learning rate",
             "iterations",
             "first difference",
-            "cost, at most",
-            "weights, at most",
-            "test logits, at most",
+            "largest cost difference",
+            "largest weight difference",
+            "largest test logit difference",
             "identical",
             "remark",
         ),
         rows,
-        "Largest absolute differences: of the cost over all iterations, of the weights after the "
-        "last step, and of the best checkpoint's logits over the test pictures. First difference: "
-        "the first iteration whose costs are not the same bits. Identical: all three are there "
-        "and the same bits.",
+        "Differences are absolute: of the costs over all iterations, of the weights after the last "
+        "step, and of the best checkpoints' logits over the test images. First difference: the "
+        "first iteration whose costs are not equal bit for bit. Identical: costs, weights and "
+        "logits all exist and are equal bit for bit.",
     )
 
 
 def _parity(runs: Runs, pair: Pair, seed: int, rate: float | None) -> Parity:
     contender = runs.get(pair.contender, seed, rate)
-    # Without a grid, each contender has a learning rate of its own.
+    # Without a grid, the reference may have another learning rate.
     reference = runs.get(pair.reference, seed, rate if runs.comparison.learning_rates else None)
     if reference is None or contender is None:
         absent = pair.contender if contender is None else pair.reference
-        remark = f"{absent} has no run here"
+        remark = f"{absent} has no run"
         return Parity(seed, rate, remark, 0, None, math.nan, math.nan, "", math.nan, False)
     return _side_by_side(reference, contender)
 
@@ -159,9 +176,9 @@ def _remark(reference: Run, contender: Run, weights: bool, logits: bool) -> str:
         if run.status != "finished"
     ]
     if not remarks and not weights:
-        remarks.append("no final weights of both that fit each other")
+        remarks.append("the final weights are missing or have other names or shapes")
     if not remarks and not logits:
-        remarks.append("the test pictures are not the same")
+        remarks.append("the test images differ")
     return " and ".join(remarks)
 
 
@@ -171,13 +188,13 @@ def _first_cost_that_differs(reference: Run, contender: Run) -> int | None:
     same = one[:common].view(np.int64) == other[:common].view(np.int64)
     if not same.all():
         return int(np.argmin(same)) + 1
-    # That a run failed or was cut off says nothing of the iterations that it lacks.
+    # A failed or interrupted run does not show what its missing iterations would have been.
     both_ended = {reference.status, contender.status} <= {"finished", "diverged"}
     return common + 1 if both_ended and len(one) != len(other) else None
 
 
 def _weights_of(reference: Run, contender: Run) -> dict[str, Both]:
-    """Return both runs' final weights by name; empty where they are missing or do not fit."""
+    """Return both runs' final weights by name; empty if missing or of other names or shapes."""
     one, other = reference.weights() or {}, contender.weights() or {}
     if {name: tensor.shape for name, tensor in one.items()} != {
         name: tensor.shape for name, tensor in other.items()
@@ -187,7 +204,7 @@ def _weights_of(reference: Run, contender: Run) -> dict[str, Both]:
 
 
 def _logits_of(reference: Run, contender: Run) -> Both | None:
-    """Return both runs' test logits; None where they are missing or of other pictures."""
+    """Return both runs' test logits; None if they are missing or for other images."""
     if reference.test is None or contender.test is None:
         return None
     if reference.test.paths != contender.test.paths:
@@ -197,7 +214,7 @@ def _logits_of(reference: Run, contender: Run) -> Both | None:
 
 def _differences(one: NDArray[Any], other: NDArray[Any]) -> Floats:
     one, other = one.astype(np.float64), other.astype(np.float64)
-    with np.errstate(invalid="ignore"):  # inf - inf is dealt with below
+    with np.errstate(invalid="ignore"):  # inf - inf is replaced below
         apart: Floats = np.abs(one - other)
     apart[(one == other) | (np.isnan(one) & np.isnan(other))] = 0.0
     apart[np.isnan(apart)] = np.inf
@@ -223,24 +240,24 @@ def _weight_difference(parity: Parity) -> str:
 
 @styled
 def cost_difference(runs: Runs) -> Panels | None:
-    """Draw the distance of every contender that has a native twin; None where none has.
+    """Draw the cost differences of the contenders with a native twin; None if there are none.
 
     Args:
-        runs: One for each contender and seed, as `chosen_runs` returns them.
+        runs: One run for each contender and seed, as `chosen_runs` returns them.
     """
-    distances = {
+    differences = {
         pair.contender: found
         for pair in pairs_of(runs.comparison.contenders)
         if pair.twins and role_and_method(pair.reference)[0] == "native"
-        for found in [_distances(runs, pair)]
+        for found in [_pair_differences(runs, pair)]
         if found.size
     }
-    if not distances:
+    if not differences:
         return None
 
     def draw(axes: Axes, label: str) -> str:
-        words = _in_words(label, distances[label])
-        largest = distances[label].max(axis=0)
+        words = _in_words(label, differences[label])
+        largest = differences[label].max(axis=0)
         places = np.arange(1, len(largest) + 1)
         colour = line_style(label, runs.comparison.contenders).colour
         shown = np.where((largest > 0) & np.isfinite(largest), largest, np.nan)
@@ -248,19 +265,20 @@ def cost_difference(runs: Runs) -> Panels | None:
         return words
 
     figures, drawn = method_panels(
-        "cost-difference", list(distances), "iteration", "distance from the native cost", draw
+        "cost-difference", list(differences), "iteration", "difference from native cost", draw
     )
-    longest = max(found.shape[1] for found in distances.values())
-    _scale(drawn, longest, np.concatenate([found.max(axis=0) for found in distances.values()]))
+    longest = max(found.shape[1] for found in differences.values())
+    _scale(drawn, longest, np.concatenate([found.max(axis=0) for found in differences.values()]))
     return Panels(
-        "Distance of a contender's training cost from its native twin's at every iteration, the "
-        "largest over the seeds; a logarithmic axis has no place for 0, so that stands in words.",
+        "Absolute difference between the training costs of a contender and its native twin at "
+        "every iteration, maximum over the seeds. A logarithmic axis cannot show 0, so the legend "
+        "counts the iterations with a difference of 0.",
         figures,
     )
 
 
-def _distances(runs: Runs, pair: Pair) -> Floats:
-    """Return (seeds, iterations) of the seeds and iterations that both have."""
+def _pair_differences(runs: Runs, pair: Pair) -> Floats:
+    """Return the cost differences, (seeds, iterations), where both have a run."""
     both = [
         (runs.get(pair.reference, seed), runs.get(pair.contender, seed))
         for seed in runs.comparison.seeds
@@ -287,5 +305,5 @@ def _scale(drawn: list[Axes], longest: int, shown: Floats) -> None:
         axes.set_xlim(0, longest + 1)
         axes.set_ylim(*((above.min() / 3, above.max() * 3) if above.size else (1e-9, 1.0)))
         if not any(np.isfinite(line.get_ydata()).any() for line in axes.lines):
-            words = "exactly 0 at every iteration:\nthe same bits"
+            words = "exactly 0 at every iteration"
             axes.text(0.5, 0.5, words, transform=axes.transAxes, ha="center", va="center")

@@ -1,4 +1,4 @@
-"""Where the numbers come from: data, weights, settings, versions, hardware, commit, commands."""
+"""Reproducibility: commands, data, weights, settings, versions, hardware and commit."""
 
 import json
 from collections import Counter
@@ -6,36 +6,61 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 from catsdogs.io import formatting
-from catsdogs.reporting.document import Paragraph, Table
+from catsdogs.reporting.document import Paragraph, Section, Table
 from catsdogs.runs.reader import Run, Runs
 
-# What runs of one comparison are meant to differ in, or what changes no number.
-OWN = ("optimizer", "seed", "output_dir", "debug")
+# Settings that differ between the runs of a comparison, or that do not affect results.
+OWN_SETTINGS = ("optimizer", "seed", "output_dir", "debug")
 NOT_RECORDED = "not recorded"
 
 
-def provenance_table(runs: Runs) -> Table:
-    """Return every fact in which all runs agree.
+def provenance_section(runs: Runs) -> Section:
+    """Return the commands and facts that reproduce the runs.
 
     Args:
-        runs: All of them.
+        runs: All runs.
+    """
+    return Section(
+        "Reproducibility",
+        (commands_table(runs), provenance_table(runs), disagreement(runs), settings_table(runs)),
+    )
+
+
+def commands_table(runs: Runs) -> Table:
+    """Return each command once, with its number of runs.
+
+    Args:
+        runs: All runs.
+    """
+    counts = Counter(str(run.facts.get("command", NOT_RECORDED)) for run in runs.found)
+    rows = [(command, formatting.count(number, "run")) for command, number in counts.items()]
+    if runs.comparison.command:
+        rows.insert(0, (runs.comparison.command, "comparison"))
+    return Table("Commands.", ("command", "runs"), tuple(rows))
+
+
+def provenance_table(runs: Runs) -> Table:
+    """Return the facts that are the same for all runs.
+
+    Args:
+        runs: All runs.
     """
     rows = tuple(
         (name, next(iter(values))) for name, values in _values(runs).items() if len(values) == 1
     )
     seeds = ", ".join(map(str, runs.comparison.seeds))
     return Table(
-        "What all runs have in common.",
+        "Facts that are the same for all runs.",
         ("fact", "value"),
         (("seeds", seeds), ("runs", str(len(runs.found))), *rows),
     )
 
 
 def disagreement(runs: Runs) -> Table | Paragraph:
-    """Return the facts in which runs disagree, a row for each value, or that there are none.
+    """Return the facts that differ between runs, a row for each value, or a sentence if none do.
 
     Args:
-        runs: All of them.
+        runs: All runs.
     """
     rows = tuple(
         (name, value, formatting.count(len(who), "run"), _who(who))
@@ -45,11 +70,11 @@ def disagreement(runs: Runs) -> Table | Paragraph:
     )
     if not rows:
         return Paragraph(
-            "All runs agree in pictures, weights, settings, versions, hardware, threads and commit."
+            "All runs agree on images, weights, settings, versions, hardware, threads and commit."
         )
     return Table(
-        "Runs disagree in these facts: what they differ in may come from that.",
-        ("fact", "value", "how many", "which"),
+        "Facts that differ between runs, and may explain differences in their results.",
+        ("fact", "value", "count", "runs"),
         rows,
     )
 
@@ -58,32 +83,19 @@ def settings_table(runs: Runs) -> Table:
     """Return the hyperparameters of every contender.
 
     Args:
-        runs: One for each contender and seed, as `chosen_runs` returns them.
+        runs: All runs.
     """
     rows = []
     for label in runs.comparison.contenders:
         texts = dict.fromkeys(_hyperparameters(run) for run in runs.of(label))
         rows.append((label, " or ".join(texts) if texts else "no run"))
-    return Table("The settings of every optimizer.", ("optimizer", "settings"), tuple(rows))
-
-
-def commands_table(runs: Runs) -> Table:
-    """Return what was typed, each command once, with the number of its runs.
-
-    Args:
-        runs: All of them.
-    """
-    counts = Counter(str(run.facts.get("command", NOT_RECORDED)) for run in runs.found)
-    rows = [(command, formatting.count(number, "run")) for command, number in counts.items()]
-    if runs.comparison.command:
-        rows.insert(0, (runs.comparison.command, "the comparison"))
-    return Table("What was typed.", ("command", "for"), tuple(rows))
+    return Table("Hyperparameters of each optimizer.", ("optimizer", "settings"), tuple(rows))
 
 
 def _values(runs: Runs) -> dict[str, dict[str, list[Run]]]:
-    """Return for every fact its values, and for every value the runs that have it.
+    """Return the values of every fact, and for each value the runs that have it.
 
-    A run that failed before it looked at its pictures knows too little to agree or disagree.
+    A run that failed before it read its images has too few facts to be compared.
     """
     found = [run for run in runs.found if "data" in run.facts]
     facts = [dict(_facts(run.facts)) for run in found]
@@ -97,23 +109,23 @@ def _values(runs: Runs) -> dict[str, dict[str, list[Run]]]:
 
 def _facts(facts: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
     data, weights, git = (facts.get(name) or {} for name in ("data", "weights", "git"))
-    yield "pictures", _counts(data.get("pictures", {}))
-    yield "pictures, SHA-256", str(data.get("sha256", NOT_RECORDED))
-    yield "pictures left out as unreadable", str(len(data.get("unreadable", ())))
-    yield "pixels", str(facts.get("pixels", NOT_RECORDED))
+    yield "images", _counts(data.get("pictures", {}))
+    yield "images, SHA-256", str(data.get("sha256", NOT_RECORDED))
+    yield "unreadable images skipped", str(len(data.get("unreadable", ())))
+    yield "image preprocessing", str(facts.get("pixels", NOT_RECORDED))
     yield "backbone", str(weights.get("description", NOT_RECORDED))
     yield "backbone, SHA-256", str(weights.get("sha256", NOT_RECORDED))
-    yield "commit", str(git.get("commit", "none: an installed package"))
-    yield "source changed since the commit", _text(git.get("changed"))
+    yield "commit", str(git.get("commit", "none (installed package)"))
+    yield "uncommitted changes", _text(git.get("changed"))
     yield from _named("hardware: ", facts.get("hardware", {}))
     yield "threads", _text(facts.get("threads"))
     yield from _named("version of ", facts.get("versions", {}))
-    settings = {name: value for name, value in facts["config"].items() if name not in OWN}
+    settings = {name: value for name, value in facts["config"].items() if name not in OWN_SETTINGS}
     yield from _named("setting ", settings)
 
 
 def _named(prefix: str, values: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
-    """Yield every leaf with its dotted name."""
+    """Yield every leaf of a nested mapping with its dotted name."""
     for name, value in values.items():
         if isinstance(value, Mapping):
             yield from _named(f"{prefix}{name}.", value)

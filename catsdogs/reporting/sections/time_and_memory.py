@@ -1,4 +1,4 @@
-"""What an optimizer costs: the time of a step and an epoch, the way to a target, and memory."""
+"""Time and memory: duration of steps and epochs, time to a target accuracy, bytes held."""
 
 import math
 from collections.abc import Mapping, Sequence
@@ -10,32 +10,30 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure as Drawing
 
 from catsdogs.io import formatting
-from catsdogs.io.formatting import percent, seconds, size
-from catsdogs.reporting.document import Figure, Panels, Table
+from catsdogs.reporting.document import Figure, Panels, Paragraph, Section, Table, present
 from catsdogs.reporting.plotting import SIZE, literal, method_panels, panel, styled
-from catsdogs.reporting.run_summary import outcome
+from catsdogs.reporting.run_summary import summarize
 from catsdogs.reporting.sections.curves import DONE, drawable, stacked
 from catsdogs.reporting.style import GREY, line_style
 from catsdogs.runs.contenders import pairs_of
 from catsdogs.runs.reader import Run, Runs
 
-BELOW_BEST = 0.01  # the target of the race: one percentage point below the best
-
-
+BELOW_BEST = 0.01  # the target accuracy is one percentage point below the best
 MEGA = 1e6
-TASK = ("parameters", "gradients")  # what every optimizer holds
+TASK = ("parameters", "gradients")  # memory that training takes with any optimizer
 
 
 @dataclass(frozen=True)
 class StepTime:
-    """Seconds of one optimizer step on the head.
+    """Duration of one optimizer step on the head.
 
     Attributes:
         label: The contender.
-        repeats: How many times it was timed; contenders took turns.
-        quartiles: Lower quartile, median and upper quartile.
-        reference: Whom the ratio is taken to, empty for a contender that is itself a reference.
-        ratio: Median over the repeats of own time by reference's time; nan without one.
+        repeats: Number of measurements; the contenders took turns.
+        quartiles: Lower quartile, median and upper quartile, in seconds.
+        reference: Reference of the ratio; empty for a contender that is itself a reference.
+        ratio: Median over the repeats of the contender's time divided by the reference's time of
+            the same turn; nan without a reference.
     """
 
     label: str
@@ -47,12 +45,12 @@ class StepTime:
 
 @dataclass(frozen=True)
 class Reached:
-    """When a run first had the target validation accuracy; None where it never had it.
+    """When a run first reached the target validation accuracy; None if it never did.
 
     Attributes:
-        run: Which.
-        epoch: The first epoch that ends with it.
-        seconds: Of training until then, evaluation left out.
+        run: The run.
+        epoch: First epoch that ends at or above the target.
+        seconds: Training time up to the end of that epoch, excluding evaluation.
     """
 
     run: Run
@@ -60,8 +58,29 @@ class Reached:
     seconds: float | None
 
 
+def time_and_memory_section(runs: Runs, chosen: Runs) -> Section:
+    """Return the times of training and of single steps, and the memory.
+
+    Args:
+        runs: All runs.
+        chosen: One run for each contender and seed, as `chosen_runs` returns them.
+    """
+    untimed = Paragraph("The duration of single optimizer steps was not measured for these runs.")
+    return Section(
+        "Time and memory",
+        present(
+            way_to_target(chosen),
+            training_time_table(chosen),
+            step_time(runs),
+            step_time_table(runs) or untimed,
+            memory(chosen),
+            memory_table(chosen),
+        ),
+    )
+
+
 def step_times(runs: Runs) -> tuple[StepTime, ...]:
-    """Return the step time of every contender that was timed."""
+    """Return the step times of the contenders that were timed."""
     timed = runs.comparison.step_seconds
     references: dict[str, str] = {}
     for pair in pairs_of(runs.comparison.contenders):
@@ -73,103 +92,32 @@ def step_times(runs: Runs) -> tuple[StepTime, ...]:
     )
 
 
-def step_time_table(runs: Runs) -> Table | None:
-    """Return a row for each contender that was timed; None if none was."""
-    times = step_times(runs)
-    if not times:
-        return None
-    timed = [time.label for time in times]
-    untimed = [label for label in runs.comparison.contenders if label not in timed]
-    return Table(
-        "Time of one optimizer step on the head.",
-        ("optimizer", "median", "quartiles", "times as long as", "ratio", "repeats"),
-        tuple(
-            (
-                time.label,
-                formatting.seconds(time.quartiles[1]),
-                " to ".join(formatting.seconds(time.quartiles[index]) for index in (0, 2)),
-                time.reference or formatting.NOTHING,
-                formatting.ratio(time.ratio),
-                str(time.repeats),
-            )
-            for time in times
-        ),
-        "The optimizers took turns in one process. The ratio is the median over the repeats of "
-        "both times of the same turn, which noise of the machine hardly touches."
-        + (f" Not timed: {formatting.listed(untimed)}." if untimed else ""),
-    )
-
-
 def target_accuracy(runs: Runs) -> float:
-    """Return the target: one point below the best contender's mean best validation accuracy.
+    """Return the target accuracy: one point below the highest mean best validation accuracy.
 
     Args:
-        runs: One for each contender and seed, as `chosen_runs` returns them.
+        runs: One run for each contender and seed, as `chosen_runs` returns them.
     """
     means = [
-        fmean(outcome(run).best_val_accuracy for run in finished)
+        fmean(summarize(run).best_val_accuracy for run in finished)
         for label in runs.comparison.contenders
         if (finished := runs.finished(label))
     ]
-    # As many digits as are printed: the target is the number that a reader sees.
+    # Rounded as printed, so that the target is the number that a reader sees.
     return round(max(means) - BELOW_BEST, 3) if means else math.nan
 
 
 def reached(runs: Runs, target: float) -> tuple[Reached, ...]:
-    """Return for every run that finished when it first reached the target.
+    """Return when each finished run first reached the target.
 
     Args:
-        runs: One for each contender and seed, as `chosen_runs` returns them.
+        runs: One run for each contender and seed, as `chosen_runs` returns them.
         target: Validation accuracy, 0 to 1.
     """
     return tuple(
         _reached(run, target)
         for label in runs.comparison.contenders
         for run in runs.finished(label)
-    )
-
-
-def training_time_table(runs: Runs) -> Table:
-    """Return a row for each contender: seconds of an epoch, and epochs and seconds to the target.
-
-    Args:
-        runs: One for each contender and seed, as `chosen_runs` returns them.
-    """
-    target = target_accuracy(runs)
-    everyone = reached(runs, target)
-    rows = []
-    for label in runs.comparison.contenders:
-        own = [one for one in everyone if one.run.label == label]
-        there = [one for one in own if one.epoch is not None]
-        rows.append(
-            (
-                label,
-                formatting.mean_seconds([_epoch_seconds(one.run) for one in own]),
-                f"{len(there)} of {len(own)}",
-                formatting.mean_number([one.epoch for one in there if one.epoch is not None]),
-                formatting.mean_seconds([one.seconds for one in there if one.seconds is not None]),
-            )
-        )
-    return Table(
-        f"Time to train, and to a validation accuracy of {formatting.percent(target)}.",
-        ("optimizer", "one epoch", "runs that reach it", "epochs to it", "training time to it"),
-        tuple(rows),
-        "Mean (standard deviation) over the runs that finished. Time is that of training steps; "
-        "evaluation and reading from disk are left out. The target is one point below the highest "
-        "mean of the best validation accuracies. Epochs and time to it are means over the runs "
-        "that reach it, and say nothing of those that do not. Epoch 0 is the untrained head.",
-    )
-
-
-def memory_table(runs: Runs) -> Table:
-    """Return a row for each contender: bytes of weights, state and table."""
-    return Table(
-        "Memory that training takes.",
-        ("optimizer", "weights", "gradients", "state", "table", "state and table per weight"),
-        tuple(_memory_row(runs, label) for label in runs.comparison.contenders),
-        "Bytes of the tensors, known before the run; what a step needs for a moment is not "
-        "counted. The table is SAGA's memory of past gradients. The last column: how many times "
-        "the bytes of the weights.",
     )
 
 
@@ -200,6 +148,80 @@ def _epoch_seconds(run: Run) -> float:
     return float(seconds.mean()) if len(seconds) else math.nan
 
 
+def step_time_table(runs: Runs) -> Table | None:
+    """Return the step times; None if no contender was timed."""
+    times = step_times(runs)
+    if not times:
+        return None
+    timed = [time.label for time in times]
+    untimed = [label for label in runs.comparison.contenders if label not in timed]
+    return Table(
+        "Duration of one optimizer step on the head.",
+        ("optimizer", "median", "quartiles", "reference", "ratio", "repeats"),
+        tuple(
+            (
+                time.label,
+                formatting.seconds(time.quartiles[1]),
+                " to ".join(formatting.seconds(time.quartiles[index]) for index in (0, 2)),
+                time.reference or formatting.NOTHING,
+                formatting.ratio(time.ratio),
+                str(time.repeats),
+            )
+            for time in times
+        ),
+        "The optimizers took turns in one process. Ratio: the median over the repeats of the "
+        "optimizer's time divided by the reference's time of the same turn, which is robust "
+        "against other load on the machine."
+        + (f" Not timed: {formatting.listed(untimed)}." if untimed else ""),
+    )
+
+
+def training_time_table(runs: Runs) -> Table:
+    """Return the time of an epoch, and the epochs and time to the target, of each contender.
+
+    Args:
+        runs: One run for each contender and seed, as `chosen_runs` returns them.
+    """
+    target = target_accuracy(runs)
+    all_runs = reached(runs, target)
+    rows = []
+    for label in runs.comparison.contenders:
+        own = [one for one in all_runs if one.run.label == label]
+        reaching = [one for one in own if one.epoch is not None]
+        rows.append(
+            (
+                label,
+                formatting.mean_seconds([_epoch_seconds(one.run) for one in own]),
+                f"{len(reaching)} of {len(own)}",
+                formatting.mean_number([one.epoch for one in reaching if one.epoch is not None]),
+                formatting.mean_seconds(
+                    [one.seconds for one in reaching if one.seconds is not None]
+                ),
+            )
+        )
+    return Table(
+        f"Training time, and time to a validation accuracy of {formatting.percent(target)}.",
+        ("optimizer", "one epoch", "runs that reach it", "epochs to reach it", "time to reach it"),
+        tuple(rows),
+        "Mean (standard deviation) over the finished runs. Times are those of training steps, "
+        "without evaluation and reading from disk. The target is one point below the highest mean "
+        "best validation accuracy. The means of epochs and time to reach it include only the runs "
+        "that do. Epoch 0 is the untrained head.",
+    )
+
+
+def memory_table(runs: Runs) -> Table:
+    """Return the memory of weights, gradients, state and table for each contender."""
+    return Table(
+        "Memory of training the head.",
+        ("optimizer", "weights", "gradients", "state", "table", "state and table / weights"),
+        tuple(_memory_row(runs, label) for label in runs.comparison.contenders),
+        "Sizes of the tensors as computed before the run; temporary memory of a step is not "
+        "included. The table holds SAGA's past gradients. Last column: size of state and table "
+        "divided by the size of the weights.",
+    )
+
+
 def _memory_row(runs: Runs, label: str) -> tuple[str, ...]:
     parts = next((memory for run in runs.of(label) if (memory := run.facts.get("memory"))), None)
     if parts is None:
@@ -217,10 +239,10 @@ def _memory_row(runs: Runs, label: str) -> tuple[str, ...]:
 
 @styled
 def way_to_target(runs: Runs) -> Panels | None:
-    """Draw validation accuracy over seconds of training; None without a run that finished.
+    """Draw validation accuracy over training time; None without a finished run.
 
     Args:
-        runs: One for each contender and seed, as `chosen_runs` returns them.
+        runs: One run for each contender and seed, as `chosen_runs` returns them.
     """
     finished = drawable(runs, (DONE,))
     if not finished:
@@ -240,27 +262,27 @@ def way_to_target(runs: Runs) -> Panels | None:
             markersize=style.width + 1.5,
             **style.line(),
         )
-        return f"{label} trains for {seconds(float(np.nan_to_num(spent).max()))}"
+        return f"{label} trains for {formatting.seconds(float(np.nan_to_num(spent).max()))}"
 
     figures, drawn = method_panels(
-        "way-to-target", list(finished), "seconds of training", "validation accuracy, %", draw
+        "way-to-target", list(finished), "training time, s", "validation accuracy, %", draw
     )
     for axes in drawn if np.isfinite(target) else ():
         axes.axhline(100 * target, color=GREY, linewidth=1.0)
     return Panels(
-        "Validation accuracy over the seconds of training, evaluation left out; a point for every "
-        f"epoch, means over the seeds. The grey line is the target, {percent(target)}.",
+        "Validation accuracy over training time without evaluation: means over the seeds, with a "
+        f"point for every epoch. The grey line is the target, {formatting.percent(target)}.",
         figures,
     )
 
 
 @styled
 def step_time(runs: Runs) -> Figure | None:
-    """Draw the time of one optimizer step: median and quartiles; None where none was timed."""
+    """Draw median and quartiles of the step times; None if no contender was timed."""
     times = step_times(runs)
     if not times:
         return None
-    drawing, axes = _rows("Time of a step", [time.label for time in times], "milliseconds")
+    drawing, axes = _rows("Step time", [time.label for time in times], "milliseconds")
     for place, time in enumerate(times):
         low, median, high = (1e3 * value for value in time.quartiles)
         colour = line_style(time.label, runs.comparison.contenders).colour
@@ -272,8 +294,8 @@ def step_time(runs: Runs) -> Figure | None:
     axes.set_xlim(0, 1.12e3 * max(time.quartiles[2] for time in times))
     return Figure(
         "step-time",
-        "Time of one optimizer step on the head: the point is the median, the bar goes from the "
-        "lower to the upper quartile. The contenders took turns in one process.",
+        "Duration of one optimizer step on the head: the point is the median, and the bar extends "
+        "from the lower to the upper quartile. The optimizers took turns in one process.",
         f"{'; '.join(_time_in_words(time) for time in times)}.",
         drawing,
     )
@@ -281,35 +303,35 @@ def step_time(runs: Runs) -> Figure | None:
 
 @styled
 def memory(runs: Runs) -> Figure:
-    """Draw the bytes in memory that training the head takes with each contender."""
+    """Draw the memory of training the head with each contender."""
     first = {run.label: run for run in reversed(runs.found)}
     labels = [label for label in runs.comparison.contenders if label in first]
     drawing, axes = _rows("Memory", labels, "megabytes")
-    said = []
+    descriptions = []
     for place, label in enumerate(labels):
         task, own = _bytes(first[label])
         colour = line_style(label, runs.comparison.contenders).colour
         axes.barh(place, task / MEGA, color=colour, alpha=0.35, height=0.6)
         axes.barh(place, own / MEGA, left=task / MEGA, color=colour, height=0.6)
-        words = "no state" if own == 0 else f"{size(own)} of state"
+        words = "no state" if own == 0 else f"{formatting.size(own)} of state"
         axes.annotate(
             words, ((task + own) / MEGA, place), (4, 0), textcoords="offset points", va="center"
         )
-        said.append(f"{label}: {words}")
+        descriptions.append(f"{label}: {words}")
     most = max(sum(_bytes(first[label])) for label in labels)
     axes.set_xlim(0, 1.6 * max(most, 1) / MEGA)
     axes.grid(visible=False, axis="y")
     return Figure(
         "memory",
-        "Memory of training the head: pale, its weights and gradients; full, what the optimizer "
-        "itself keeps from step to step.",
-        f"{'; '.join(said)}.",
+        "Memory of training the head: weights and gradients (pale), and state that the optimizer "
+        "keeps between steps (solid).",
+        f"{'; '.join(descriptions)}.",
         drawing,
     )
 
 
 def _rows(title: str, labels: Sequence[str], x: str) -> tuple[Drawing, Axes]:
-    """Return axes with a row for each contender, the first on top."""
+    """Return a drawing and axes with one row for each contender, the first on top."""
     drawing, axes = panel(title, x, "", size=(SIZE[0], 1.2 + 0.42 * len(labels)))
     axes.set_yticks(range(len(labels)), map(literal, labels))
     axes.set_ylim(len(labels) - 0.4, -0.75)
@@ -317,7 +339,7 @@ def _rows(title: str, labels: Sequence[str], x: str) -> tuple[Drawing, Axes]:
 
 
 def _bytes(run: Run) -> tuple[int, int]:
-    """Return the bytes that any optimizer takes for this head, and those that this one adds."""
+    """Return the bytes of weights and gradients, and of the optimizer's own tensors."""
     parts = {
         str(part["name"]): int(part["nbytes"])
         for part in run.facts.get("memory") or ()
@@ -328,5 +350,5 @@ def _bytes(run: Run) -> tuple[int, int]:
 
 
 def _time_in_words(time: StepTime) -> str:
-    low, median, high = map(seconds, time.quartiles)
+    low, median, high = map(formatting.seconds, time.quartiles)
     return f"{time.label}: {median}, quartiles {low} and {high}"

@@ -18,9 +18,9 @@ from catsdogs.errors import UserError
 from tests.support.archives import ZEROS, Write, changed, names, overlapping, tarred, zipped
 
 GOOD = ("train/cat.0.jpg", b"a cat"), ("train/dog.0.jpg", b"a dog" * 1000)
-DAMAGED = "cut off, damaged or no archive"
+DAMAGED = "truncated, damaged or not an archive"
 OUTSIDE = "would be written outside its folder"
-TOO_LARGE = "refused, it unpacks to more than is expected of it"
+TOO_LARGE = "refused, it unpacks to more than the expected size"
 
 
 def holding(content: bytes) -> Write:
@@ -42,20 +42,20 @@ CATALOGUE: dict[str, tuple[str, Write, str]] = {
     "zip newline in name": (".zip", zipped(("a\nb.jpg", b"x")), r"'a\nb.jpg' in it has a name"),
     "zip escape in name": (".zip", zipped(("\x1b[2Jb.jpg", b"x")), "cannot be printed"),
     "zip link": (".zip", zipped(("a.jpg", b"/etc/passwd"), kind=stat.S_IFLNK), "in it is a link"),
-    "zip device": (".zip", zipped(("a.jpg", b""), kind=stat.S_IFCHR), "in it is no plain file"),
+    "zip device": (".zip", zipped(("a.jpg", b""), kind=stat.S_IFCHR), "in it is not a plain file"),
     "zip encrypted": (".zip", zipped(*GOOD, flags=1), "'train/cat.0.jpg' in it is encrypted"),
     "zip nested": (".zip", zipped(("train.zip", b"PK")), "'train.zip' in it is an archive itself"),
-    "zip bomb": (".zip", zipped(("a.jpg", ZEROS)), f"{TOO_LARGE}; 'a.jpg' is where"),
+    "zip bomb": (".zip", zipped(("a.jpg", ZEROS)), f"{TOO_LARGE}; 'a.jpg' exceeds"),
     "zip bomb of parts": (
         ".zip",
         zipped(*((f"{n}.jpg", ZEROS[:400_000]) for n in range(5))),
-        "'2.jpg' is where",
+        "'2.jpg' exceeds",
     ),
     "zip bomb overlapping": (".zip", overlapping, DAMAGED),
     "zip of many": (".zip", zipped(*names(12)), "holds more than 10 files"),
     "zip twice": (".zip", zipped(GOOD[0], GOOD[1], GOOD[0]), "'train/cat.0.jpg' is in it twice"),
     "zip file as folder": (".zip", zipped(("a", b"x"), ("a/b.jpg", b"x")), "is in it twice"),
-    "zip long name": (".zip", zipped(("a" * 300, b"x")), "is no name for a file here"),
+    "zip long name": (".zip", zipped(("a" * 300, b"x")), "is not a valid file name here"),
     "zip truncated": (".zip", changed(zipped(*GOOD), lambda zip_: zip_[:-30]), DAMAGED),
     "zip half": (".zip", changed(zipped(*GOOD), lambda zip_: zip_[: len(zip_) // 2]), DAMAGED),
     "zip bit flipped": (
@@ -89,8 +89,8 @@ CATALOGUE: dict[str, tuple[str, Write, str]] = {
         tarred(("a.jpg", b""), kind=tarfile.LNKTYPE, target="/etc/passwd"),
         "'a.jpg' in it is a link",
     ),
-    "tar device": (".tar.gz", tarred(("a", b""), kind=tarfile.CHRTYPE), "is no plain file"),
-    "tar pipe": (".tar.gz", tarred(("a", b""), kind=tarfile.FIFOTYPE), "is no plain file"),
+    "tar device": (".tar.gz", tarred(("a", b""), kind=tarfile.CHRTYPE), "is not a plain file"),
+    "tar pipe": (".tar.gz", tarred(("a", b""), kind=tarfile.FIFOTYPE), "is not a plain file"),
     "tar nested": (".tar.gz", tarred(("images.tar.gz", b"x")), "is an archive itself"),
     "tar bomb": (".tar.gz", tarred(("a.jpg", ZEROS)), TOO_LARGE),
     "tar of many": (".tar.gz", tarred(*names(12)), "holds more than 10 files"),

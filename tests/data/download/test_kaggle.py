@@ -1,4 +1,4 @@
-"""The competition's pictures by Kaggle's own client, against a service on this machine."""
+"""Download by Kaggle's client from a stand-in service on this machine."""
 
 import errno
 import io
@@ -28,7 +28,7 @@ TOKEN = "KGAT_a-secret-that-nobody-may-see"
 
 
 def competition(images: Path) -> bytes:
-    """Return `train.zip` as Kaggle lays it out, large enough to break off in."""
+    """Return `train.zip` as Kaggle lays it out, large enough to be interrupted."""
     file = io.BytesIO()
     file.write(bytes(3 * BLOCK))  # a zip archive may begin with anything
     with zipfile.ZipFile(file, "w") as archive:
@@ -54,7 +54,7 @@ def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 def service(
     home: Path, images: Path, monkeypatch: pytest.MonkeyPatch
 ) -> Iterator[type[KaggleService]]:
-    """Yield a service that hands out nine cats and nine dogs, and point the client to it."""
+    """Yield a service with nine cats and nine dogs, to which the client connects."""
 
     class Service(KaggleService):
         token, refusal = TOKEN, None
@@ -62,7 +62,7 @@ def service(
 
     Service.stops, Service.seen = [], []
 
-    import kaggle  # writes into the home folder and looks for a credential there: there is none
+    import kaggle  # looks for a credential in the home folder, and finds none
     from kagglesdk import kaggle_env
 
     monkeypatch.setattr(kaggle.KaggleApi, "config", str(home / ".kaggle" / "kaggle.json"))
@@ -82,7 +82,7 @@ def files(folder: Path) -> set[str]:
     return {path.name for path in folder.iterdir()}
 
 
-def test_no_credential_is_said_with_the_ways_out_before_the_client_is_imported(
+def test_a_missing_credential_is_reported_with_the_alternatives_before_the_client_is_imported(
     home: Path, tmp_path: Path
 ) -> None:
     script = (
@@ -93,7 +93,7 @@ def test_no_credential_is_said_with_the_ways_out_before_the_client_is_imported(
     )
     done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True)
     assert done.stderr == ""
-    assert done.stdout.startswith("UserError data=kaggle: there is no credential for Kaggle")
+    assert done.stdout.startswith("UserError data=kaggle: no Kaggle credential found")
     for way in ("kaggle auth login", "KAGGLE_API_TOKEN", "data=pets", "data=folder", "data=drawn"):
         assert way in done.stdout
     assert done.stdout.endswith("[]\n")
@@ -101,7 +101,7 @@ def test_no_credential_is_said_with_the_ways_out_before_the_client_is_imported(
 
 
 @pytest.mark.usefixtures("token")
-def test_the_images_come_into_the_cache_and_no_second_copy_stays(
+def test_the_images_are_in_the_cache_and_the_archive_is_removed(
     images: Path, cache: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     folder = fetch_kaggle()
@@ -114,7 +114,7 @@ def test_the_images_come_into_the_cache_and_no_second_copy_stays(
 
 
 @pytest.mark.usefixtures("token")
-def test_a_second_call_asks_nobody_and_needs_no_credential(
+def test_a_second_call_makes_no_request_and_needs_no_credential(
     service: type[KaggleService], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     folder = fetch_kaggle()
@@ -144,7 +144,7 @@ def test_the_client_asks_for_train_zip_alone_and_sends_the_token_to_kaggle_alone
 
 
 @pytest.mark.usefixtures("token")
-def test_a_connection_that_breaks_is_taken_up_again_where_it_broke(
+def test_a_broken_connection_resumes_where_it_broke(
     service: type[KaggleService], images: Path
 ) -> None:
     service.stops[:] = [BLOCK + 500, BLOCK]
@@ -157,11 +157,11 @@ def test_a_connection_that_breaks_is_taken_up_again_where_it_broke(
 
 
 @pytest.mark.usefixtures("token")
-def test_a_download_that_was_given_up_goes_on_in_the_next_call(
+def test_a_failed_download_resumes_in_the_next_call(
     service: type[KaggleService], images: Path, cache: Path
 ) -> None:
     service.stops[:] = [BLOCK + 500, 0, 0, 0, 0, 0]
-    with pytest.raises(UserError, match="what was fetched is kept") as raised:
+    with pytest.raises(UserError, match="the same command resumes the download") as raised:
         fetch_kaggle()
     assert "\n" not in str(raised.value)
     assert files(cache / "kaggle") == {
@@ -178,7 +178,7 @@ def test_a_download_that_was_given_up_goes_on_in_the_next_call(
 
 
 @pytest.mark.usefixtures("token")
-def test_a_file_that_changed_meanwhile_is_not_joined_to_the_part_of_the_old_one(
+def test_a_file_that_changed_meanwhile_is_not_appended_to_the_old_part(
     service: type[KaggleService], images: Path
 ) -> None:
     service.stops[:] = [BLOCK + 500, 0, 0, 0, 0, 0]
@@ -200,18 +200,18 @@ def test_an_interruption_between_download_and_unpacking_downloads_nothing_again(
 
 
 REFUSALS = [
-    (401, "Kaggle refuses the credential of KAGGLE_API_TOKEN (401); `kaggle auth login`, or a new"),
-    (403, "open https://www.kaggle.com/competitions/dogs-vs-cats/rules and accept them; where"),
-    (403, "no button for it, Late Submission on https://www.kaggle.com/competitions/dogs-vs-cats"),
-    (404, "Kaggle has no train.zip in dogs-vs-cats any more (404)"),
-    (429, "too many requests (429)"),
-    (503, "Kaggle answers with an error (503); try again later; data=pets and data=folder need"),
+    (401, "Kaggle refuses the credential from KAGGLE_API_TOKEN (401); use `kaggle auth"),
+    (403, "accept them at https://www.kaggle.com/competitions/dogs-vs-cats/rules or, if"),
+    (403, "has no button, by Late Submission at https://www.kaggle.com/competitions/dogs-vs-cats"),
+    (404, "Kaggle no longer has train.zip in dogs-vs-cats (404)"),
+    (429, "too many requests to Kaggle (429)"),
+    (503, "Kaggle responds with an error (503); try again later; data=pets and data=folder need"),
 ]
 
 
 @pytest.mark.usefixtures("token")
 @pytest.mark.parametrize(("status", "message"), REFUSALS)
-def test_each_answer_of_kaggle_has_its_own_sentence(
+def test_each_status_of_kaggle_has_its_message(
     service: type[KaggleService],
     status: int,
     message: str,
@@ -227,11 +227,11 @@ def test_each_answer_of_kaggle_has_its_own_sentence(
 
 
 @pytest.mark.usefixtures("service")
-def test_a_token_that_is_no_longer_active_is_named_by_its_place_and_not_shown(
+def test_an_expired_token_is_named_by_its_source_and_not_shown(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.setenv("KAGGLE_API_TOKEN", "KGAT_of-last-year")
-    with pytest.raises(UserError, match="Kaggle knows no account for KAGGLE_API_TOKEN") as raised:
+    with pytest.raises(UserError, match="Kaggle does not accept KAGGLE_API_TOKEN") as raised:
         fetch_kaggle()
     assert "KGAT" not in str(raised.value)
     assert capsys.readouterr() == ("", "")
@@ -245,19 +245,19 @@ def fail(error: BaseException) -> Callable[..., Any]:
 
 
 @pytest.mark.usefixtures("token")
-def test_no_network_is_said_in_one_line(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_missing_network_is_reported_in_one_line(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(socket, "getaddrinfo", fail(socket.gaierror("no such host")))
-    with pytest.raises(UserError, match=r"Kaggle cannot be reached \(ConnectionError\): check"):
+    with pytest.raises(UserError, match=r"cannot reach Kaggle \(ConnectionError\); check"):
         fetch_kaggle()
 
 
 @pytest.mark.usefixtures("token")
-def test_too_small_a_disk_is_said_before_anything_is_downloaded(
+def test_too_small_a_disk_is_reported_before_the_download(
     monkeypatch: pytest.MonkeyPatch, cache: Path, service: type[KaggleService]
 ) -> None:
     usage = shutil.disk_usage(cache.parent)
     monkeypatch.setattr(shutil, "disk_usage", lambda folder: usage._replace(free=1000))
-    with pytest.raises(UserError, match="train.zip with what is unpacked from it needs 6 MB and"):
+    with pytest.raises(UserError, match="train.zip with its unpacked files needs 6 MB and"):
         fetch_kaggle()
     assert files(cache / "kaggle") == {"dogs-vs-cats.lock"}
 
@@ -266,16 +266,22 @@ def test_too_small_a_disk_is_said_before_anything_is_downloaded(
 @pytest.mark.parametrize(
     ("error", "message"),
     [
-        (OSError(errno.ENOSPC, "No space left on device"), "the disk was full before train.zip"),
-        (OSError(errno.ENAMETOOLONG, TOKEN), "too long for one; unset it and write the token to"),
+        (
+            OSError(errno.ENOSPC, "No space left on device"),
+            "no space left on the disk for train.zip",
+        ),
+        (
+            OSError(errno.ENAMETOOLONG, TOKEN),
+            "too long; unset it and write the token to",
+        ),
         (PermissionError(errno.EACCES, "Permission denied"), r"(Permission denied); it needs a"),
         (ModuleNotFoundError(name="six"), "cannot be imported (six is missing); pip install"),
-        (ValueError(f"3 is not 4 {TOKEN}"), "train.zip has not come whole (ValueError)"),
+        (ValueError(f"3 is not 4 {TOKEN}"), "the download of train.zip is incomplete (ValueError)"),
         (json.JSONDecodeError(TOKEN, "", 0), "perhaps the sign-in page of a network or a proxy"),
         (KeyError(TOKEN), "Kaggle's client failed (KeyError)"),
     ],
 )
-def test_whatever_the_client_raises_becomes_one_line_without_a_word_of_its_own(
+def test_any_error_of_the_client_becomes_one_line_without_its_text(
     monkeypatch: pytest.MonkeyPatch, error: Exception, message: str
 ) -> None:
     import kaggle
@@ -339,14 +345,17 @@ def within(folder: str) -> Callable[[bytes], bytes]:
 @pytest.mark.parametrize(
     ("change", "message"),
     [
-        (lambda content: content[:-100], "cut off, damaged or no archive"),
-        (lambda content: b"<html>sign in</html>", "cut off, damaged or no archive"),
-        (without("train/cat.3.jpg"), "1 of 18 pictures are missing, for instance 'train/cat.3.jpg"),
-        (adding("train/cat.9.jpg"), "1 not expected, for instance 'train/cat.9.jpg'"),
-        (within("data/"), "18 of 18 pictures are missing and 18 not expected"),
+        (lambda content: content[:-100], "truncated, damaged or not an archive"),
+        (lambda content: b"<html>sign in</html>", "truncated, damaged or not an archive"),
+        (without("train/cat.3.jpg"), "1 of 18 images are missing ('train/cat.3.jpg')"),
+        (adding("train/cat.9.jpg"), "1 unexpected file ('train/cat.9.jpg')"),
+        (
+            within("data/"),
+            "18 of 18 images are missing ('train/cat.0.jpg'), 18 unexpected files ('data/",
+        ),
     ],
 )
-def test_an_archive_that_is_not_the_known_one_is_set_aside_and_fetched_again(
+def test_an_unusable_archive_is_renamed_and_downloaded_again(
     service: type[KaggleService],
     images: Path,
     cache: Path,
@@ -357,13 +366,13 @@ def test_an_archive_that_is_not_the_known_one_is_set_aside_and_fetched_again(
     with pytest.raises(UserError) as raised:
         fetch_kaggle()
     assert message in str(raised.value)
-    assert "set aside as train.zip.wrong" in str(raised.value)
+    assert "renamed to train.zip.wrong" in str(raised.value)
     assert files(cache / "kaggle") == {"dogs-vs-cats.lock", "train.zip.wrong"}
     service.archive = whole
     assert find_images(fetch_kaggle()) == find_images(images)
 
 
-def test_a_command_ends_with_the_sentence_and_leaves_no_token_anywhere(
+def test_a_command_ends_with_the_message_and_writes_the_token_nowhere(
     token: None,
     service: type[KaggleService],
     run_train: Callable[..., int],
@@ -374,12 +383,12 @@ def test_a_command_ends_with_the_sentence_and_leaves_no_token_anywhere(
     monkeypatch.setenv("VERBOSE", "1")
     service.refusal = 403, "You must accept this competition's rules"
     assert run_train("data=kaggle", "debug=true", *SIZES) == 2
-    told = capsys.readouterr()
-    assert "accepted the competition's rules (403)" in told.err
+    shown = capsys.readouterr()
+    assert "requires accepting the competition's rules (403)" in shown.err
     service.refusal = None
     small = ["data=kaggle", "data.workers=0", "epochs=1", "batch_size=4", *SIZES]
     assert run_train(*small) == 0
-    assert TOKEN not in told.err + told.out + "".join(capsys.readouterr())
+    assert TOKEN not in shown.err + shown.out + "".join(capsys.readouterr())
     for path in tmp_path.rglob("*"):
         assert not path.is_file() or TOKEN.encode() not in path.read_bytes(), path
     (record,) = tmp_path.glob("outputs/*/record.json")
@@ -388,7 +397,7 @@ def test_a_command_ends_with_the_sentence_and_leaves_no_token_anywhere(
 
 KEY = json.dumps({"username": "someone", "key": "k"})
 LOGIN = json.dumps({"refresh_token": "r", "username": "someone"})
-# Files of the home folder, environment, and where the credential is found, if it is.
+# Files of the home folder, environment variables, and the source of the credential, if any.
 PLACES: list[tuple[dict[str, str], dict[str, str], str | None]] = [
     ({}, {}, None),
     ({}, {"KAGGLE_API_TOKEN": TOKEN}, "KAGGLE_API_TOKEN"),
@@ -416,8 +425,8 @@ PLACES: list[tuple[dict[str, str], dict[str, str], str | None]] = [
     ({".kaggle/credentials.json": "{}"}, {}, None),
     ({".kaggle/credentials.json": "["}, {}, None),
 ]
-# For every folder and environment on stdin: imports the client in a process of its own, lets it log
-# in without a network, and says whether it did. Its import tries to, where nobody answers.
+# For each environment on stdin, imports the client in a separate process, lets it log in without a
+# network, and prints the exit status. Importing it tries to log in at an address with no server.
 LOG_IN = """
 import contextlib, io, json, os, sys
 from kagglesdk import kaggle_env
@@ -451,7 +460,7 @@ def furnish(home: Path, contents: dict[str, str], environment: dict[str, str]) -
 
 
 @pytest.mark.parametrize(("contents", "environment", "found"), PLACES)
-def test_a_credential_is_found_in_every_place_that_the_client_looks_in(
+def test_a_credential_is_found_in_every_source_of_the_client(
     home: Path,
     monkeypatch: pytest.MonkeyPatch,
     contents: dict[str, str],

@@ -1,4 +1,4 @@
-"""The Oxford pets by torchvision's own class, from a server on this machine."""
+"""Download of the Oxford pets by torchvision from a server on this machine."""
 
 import errno
 import hashlib
@@ -19,20 +19,20 @@ from catsdogs.errors import UserError
 from tests.support.images import write_image
 from tests.support.loopback import FileServer, serving
 
-# Breed: its number in the lists, and 1 for a cat, 2 for a dog as they count.
+# Breed: its number in the lists, and its species there, 1 for a cat and 2 for a dog.
 BREEDS = {"Abyssinian": (1, 1), "american_bulldog": (2, 2), "Bengal": (6, 1), "beagle": (5, 2)}
 NUMBERS = range(1, 13)
 
 
 def make_set(folder: Path) -> None:
-    """Write pictures and lists as they are unpacked from the two archives."""
+    """Write the images and lists of the two archives."""
     lists: dict[str, list[str]] = {"trainval": [], "test": []}
     for breed, (number, species) in BREEDS.items():
         for image in NUMBERS:
             write_image(folder / "images" / f"{breed}_{image}.jpg", 100 * number + image)
             split = "test" if image % 2 else "trainval"
             lists[split].append(f"{breed}_{image} {number} {species} 1\n")
-    # One of the originals is a GIF by another name, and some files are no pictures at all.
+    # One of the originals is a GIF named .jpg, and some files are not images.
     gif = folder / "images" / "Abyssinian_3.jpg"
     Image.new("RGB", (8, 8), "red").save(gif, format="GIF")
     (folder / "images" / "Abyssinian_100.mat").write_bytes(b"MATLAB")
@@ -51,7 +51,7 @@ def pack(folder: Path, name: str) -> str:
 
 @pytest.fixture
 def server(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[type[FileServer]]:
-    """Yield a server of the two archives, and point torchvision to it."""
+    """Yield a server of the two archives, to which torchvision connects."""
 
     class Server(FileServer):
         folder, status = tmp_path / "oxford", 200
@@ -69,13 +69,13 @@ def server(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[type[Fil
 
 
 def repack(server: type[FileServer], name: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Hand out an archive again, changed, under the MD5 that it has now."""
+    """Serve an archive with its current content and MD5."""
     md5 = pack(server.folder, name)
     resources = [(url, md5 if name in url else before) for url, before in OxfordIIITPet._RESOURCES]
     monkeypatch.setattr(OxfordIIITPet, "_RESOURCES", resources)
 
 
-def test_cats_are_ones_and_every_image_of_both_lists_is_there(
+def test_every_image_of_both_lists_is_there_with_cats_labelled_1(
     server: type[FileServer], cache: Path
 ) -> None:
     folder = fetch_pets()
@@ -91,7 +91,7 @@ def test_cats_are_ones_and_every_image_of_both_lists_is_there(
 
 
 @pytest.mark.usefixtures("server")
-def test_the_split_is_balanced_and_every_breed_is_in_every_part_of_it() -> None:
+def test_splits_are_balanced_and_have_every_breed() -> None:
     manifest = make_manifest(fetch_pets(), {"train": 12, "val": 4, "test": 4})
     for split, count in {"train": 12, "val": 4, "test": 4}.items():
         breeds = [Path(p.path).stem[4:] for p in manifest.used if p.split == split]
@@ -99,7 +99,7 @@ def test_the_split_is_balanced_and_every_breed_is_in_every_part_of_it() -> None:
 
 
 @pytest.mark.usefixtures("server")
-def test_nothing_but_the_images_stays_unless_asked_for(cache: Path) -> None:
+def test_archives_are_removed_unless_they_should_be_kept(cache: Path) -> None:
     fetch_pets()
     assert {path.name for path in (cache / "pets").iterdir()} == {"pictures", "pictures.lock"}
     assert {path.name for path in (cache / "pets" / "pictures").iterdir()} == {"cats", "dogs"}
@@ -109,14 +109,14 @@ def test_nothing_but_the_images_stays_unless_asked_for(cache: Path) -> None:
     assert kept == {"images.tar.gz", "annotations.tar.gz"}
 
 
-def test_a_second_call_asks_nobody(server: type[FileServer]) -> None:
+def test_a_second_call_makes_no_request(server: type[FileServer]) -> None:
     folder = fetch_pets()
     server.requests.clear()
     assert fetch_pets() == folder
     assert server.requests == []
 
 
-def test_an_unpacking_that_was_cut_off_is_done_again_from_the_archives_at_hand(
+def test_an_interrupted_extraction_is_repeated_from_the_downloaded_archives(
     server: type[FileServer], cache: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def interrupted(*_: object) -> None:
@@ -126,7 +126,7 @@ def test_an_unpacking_that_was_cut_off_is_done_again_from_the_archives_at_hand(
         patch.setattr(pets_module, "_sort", interrupted)
         with pytest.raises(KeyboardInterrupt):
             fetch_pets()
-    # What a killed process leaves: torchvision takes these two folders for the whole set.
+    # As a killed process leaves it: torchvision would accept these two folders as complete.
     unpacked = cache / "pets" / ".pictures.partial" / "oxford-iiit-pet"
     (unpacked / "images").mkdir(parents=True)
     (unpacked / "annotations").mkdir()
@@ -135,9 +135,9 @@ def test_an_unpacking_that_was_cut_off_is_done_again_from_the_archives_at_hand(
     assert server.requests == []
 
 
-def test_a_download_that_was_cut_off_is_noticed_and_done_again(server: type[FileServer]) -> None:
+def test_an_incomplete_download_is_detected_and_repeated(server: type[FileServer]) -> None:
     server.cut.add("annotations.tar.gz")
-    with pytest.raises(UserError, match="annotations.tar.gz came cut off or changed"):
+    with pytest.raises(UserError, match="annotations.tar.gz is incomplete or changed"):
         fetch_pets()
     server.cut.clear()
     server.requests.clear()
@@ -150,7 +150,7 @@ def test_an_image_that_a_list_names_and_no_archive_holds_is_named(
 ) -> None:
     (server.folder / "images" / "Bengal_7.jpg").unlink()
     repack(server, "images", monkeypatch)
-    with pytest.raises(UserError, match="Bengal_7.jpg is in the list of test and not among"):
+    with pytest.raises(UserError, match="Bengal_7.jpg is in the list of test but not among"):
         fetch_pets()
     assert not (cache / "pets" / "pictures").exists()
 
@@ -166,9 +166,9 @@ def test_lists_that_have_changed_are_refused(
         fetch_pets()
 
 
-def test_a_server_that_answers_with_an_error_is_named(server: type[FileServer]) -> None:
+def test_a_server_error_is_reported_with_its_address(server: type[FileServer]) -> None:
     server.status = 503
-    with pytest.raises(UserError, match=r"images.tar.gz answers with an error \(503\)") as raised:
+    with pytest.raises(UserError, match=r"images.tar.gz responds with an error \(503\)") as raised:
         fetch_pets()
     assert "\n" not in str(raised.value)
 
@@ -177,11 +177,11 @@ def test_a_server_that_answers_with_an_error_is_named(server: type[FileServer]) 
 @pytest.mark.parametrize(
     ("error", "message"),
     [
-        (TimeoutError("timed out"), r"cannot be reached \(timed out\)"),
-        (OSError(errno.ENOSPC, "No space left"), "the disk was full before http"),
+        (TimeoutError("timed out"), r"cannot reach .*tar.gz \(timed out\)"),
+        (OSError(errno.ENOSPC, "No space left"), "no space left on the disk for http"),
     ],
 )
-def test_a_download_that_cannot_work_gets_its_line(
+def test_a_failed_download_has_its_message(
     monkeypatch: pytest.MonkeyPatch, error: OSError, message: str
 ) -> None:
     def download(*_: object, **__: object) -> None:
@@ -192,18 +192,18 @@ def test_a_download_that_cannot_work_gets_its_line(
         fetch_pets()
 
 
-def test_nobody_at_the_address_is_said_in_one_line(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_an_unreachable_server_is_reported_in_one_line(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(
         OxfordIIITPet, "_RESOURCES", [("http://127.0.0.1:9/images.tar.gz", "0" * 32)]
     )
     monkeypatch.setattr(pets_module, "BYTES", 0)
-    with pytest.raises(UserError, match="cannot be reached .*Connection refused") as raised:
+    with pytest.raises(UserError, match="cannot reach .*Connection refused") as raised:
         fetch_pets()
     assert "\n" not in str(raised.value)
 
 
 @pytest.mark.usefixtures("server")
-def test_too_small_a_disk_is_said_before_the_download(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_too_small_a_disk_is_reported_before_the_download(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(pets_module, "BYTES", 10**18)
     with pytest.raises(UserError, match="needs 1,000,000,000,000 MB and"):
         fetch_pets()

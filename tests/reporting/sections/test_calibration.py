@@ -1,4 +1,4 @@
-"""Mistakes and confidence, against scikit-learn and against numbers worked out by hand."""
+"""Confusion matrix and calibration, compared with scikit-learn and manual results."""
 
 import math
 from pathlib import Path
@@ -48,7 +48,7 @@ def test_confusion_is_scikit_learns_matrix_summed_over_seeds(tmp_path: Path) -> 
     assert confusion_table(found).rows == (("native_adam", "26", "4", "28", "2", "3"),)
 
 
-def test_runs_that_did_not_finish_answer_nothing(tmp_path: Path) -> None:
+def test_runs_that_did_not_finish_have_no_predictions(tmp_path: Path) -> None:
     runs = {("native_adam", 0): {"status": "diverged"}, ("native_adam", 1): {"status": "failed"}}
     found = read_runs(write_comparison(tmp_path, ["native_adam"], [0, 1], runs=runs))
     assert pooled(found.found) is None
@@ -56,7 +56,7 @@ def test_runs_that_did_not_finish_answer_nothing(tmp_path: Path) -> None:
     assert calibration_table(found).rows == (("native_adam", *["-"] * 5),)
 
 
-def test_the_bins_are_scikit_learns_calibration_curve_of_the_answer_given(
+def test_the_bins_are_scikit_learns_calibration_curve_of_the_predicted_class(
     drawn: Predictions,
 ) -> None:
     found = calibration(drawn)
@@ -83,10 +83,10 @@ def test_the_brier_score_is_scikit_learns(drawn: Predictions) -> None:
     assert calibration(drawn).brier == pytest.approx(brier_score_loss(drawn.labels, cat))
 
 
-def test_four_answers_worked_out_by_hand() -> None:
-    # Confidence 0.8 three times, right twice (bin 0.75 to 0.8); 0.62 once, wrong (0.6 to 0.65).
-    answers = predictions([1, 0, 0, 1], [logit(0.79), -logit(0.79), logit(0.79), -logit(0.62)])
-    found = calibration(answers)
+def test_four_predictions_calculated_by_hand() -> None:
+    # Confidence 0.79 three times, two correct (bin 0.75 to 0.8); 0.62 once, wrong (0.6 to 0.65).
+    given = predictions([1, 0, 0, 1], [logit(0.79), -logit(0.79), logit(0.79), -logit(0.62)])
+    found = calibration(given)
     assert found.counts.tolist() == [0, 0, 1, 0, 0, 3, 0, 0, 0, 0]
     assert found.expected_error == pytest.approx((3 * (0.79 - 2 / 3) + 0.62) / 4)
     assert found.brier == pytest.approx((2 * 0.21**2 + 0.79**2 + 0.62**2) / 4)
@@ -97,20 +97,20 @@ def test_four_answers_worked_out_by_hand() -> None:
 
 
 @pytest.mark.parametrize("size", [0.0, 800.0, math.inf])
-def test_the_surest_and_the_least_sure_answers_have_a_bin(size: float) -> None:
+def test_the_highest_and_the_lowest_confidence_have_a_bin(size: float) -> None:
     found = calibration(predictions([1, 0], [size, -size]))
     assert found.counts.sum() == 2
     assert found.counts[0 if size == 0 else -1] == 2
     assert found.brier == (0.25 if size == 0 else 0.0)
 
 
-def test_pooling_puts_the_seeds_one_after_another(tmp_path: Path) -> None:
+def test_pooling_concatenates_the_seeds(tmp_path: Path) -> None:
     runs = {("native_adam", 1): {"test_logits": mistaken(0)}}
     found = read_runs(write_comparison(tmp_path, ["native_adam"], [0, 1], runs=runs))
-    answers = pooled(found.found)
-    assert answers is not None
-    assert len(answers.paths) == len(answers.labels) == 40
-    assert np.flatnonzero(~answers.right()).tolist() == [20]
+    both = pooled(found.found)
+    assert both is not None
+    assert len(both.paths) == len(both.labels) == 40
+    assert np.flatnonzero(~both.right()).tolist() == [20]
 
 
 def test_the_table_has_mean_and_deviation_over_seeds(tmp_path: Path) -> None:
@@ -121,7 +121,7 @@ def test_the_table_has_mean_and_deviation_over_seeds(tmp_path: Path) -> None:
     (row,) = calibration_table(
         read_runs(write_comparison(tmp_path, ["native_adam"], [0, 1], runs=runs))
     ).rows
-    # Right in 20 of 20 at a confidence of 0.9, then in 18 of 20.
+    # 20 of 20 correct at a confidence of 0.9, then 18 of 20.
     assert row == (
         "native_adam",
         "90.0 (0.0) %",

@@ -1,4 +1,4 @@
-"""Figures: equal curves are said to be equal, gaps are said to be gaps, bytes are the same."""
+"""Figures: what they show, what their texts say, and reproducible bytes."""
 
 import re
 from pathlib import Path
@@ -38,7 +38,7 @@ def line(figure: Figure, number: int) -> np.ndarray[Any, Any]:
     return np.asarray(figure.drawing.axes[0].lines[number].get_xydata())
 
 
-def test_the_same_curve_as_the_native_one_is_drawn_and_said_to_be_the_same(tmp_path: Path) -> None:
+def test_a_curve_equal_to_the_native_one_is_drawn_and_labelled_as_equal(tmp_path: Path) -> None:
     runs = read(tmp_path, "native_adam", "custom_adam")
     (figure,) = training_cost(runs).figures
     assert legend(figure) == ["native_adam (wide)", "custom_adam (dashed, equal to native_adam)"]
@@ -48,13 +48,13 @@ def test_the_same_curve_as_the_native_one_is_drawn_and_said_to_be_the_same(tmp_p
     assert custom.get_zorder() > native.get_zorder()
 
 
-def test_a_curve_that_differs_in_one_seed_is_not_said_to_be_the_same(tmp_path: Path) -> None:
+def test_a_curve_that_differs_in_one_seed_is_not_labelled_as_equal(tmp_path: Path) -> None:
     other = {("custom_adam", 2): {"costs": (0.75, 0.5, 0.25, 0.1250001)}}
     runs = read(tmp_path, "native_adam", "custom_adam", runs=other)
     assert "custom_adam (dashed)" in legend(training_cost(runs).figures[0])
 
 
-def test_a_curve_is_the_mean_over_seeds_and_its_band_goes_from_lowest_to_highest(
+def test_a_curve_is_the_mean_over_seeds_with_a_band_from_lowest_to_highest(
     tmp_path: Path,
 ) -> None:
     runs = read(
@@ -74,21 +74,21 @@ def test_a_long_series_is_drawn_as_means_and_the_caption_says_so(tmp_path: Path)
     costs = tuple(np.linspace(1, 0, 2000))
     runs = read(tmp_path, "native_adam", seeds=(0,), runs={("native_adam", 0): {"costs": costs}})
     panels_ = training_cost(runs)
-    assert "Training cost of every 3 iterations" in panels_.caption
+    assert "Training cost averaged over blocks of 3 iterations" in panels_.caption
     drawn = line(panels_.figures[0], 0)
     assert drawn[0].tolist() == [2.0, pytest.approx(np.mean(costs[:3]))]
     assert len(drawn) == 666
 
 
-def test_costs_that_are_cut_off_are_in_the_caption(tmp_path: Path) -> None:
+def test_the_caption_mentions_costs_above_the_axis(tmp_path: Path) -> None:
     high = {("native_adam", 0): {"costs": (*[0.5] * 300, 7.25)}}
     runs = read(tmp_path, "native_adam", seeds=(0,), runs=high)
     caption = training_cost(runs).caption
-    assert "Above 1 it is cut off; the highest cost is 7.25." in caption
+    assert "The axis ends at 1; the highest cost is 7.25." in caption
     assert training_cost(runs).figures[0].drawing.axes[0].get_ylim() == (0, 1)
 
 
-def test_a_run_that_diverged_ends_the_curve_and_is_named_and_one_that_failed_is_left_out(
+def test_a_diverged_run_ends_the_curve_and_is_named_and_a_failed_one_is_omitted(
     tmp_path: Path,
 ) -> None:
     runs = read(
@@ -115,7 +115,7 @@ def test_every_method_has_a_panel_and_all_panels_have_the_same_axes(tmp_path: Pa
         assert len({(a.get_xlim(), a.get_ylim()) for a in axes}) == 1
 
 
-def test_an_optimizer_from_elsewhere_stands_in_every_panel() -> None:
+def test_an_own_optimizer_is_in_every_panel() -> None:
     assert panels(("my_adagrad", "native_sgd", "native_adam")) == {
         "sgd": ("native_sgd", "my_adagrad"),
         "adam": ("native_adam", "my_adagrad"),
@@ -134,13 +134,13 @@ def test_contenders_of_one_panel_never_look_alike() -> None:
     assert len(set(plain)) == len(plain)
 
 
-def test_equal_costs_are_said_to_be_exactly_zero_apart(tmp_path: Path) -> None:
+def test_equal_costs_have_a_difference_of_exactly_zero(tmp_path: Path) -> None:
     drawn = cost_difference(read(tmp_path, "native_adam", "custom_adam"))
     assert drawn is not None
     (figure,) = drawn.figures
     assert legend(figure) == ["custom_adam: exactly 0 (4 iterations, 3 seeds)"]
     assert [text.get_text() for text in figure.drawing.axes[0].texts] == [
-        "exactly 0 at every iteration:\nthe same bits"
+        "exactly 0 at every iteration"
     ]
 
 
@@ -156,28 +156,28 @@ def test_costs_that_differ_are_drawn_with_the_largest_of_the_seeds(tmp_path: Pat
     heights = line(figure, 0)[:, 1]
     np.testing.assert_array_equal(heights, [np.nan, np.nan, 0.25, 0.125])
     assert figure.drawing.axes[0].get_yscale() == "log"
-    # Round what is drawn: a seed that was closer for a moment does not stretch the axis.
+    # The axis fits the maximum over the seeds, not a seed with a smaller difference.
     assert figure.drawing.axes[0].get_ylim() == pytest.approx((0.125 / 3, 0.25 * 3))
     assert not figure.drawing.axes[0].texts
 
 
-def test_without_twins_there_is_no_distance_to_draw(tmp_path: Path) -> None:
+def test_without_twins_no_difference_is_drawn(tmp_path: Path) -> None:
     assert cost_difference(read(tmp_path, "native_adam", "custom_saga")) is None
 
 
-def test_learning_rates_are_drawn_where_there_is_a_grid(tmp_path: Path) -> None:
+def test_learning_rates_are_drawn_for_a_grid(tmp_path: Path) -> None:
     assert sensitivity(read(tmp_path / "one", "native_adam")) is None
     runs = read(tmp_path, "native_adam", seeds=(0,), learning_rates=(1e-4, 1e-3, 1e-2))
     drawn = sensitivity(runs)
     assert drawn is not None
     (figure,) = drawn.figures
     np.testing.assert_allclose(line(figure, 0), [[1e-4, 95], [1e-3, 95], [1e-2, 95]])
-    assert line(figure, 1)[:, 0].tolist() == [1e-4, 1e-4]  # of equals the smallest
+    assert line(figure, 1)[:, 0].tolist() == [1e-4, 1e-4]  # the smallest of equals
     assert figure.drawing.axes[0].get_xscale() == "log"
     assert "95.0 % at 0.001" in figure.alt
 
 
-def test_the_way_to_the_target_runs_over_seconds_of_training(tmp_path: Path) -> None:
+def test_accuracy_is_drawn_over_training_time_with_the_target(tmp_path: Path) -> None:
     drawn = way_to_target(read(tmp_path, "native_adam"))
     assert drawn is not None
     np.testing.assert_allclose(line(drawn.figures[0], 0), [[0, 50], [2, 90], [4, 95]])
@@ -185,7 +185,7 @@ def test_the_way_to_the_target_runs_over_seconds_of_training(tmp_path: Path) -> 
     assert line(drawn.figures[0], 1)[:, 1].tolist() == pytest.approx([94, 94])
 
 
-def test_step_times_are_drawn_where_they_were_measured(tmp_path: Path) -> None:
+def test_step_times_are_drawn_if_they_were_measured(tmp_path: Path) -> None:
     assert step_time(read(tmp_path / "no", "native_adam")) is None
     times = {"native_adam": [1e-3, 2e-3, 3e-3], "custom_adam": [2e-3, 4e-3, 6e-3]}
     figure = step_time(read(tmp_path, "native_adam", "custom_adam", step_seconds=times))
@@ -194,7 +194,7 @@ def test_step_times_are_drawn_where_they_were_measured(tmp_path: Path) -> None:
     assert line(figure, 0)[:, 0].tolist() == [1.5, 2.5]
 
 
-def test_memory_parts_the_task_from_the_optimizer(tmp_path: Path) -> None:
+def test_memory_separates_the_task_from_the_optimizer(tmp_path: Path) -> None:
     figure = memory(read(tmp_path, "native_adam"))
     task, own = (bar.get_extents() for bar in figure.drawing.axes[0].patches)
     assert task.width == pytest.approx(own.width)  # 24 + 24 and 48 bytes; checkpoints are on disk
@@ -202,7 +202,7 @@ def test_memory_parts_the_task_from_the_optimizer(tmp_path: Path) -> None:
     assert figure.alt == "native_adam: 48 B of state."
 
 
-def test_calibration_shows_how_sure_and_how_right_a_head_is(tmp_path: Path) -> None:
+def test_calibration_shows_confidence_and_accuracy(tmp_path: Path) -> None:
     drawn = reliability(read(tmp_path, "native_adam"))
     assert drawn is not None
     places = np.asarray(drawn.figures[0].drawing.axes[0].collections[0].get_offsets())
@@ -217,7 +217,7 @@ def everything(runs: Runs) -> list[Figure]:
     return [*panels_, memory(runs)]
 
 
-def test_a_figure_drawn_again_is_the_same_to_the_byte(tmp_path: Path) -> None:
+def test_a_figure_drawn_again_has_the_same_bytes(tmp_path: Path) -> None:
     runs = read(tmp_path, "native_adam", "custom_adam")
     once, again = everything(runs), everything(runs)
     assert [svg(figure.drawing) for figure in once] == [svg(figure.drawing) for figure in again]
@@ -237,7 +237,7 @@ def test_the_users_own_matplotlibrc_changes_nothing(
     assert svg(training_cost(runs).figures[0].drawing) == before
 
 
-def test_ids_of_two_figures_of_a_page_are_apart(tmp_path: Path) -> None:
+def test_ids_of_the_figures_of_a_page_are_unique(tmp_path: Path) -> None:
     drawn = everything(read(tmp_path, "native_adam", "native_sgd"))
     ids = [
         name

@@ -1,20 +1,22 @@
-"""Nothing that was planned or found is dropped in silence."""
+"""Incomplete runs: every planned or found run is accounted for."""
 
 from pathlib import Path
 
 from catsdogs.reporting.document import Paragraph, Table
-from catsdogs.reporting.sections.incomplete_runs import gaps
+from catsdogs.reporting.sections.incomplete_runs import incomplete_runs_table
 from catsdogs.runs.reader import read_runs
 from tests.support.synthetic_runs import write_comparison, write_run
 
 COMMAND = "python -m catsdogs.compare contenders=[native_adam,custom_adam]"
 
 
-def test_a_whole_comparison_has_no_gaps(tmp_path: Path) -> None:
-    assert gaps(read_runs(write_comparison(tmp_path))) == Paragraph("All 6 runs finished.")
+def test_a_complete_comparison_has_no_table(tmp_path: Path) -> None:
+    assert incomplete_runs_table(read_runs(write_comparison(tmp_path))) == Paragraph(
+        "All 6 runs finished."
+    )
 
 
-def test_every_run_that_is_not_finished_is_named_with_its_reason_and_a_way_out(
+def test_every_incomplete_run_has_a_reason_and_a_command(
     tmp_path: Path,
 ) -> None:
     folder = write_comparison(
@@ -26,28 +28,28 @@ def test_every_run_that_is_not_finished_is_named_with_its_reason_and_a_way_out(
             ("custom_adam", 0): {"status": "running", "costs": (0.5, 0.4, 0.3)},
         },
     )
-    table = gaps(read_runs(folder))
+    table = incomplete_runs_table(read_runs(folder))
     assert isinstance(table, Table)
-    assert table.caption == "Of 6 runs, 2 finished; these are in no mean."
+    assert table.caption == "Of 6 runs, 2 finished; the means do not include these:"
     assert table.rows == (
-        ("native_adam", "2", "0.001", "missing", "there is no record", COMMAND),
+        ("native_adam", "2", "0.001", "missing", "no record", COMMAND),
         ("native_adam", "0", "0.001", "diverged")
         + ("the training cost became nan in epoch 2, iteration 5",)
-        + ("a result, not a gap: nothing to redo",),
+        + ("none: divergence is a result",),
         ("native_adam", "1", "0.001", "failed", "UserError: optimizer: refuses its settings")
         + (COMMAND,),
         ("custom_adam", "0", "0.001", "running")
-        + ("it is not done, or was cut off after 3 iterations",)
+        + ("interrupted or still running, 3 iterations done",)
         + (COMMAND,),
     )
 
 
-def test_without_a_plan_the_runs_own_command_is_the_way_out(tmp_path: Path) -> None:
+def test_without_a_plan_the_command_is_that_of_the_run(tmp_path: Path) -> None:
     write_run(tmp_path, name="a", status="running", costs=())
-    table = gaps(read_runs(tmp_path))
+    table = incomplete_runs_table(read_runs(tmp_path))
     assert isinstance(table, Table)
     assert table.rows[0][4:] == (
-        "it is not done, or was cut off after 0 iterations",
+        "interrupted or still running, 0 iterations done",
         "python -m catsdogs.train optimizer=native_adam seed=0",
     )
 
@@ -55,9 +57,9 @@ def test_without_a_plan_the_runs_own_command_is_the_way_out(tmp_path: Path) -> N
 def test_a_run_that_repeats_another_is_named(tmp_path: Path) -> None:
     for name in ("first", "second"):
         write_run(tmp_path, name=name, facts={"started": name})
-    table = gaps(read_runs(tmp_path))
+    table = incomplete_runs_table(read_runs(tmp_path))
     assert isinstance(table, Table)
     assert table.rows == (
         ("native_adam", "0", "0.001", "repeated")
-        + ("first repeats a run that is used in its place", "nothing to do"),
+        + ("first repeats another run, which is used instead", "none: nothing is missing"),
     )

@@ -1,4 +1,4 @@
-"""Which learning rate a contender is judged at: chosen on validation alone."""
+"""The choice of learning rates, on validation images alone."""
 
 from collections.abc import Sequence
 from pathlib import Path
@@ -49,7 +49,7 @@ def test_the_highest_mean_best_validation_accuracy_chooses(tmp_path: Path) -> No
     assert edge_warning(runs) is None
 
 
-def test_of_equal_accuracies_the_cost_at_that_epoch_chooses_then_the_smaller(
+def test_the_cost_at_that_epoch_and_then_the_smaller_rate_decide_a_tie(
     tmp_path: Path,
 ) -> None:
     runs = tried(tmp_path / "a", [(0.1, 0.9, 0.3), (0.01, 0.9, 0.2), (0.001, 0.9, 0.4)])
@@ -58,7 +58,7 @@ def test_of_equal_accuracies_the_cost_at_that_epoch_chooses_then_the_smaller(
     assert choice(runs).chosen.learning_rate == 0.01
 
 
-def test_means_of_equally_many_right_answers_are_equal(tmp_path: Path) -> None:
+def test_means_of_equally_many_correct_predictions_are_equal(tmp_path: Path) -> None:
     accuracies = (0.9, 0.905, 0.925), (0.9, 0.91, 0.92)
     assert fmean(accuracies[0]) == pytest.approx(fmean(accuracies[1]), abs=1e-15)
     assert np.mean(accuracies[0]) > np.mean(accuracies[1])
@@ -67,13 +67,13 @@ def test_means_of_equally_many_right_answers_are_equal(tmp_path: Path) -> None:
     assert choice(runs).chosen.learning_rate == 0.01
 
 
-def test_test_images_take_no_part(tmp_path: Path) -> None:
+def test_the_choice_does_not_use_test_images(tmp_path: Path) -> None:
     write_run(tmp_path, learning_rate=0.1, val_accuracies=(0.5, 0.6, 0.6))
     write_run(tmp_path, learning_rate=0.01, test_logits=mistaken(*range(20)))
     assert choice(read_runs(tmp_path), "native_adam").chosen.learning_rate == 0.01
 
 
-def test_a_learning_rate_at_which_a_run_diverged_is_not_chosen_while_another_is_whole(
+def test_a_learning_rate_at_which_a_run_diverged_is_not_chosen_if_another_is_complete(
     tmp_path: Path,
 ) -> None:
     write_run(tmp_path, learning_rate=0.1, val_accuracies=(0.5, 1.0, 1.0))
@@ -85,24 +85,24 @@ def test_a_learning_rate_at_which_a_run_diverged_is_not_chosen_while_another_is_
     assert [(tried.finished, tried.planned) for tried in found.tried] == [(2, 2), (1, 2)]
 
 
-def test_a_choice_at_the_edge_of_the_grid_is_warned_of(tmp_path: Path) -> None:
+def test_a_choice_at_the_edge_of_the_grid_gives_a_warning(tmp_path: Path) -> None:
     tried(tmp_path, [(0.1, 0.9, 0.1), (0.01, 0.94, 0.5), (0.001, 0.95, 0.2)])
     runs = tried(tmp_path, [(0.1, 0.9, 0.1), (0.01, 0.95, 0.5), (0.001, 0.9, 0.2)], "custom_sgd")
     assert choice(runs).at_edge
     assert not choice(runs, "custom_sgd").at_edge
     warning = edge_warning(runs)
     assert warning is not None
-    assert "at the edge of the grid for native_sgd (0.001):" in warning.text
+    assert "at the edge of the grid for native_sgd (0.001)." in warning.text
 
 
-def test_one_learning_rate_is_no_grid_and_has_no_edge(tmp_path: Path) -> None:
+def test_one_learning_rate_is_not_a_grid_and_has_no_edge(tmp_path: Path) -> None:
     runs = tried(tmp_path, [(0.1, 0.9, 0.1)])
     assert not choice(runs).at_edge
     assert learning_rate_table(runs) is None
     assert chosen_runs(runs) == runs
 
 
-def test_what_is_chosen_is_one_run_for_each_contender_and_seed(tmp_path: Path) -> None:
+def test_the_chosen_runs_are_one_for_each_contender_and_seed(tmp_path: Path) -> None:
     for seed in (0, 1):
         tried(tmp_path, [(0.1, 0.9, 0.1), (0.01, 0.94, 0.5)], seed=seed)
         runs = tried(tmp_path, [(0.1, 0.95, 0.1), (0.01, 0.94, 0.5)], "custom_sgd", seed)
@@ -116,7 +116,7 @@ def test_what_is_chosen_is_one_run_for_each_contender_and_seed(tmp_path: Path) -
     assert chosen_runs(chosen).found == chosen.found
 
 
-def test_the_table_shows_what_was_tried_and_what_was_not(tmp_path: Path) -> None:
+def test_the_table_shows_which_rates_were_tried(tmp_path: Path) -> None:
     tried(tmp_path, [(0.1, 0.9, 0.1), (0.01, 0.94, 0.5)])
     tried(tmp_path, [(0.01, 0.8, 0.1)], "custom_sgd")
     write_run(tmp_path, "native_sgd", 1, learning_rate=0.1, status="diverged")

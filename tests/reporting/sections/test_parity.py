@@ -1,4 +1,4 @@
-"""The same arithmetic, or the first place where it parts."""
+"""Differences between two runs, down to the last bit."""
 
 import math
 from collections.abc import Mapping
@@ -29,7 +29,7 @@ def weights(*values: float, name: str = "conv.weight") -> dict[str, Any]:
     return {name: np.array(values, np.float32)}
 
 
-def test_two_runs_alike_are_identical(tmp_path: Path) -> None:
+def test_two_equal_runs_are_identical(tmp_path: Path) -> None:
     assert parity(tmp_path, {}) == Parity(
         seed=0,
         learning_rate=1e-3,
@@ -44,7 +44,7 @@ def test_two_runs_alike_are_identical(tmp_path: Path) -> None:
     )
 
 
-def test_the_last_bit_of_one_cost_parts_two_runs_and_its_iteration_is_named(tmp_path: Path) -> None:
+def test_the_last_bit_of_one_cost_is_a_difference_at_its_iteration(tmp_path: Path) -> None:
     changed = [*COSTS]
     changed[2] = math.nextafter(changed[2], 1.0)
     found = parity(tmp_path, {"costs": changed})
@@ -68,13 +68,13 @@ def test_the_weights_that_differ_most_are_named(tmp_path: Path) -> None:
     assert not found.identical
 
 
-def test_a_zero_of_the_other_sign_is_not_the_same_bits(tmp_path: Path) -> None:
+def test_a_zero_of_the_other_sign_is_not_identical(tmp_path: Path) -> None:
     found = parity(tmp_path, {"weights": weights(-0.0)}, {"weights": weights(0.0)})
     assert found.largest_weight_difference == 0.0
     assert not found.identical
 
 
-def test_one_test_logit_parts_two_runs(tmp_path: Path) -> None:
+def test_one_test_logit_is_a_difference(tmp_path: Path) -> None:
     found = parity(tmp_path, {"test_logits": (3.5, *LOGITS[1:])})
     assert found.largest_logit_difference == 0.5
     assert not found.identical
@@ -84,7 +84,7 @@ def test_one_test_logit_parts_two_runs(tmp_path: Path) -> None:
 def test_weights_of_another_head_are_not_compared(tmp_path: Path, custom: dict[str, Any]) -> None:
     found = parity(tmp_path, {"weights": custom}, {"weights": weights(1.0, 2.0)})
     assert math.isnan(found.largest_weight_difference)
-    assert found.remark == "no final weights of both that fit each other"
+    assert found.remark == "the final weights are missing or have other names or shapes"
     assert not found.identical
 
 
@@ -94,20 +94,20 @@ def test_logits_of_other_images_are_not_compared(tmp_path: Path) -> None:
     path.write_text(path.read_text().replace("cat.test0", "cat.test99"))
     (found,) = parities(read_runs(folder), PAIR)
     assert math.isnan(found.largest_logit_difference)
-    assert found.remark == "the test pictures are not the same"
+    assert found.remark == "the test images differ"
     assert not found.identical
 
 
 @pytest.mark.parametrize("absent", ["native_adam", "custom_adam"])
-def test_a_missing_partner_is_said(tmp_path: Path, absent: str) -> None:
+def test_a_missing_run_is_named(tmp_path: Path, absent: str) -> None:
     folder = write_comparison(tmp_path, seeds=[0, 1], absent={(absent, 0)})
     alone, both = parities(read_runs(folder), PAIR)
-    assert (alone.seed, alone.iterations, alone.remark) == (0, 0, f"{absent} has no run here")
+    assert (alone.seed, alone.iterations, alone.remark) == (0, 0, f"{absent} has no run")
     assert not alone.identical
     assert both.identical
 
 
-def test_a_cost_that_is_no_number_on_one_side_is_infinitely_far(tmp_path: Path) -> None:
+def test_a_cost_that_is_finite_in_one_run_alone_is_infinitely_far(tmp_path: Path) -> None:
     found = parity(tmp_path, {"status": "diverged", "costs": COSTS[:2]})
     assert found.iterations == 3
     assert found.first_difference == 3
@@ -115,7 +115,7 @@ def test_a_cost_that_is_no_number_on_one_side_is_infinitely_far(tmp_path: Path) 
     assert found.remark == "custom_adam diverged"
 
 
-def test_two_that_diverge_alike_do_not_differ(tmp_path: Path) -> None:
+def test_two_runs_that_diverge_alike_do_not_differ(tmp_path: Path) -> None:
     both = {"status": "diverged"}
     found = parity(tmp_path, both, both)
     assert found.first_difference is None
@@ -123,10 +123,10 @@ def test_two_that_diverge_alike_do_not_differ(tmp_path: Path) -> None:
     assert found.remark == "native_adam diverged and custom_adam diverged"
 
 
-def test_a_run_that_was_cut_off_does_not_differ_in_what_it_lacks(tmp_path: Path) -> None:
+def test_an_interrupted_run_does_not_differ_in_missing_iterations(tmp_path: Path) -> None:
     found = parity(tmp_path, {"status": "running", "costs": COSTS[:3]})
     assert (found.iterations, found.first_difference) == (3, None)
-    assert found.remark == "custom_adam was cut off or is not done"
+    assert found.remark == "custom_adam was interrupted or is still running"
     assert not found.identical
 
 
@@ -172,5 +172,5 @@ def test_the_table_names_the_first_difference_and_the_tensor(tmp_path: Path) -> 
         ("custom_adam and native_adam", "0", "0.001", "4", "2", "2.5e-01", "1.0e+00 (conv.weight)")
         + ("0", "no", ""),
         ("custom_adam and native_adam", "1", "0.001", "0", "-", "-", "-", "-", "no")
-        + ("custom_adam has no run here",),
+        + ("custom_adam has no run",),
     )

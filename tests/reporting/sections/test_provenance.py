@@ -1,4 +1,4 @@
-"""Where numbers come from, and in what runs disagree."""
+"""Facts that runs have in common, and facts that differ."""
 
 import json
 from pathlib import Path
@@ -21,20 +21,20 @@ def usual(**changed: Any) -> dict[str, Any]:
     return usual_facts("native_adam", 0, 1e-3) | changed
 
 
-def test_what_all_runs_share_is_listed_once(tmp_path: Path) -> None:
+def test_facts_of_all_runs_are_listed_once(tmp_path: Path) -> None:
     runs = read_runs(write_comparison(tmp_path))
     facts = {row[0]: row[1] for row in provenance_table(runs).rows}
     assert facts == {
         "seeds": "0, 1, 2",
         "runs": "6",
-        "pictures": "4 train, 20 val, 20 test",
-        "pictures, SHA-256": "d" * 64,
-        "pictures left out as unreadable": "0",
-        "pixels": "resize256x256",
+        "images": "4 train, 20 val, 20 test",
+        "images, SHA-256": "d" * 64,
+        "unreadable images skipped": "0",
+        "image preprocessing": "resize256x256",
         "backbone": "the weights",
         "backbone, SHA-256": "e" * 64,
         "commit": "0123456789abcdef0123456789abcdef01234567",
-        "source changed since the commit": "false",
+        "uncommitted changes": "false",
         "hardware: system": "Linux",
         "hardware: processor": "a processor",
         "hardware: cores": "2",
@@ -50,26 +50,26 @@ def test_what_all_runs_share_is_listed_once(tmp_path: Path) -> None:
         "setting batch_size": "2",
     }
     assert disagreement(runs) == Paragraph(
-        "All runs agree in pictures, weights, settings, versions, hardware, threads and commit."
+        "All runs agree on images, weights, settings, versions, hardware, threads and commit."
     )
 
 
 @pytest.mark.parametrize(
     ("changed", "name", "value"),
     [
-        ({"data": usual()["data"] | {"sha256": "f" * 64}}, "pictures, SHA-256", "f" * 64),
+        ({"data": usual()["data"] | {"sha256": "f" * 64}}, "images, SHA-256", "f" * 64),
         ({"weights": usual()["weights"] | {"sha256": "0"}}, "backbone, SHA-256", "0"),
         ({"versions": usual()["versions"] | {"torch": "2.14.0"}}, "version of torch", "2.14.0"),
         ({"versions": {"python": "3.11.7", "torch": "2.15.0"}}, "version of catsdogs")
         + ("not recorded",),
         ({"threads": 1}, "threads", "1"),
         ({"hardware": usual()["hardware"] | {"device": "H200"}}, "hardware: device", "H200"),
-        ({"git": None}, "commit", "none: an installed package"),
-        ({"git": usual()["git"] | {"changed": True}}, "source changed since the commit", "true"),
+        ({"git": None}, "commit", "none (installed package)"),
+        ({"git": usual()["git"] | {"changed": True}}, "uncommitted changes", "true"),
         ({"config": usual()["config"] | {"epochs": 3}}, "setting epochs", "3"),
     ],
 )
-def test_a_run_that_disagrees_is_named_with_both_values(
+def test_a_run_that_differs_is_named_with_both_values(
     tmp_path: Path, changed: dict[str, Any], name: str, value: str
 ) -> None:
     runs = read_runs(write_comparison(tmp_path, runs={("custom_adam", 1): {"facts": changed}}))
@@ -81,7 +81,7 @@ def test_a_run_that_disagrees_is_named_with_both_values(
     assert name not in [row[0] for row in provenance_table(runs).rows]
 
 
-def test_a_run_that_failed_before_it_began_disagrees_with_none(tmp_path: Path) -> None:
+def test_a_run_that_failed_before_it_started_differs_from_none(tmp_path: Path) -> None:
     folder = write_comparison(tmp_path, runs={("custom_adam", 1): {"status": "failed"}})
     path = folder / run_name("custom_adam", 1, 1e-3) / "record.json"
     known = ("label", "seed", "status", "error", "command", "config", "versions")
@@ -109,11 +109,11 @@ def test_the_hyperparameters_of_a_contender_are_listed_with_its_class(tmp_path: 
     )
 
 
-def test_every_command_is_there_once(tmp_path: Path) -> None:
+def test_every_command_is_listed_once(tmp_path: Path) -> None:
     runs = {("custom_adam", seed): {"facts": {"command": "typed"}} for seed in (0, 1, 2)}
     folder = write_comparison(tmp_path, runs=runs, absent={("native_adam", 1)})
     assert commands_table(read_runs(folder)).rows == (
-        ("python -m catsdogs.compare contenders=[native_adam,custom_adam]", "the comparison"),
+        ("python -m catsdogs.compare contenders=[native_adam,custom_adam]", "comparison"),
         ("python -m catsdogs.train optimizer=native_adam seed=0", "1 run"),
         ("python -m catsdogs.train optimizer=native_adam seed=2", "1 run"),
         ("typed", "3 runs"),

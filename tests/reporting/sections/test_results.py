@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from catsdogs.reporting.run_summary import outcome
+from catsdogs.reporting.run_summary import summarize
 from catsdogs.reporting.sections.results import published_table, results_table, seeds_table
 from catsdogs.runs.reader import read_run, read_runs
 from tests.support.synthetic_runs import mistaken, write_comparison, write_run
@@ -22,7 +22,7 @@ def test_the_best_epoch_is_the_first_with_the_highest_accuracy_not_the_lowest_co
             test_logits=mistaken(3),
         )
     )
-    found = outcome(run)
+    found = summarize(run)
     assert (found.best_epoch, found.best_val_accuracy, found.best_epoch_val_cost) == (2, 0.95, 0.3)
     assert (found.lowest_val_cost_epoch, found.lowest_val_cost) == (1, 0.1)
     assert (found.last_epoch, found.last_val_accuracy, found.last_val_cost) == (4, 0.8, 0.4)
@@ -32,19 +32,19 @@ def test_the_best_epoch_is_the_first_with_the_highest_accuracy_not_the_lowest_co
 
 def test_the_untrained_head_counts_as_an_epoch(tmp_path: Path) -> None:
     run = read_run(write_run(tmp_path, val_accuracies=(0.6, 0.5, 0.5)))
-    assert outcome(run).best_epoch == 0
+    assert summarize(run).best_epoch == 0
 
 
-def test_a_cost_that_is_no_number_is_never_the_lowest(tmp_path: Path) -> None:
+def test_a_cost_that_is_not_finite_is_never_the_lowest(tmp_path: Path) -> None:
     nan = math.nan
     run = read_run(write_run(tmp_path, status="diverged", val_costs=(0.7, 0.3, nan)))
-    assert outcome(run).lowest_val_cost == 0.3
-    assert math.isnan(outcome(run).last_val_cost)
+    assert summarize(run).lowest_val_cost == 0.3
+    assert math.isnan(summarize(run).last_val_cost)
 
 
-def test_a_run_that_failed_before_its_first_epoch_came_to_nothing(tmp_path: Path) -> None:
+def test_a_run_that_failed_before_its_first_epoch_has_no_results(tmp_path: Path) -> None:
     directory = write_run(tmp_path, status="failed", val_accuracies=(), val_costs=())
-    found = outcome(read_run(directory))
+    found = summarize(read_run(directory))
     assert math.isnan(found.best_val_accuracy)
     assert math.isnan(found.best_epoch)
     assert math.isnan(found.test_accuracy)
@@ -86,7 +86,7 @@ def test_one_seed_has_no_deviation_and_none_has_no_mean(tmp_path: Path) -> None:
     assert none == ("custom_adam", "0.001", *["-"] * 7, "0 of 1")
 
 
-def test_every_run_has_its_row_whatever_became_of_it(tmp_path: Path) -> None:
+def test_every_run_has_its_row_whatever_its_status(tmp_path: Path) -> None:
     folder = write_comparison(
         tmp_path,
         seeds=[0, 1],
@@ -109,7 +109,7 @@ def test_every_run_has_its_row_whatever_became_of_it(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("label", "there"),
+    ("label", "published"),
     [
         ("native_sgd", ("SGD, built in", "98.0 %", "0.12")),
         ("custom_sgd", ("SGD, own", "96.2 %", "0.10")),
@@ -119,24 +119,24 @@ def test_every_run_has_its_row_whatever_became_of_it(tmp_path: Path) -> None:
         ("published_adam", ("Adam, own", "94.7 %", "0.21")),
     ],
 )
-def test_the_published_values_stand_beside_ours(
-    tmp_path: Path, label: str, there: tuple[str, str, str]
+def test_the_published_values_are_beside_those_of_the_runs(
+    tmp_path: Path, label: str, published: tuple[str, str, str]
 ) -> None:
     table = published_table(read_runs(write_comparison(tmp_path, [label, "custom_saga"], [0])))
     assert table is not None
-    assert table.rows == ((*there, label, "95.0 %", "0.2000", "100.0 %"),)
-    assert "one standard error of such an accuracy is 1.0 to 1.6 points" in table.note
-    assert "Here: drawn pictures; backbone: the weights; the best of 2 epochs." in table.note
+    assert table.rows == ((*published, label, "95.0 %", "0.2000", "100.0 %"),)
+    assert "One standard error of such an accuracy is 1.0 to 1.6 points" in table.note
+    assert "These runs: data: drawn; backbone: the weights; best of 2 epochs." in table.note
 
 
-def test_without_a_published_contender_there_is_no_such_table(tmp_path: Path) -> None:
+def test_without_a_contender_of_the_monograph_there_is_no_such_table(tmp_path: Path) -> None:
     runs = read_runs(write_comparison(tmp_path, ["native_rmsprop", "custom_saga"], [0]))
     assert published_table(runs) is None
 
 
-def test_the_published_values_stand_there_even_if_no_run_of_ours_finished(tmp_path: Path) -> None:
+def test_the_published_values_are_shown_even_if_no_run_finished(tmp_path: Path) -> None:
     runs = {("native_adam", 0): {"status": "running"}}
     table = published_table(read_runs(write_comparison(tmp_path, ["native_adam"], [0], runs=runs)))
     assert table is not None
     assert table.rows[0][4:] == ("-", "-", "-")
-    assert "Here: no run finished." in table.note
+    assert "These runs: no run finished." in table.note

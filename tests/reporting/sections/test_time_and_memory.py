@@ -1,4 +1,4 @@
-"""Time and memory: what is counted, what it is held against, and what never got there."""
+"""Step times, time to the target accuracy, and memory."""
 
 import math
 from pathlib import Path
@@ -31,7 +31,7 @@ def test_a_step_has_quartiles_over_its_turns_and_a_ratio_to_the_native_twin(tmp_
     assert custom.ratio == 2.0
 
 
-def test_the_ratio_is_taken_turn_by_turn_so_noise_that_hits_both_leaves_it(tmp_path: Path) -> None:
+def test_the_ratio_is_taken_turn_by_turn_so_that_load_on_both_cancels(tmp_path: Path) -> None:
     runs = timed(tmp_path, native_adam=(1.0, 9.0, 5.0), custom_adam=(1.5, 13.5, 4.0))
     assert step_times(runs)[1].ratio == 1.5
 
@@ -53,12 +53,12 @@ def test_a_reference_that_was_not_timed_gives_no_ratio(tmp_path: Path) -> None:
     assert math.isnan(custom.ratio)
 
 
-def test_nothing_timed_is_no_table(tmp_path: Path) -> None:
+def test_without_times_there_is_no_table(tmp_path: Path) -> None:
     assert step_time_table(timed(tmp_path)) is None
 
 
 def race(folder: Path) -> Runs:
-    """Three contenders: one fast, one slow, one that reaches the target in one seed of two."""
+    """Return three contenders: fast, slow, and one that reaches the target in one seed of two."""
     fast, slow = (0.5, 0.95, 0.96, 0.96), (0.5, 0.6, 0.7, 0.96)
     never = (0.5, 0.6, 0.6, 0.6)
     costs = (0.7, 0.5, 0.4, 0.3)
@@ -75,7 +75,7 @@ def test_the_target_is_one_point_below_the_best_mean(tmp_path: Path) -> None:
     assert target_accuracy(race(tmp_path)) == 0.95
 
 
-def test_the_target_is_the_number_that_is_printed(tmp_path: Path) -> None:
+def test_the_target_is_rounded_as_printed(tmp_path: Path) -> None:
     best = {0: 0.96, 1: 0.96, 2: 0.97}
     runs = {("native_adam", seed): {"val_accuracies": (0.5, 0.5, best[seed])} for seed in best}
     found = read_runs(write_comparison(tmp_path, ["native_adam"], runs=runs))
@@ -83,7 +83,7 @@ def test_the_target_is_the_number_that_is_printed(tmp_path: Path) -> None:
     assert "of 95.3 %" in training_time_table(found).caption
 
 
-def test_a_target_that_is_met_exactly_is_reached(tmp_path: Path) -> None:
+def test_a_target_that_is_equalled_is_reached(tmp_path: Path) -> None:
     runs = race(tmp_path)
     found = {(one.run.label, one.run.seed): one for one in reached(runs, 0.95)}
     first = found["native_sgd", 0]
@@ -94,9 +94,9 @@ def test_a_target_that_is_met_exactly_is_reached(tmp_path: Path) -> None:
     assert (never.epoch, never.seconds) == (None, None)
 
 
-def test_the_table_says_who_never_reaches_the_target(tmp_path: Path) -> None:
+def test_the_table_counts_the_runs_that_reach_the_target(tmp_path: Path) -> None:
     table = training_time_table(race(tmp_path))
-    assert table.caption == "Time to train, and to a validation accuracy of 95.0 %."
+    assert table.caption == "Training time, and time to a validation accuracy of 95.0 %."
     assert table.rows == (
         ("native_sgd", "2.00 (0.00) s", "2 of 2", "2.0 (1.4)", "4.00 (2.83) s"),
         ("custom_sgd", "2.00 (0.00) s", "2 of 2", "3.0 (0.0)", "6.00 (0.00) s"),
@@ -104,14 +104,14 @@ def test_the_table_says_who_never_reaches_the_target(tmp_path: Path) -> None:
     )
 
 
-def test_runs_that_did_not_finish_run_no_race(tmp_path: Path) -> None:
+def test_runs_that_did_not_finish_have_no_times(tmp_path: Path) -> None:
     runs = {("native_adam", 0): {"status": "diverged"}}
     found = read_runs(write_comparison(tmp_path, ["native_adam"], [0], runs=runs))
     assert math.isnan(target_accuracy(found))
     assert training_time_table(found).rows == (("native_adam", "-", "0 of 0", "-", "-"),)
 
 
-def test_memory_is_what_the_record_says(tmp_path: Path) -> None:
+def test_memory_is_that_of_the_record(tmp_path: Path) -> None:
     parts = [
         {"name": "parameters", "place": "cpu", "nbytes": 8_415_244},
         {"name": "gradients", "place": "cpu", "nbytes": 8_415_244},

@@ -1,27 +1,27 @@
-r"""Exhibits, not for use: the listings of the monograph, defects included.
+r"""The monograph's own SGD and Adam, defects included: exhibits for comparisons, not for use.
 
 V. Jeronymo, "Implementando metodos de otimizacao para treinamento de redes neurais com Pytorch"
 (Unicamp, 2019), sections 4.1.1 and 4.2, adds SGD and Adam to torch. They are kept here as they were
-published, with names in English, to show what their defects cost in a comparison. For work use
-`catsdogs.optim.SGD` and `catsdogs.optim.Adam`.
+published, with names in English, to show what their defects cost in a comparison. The classes to
+use are `catsdogs.optim.SGD` and `catsdogs.optim.Adam`.
 
 Defects of both:
 
 1. The learning rate (in Adam every hyperparameter) is read from `defaults`, not from the group, so
-   parameter groups and learning-rate schedulers change nothing.
+   parameter groups and learning-rate schedulers have no effect.
 2. The closure runs in the caller's grad mode, so under `no_grad` its backward fails.
-3. Every step builds new weights through `.data`: a view of the old weights (a flattened copy, a
-   moving average's alias) is left behind, and memory traffic doubles.
+3. Every step builds new weights through `.data`. A view of the old weights, such as a flattened
+   one, keeps the old values, and memory traffic doubles.
 
 Defects of `PublishedAdam` alone:
 
 4. The powers of beta are advanced once per parameter tensor instead of once per step. With n
    tensors, tensor k = 1..n of step t >= 2 is corrected with the power 1 + n (t - 2) + k instead of
    t (step 1 is right). The correction fades n times too fast and differently for every tensor.
-5. Averages, powers and the step count hang on the object, so `state_dict` holds nothing of them and
-   a run cannot be resumed.
-6. State is created at the optimizer's first step only, so a parameter that gets its first gradient
-   later raises KeyError.
+5. Averages, powers and the step count are attributes of the object. `state_dict` lacks them, so a
+   run cannot be resumed.
+6. State is created at the first step of the optimizer only. A parameter that gets its first
+   gradient later raises KeyError.
 """
 
 from collections.abc import Callable
