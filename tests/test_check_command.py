@@ -1,4 +1,4 @@
-"""The check command: what it says of right and wrong optimizers, and what wrong input gets."""
+"""The check command: its verdicts on correct and wrong optimizers, and its records."""
 
 import json
 from collections.abc import Callable
@@ -12,15 +12,15 @@ Run = Callable[..., int]
 
 
 class ForgetfulSGD(torch.optim.SGD):
-    """Reads its learning rate once, so that no scheduler acts."""
+    """An optimizer that reads its learning rate once, so that schedulers have no effect."""
 
     def __init__(self, params: Any, lr: float = 0.1) -> None:
         super().__init__(params, lr=lr)
-        self.kept = lr
+        self.first_lr = lr
 
     def step(self, closure: Any = None) -> None:  # type: ignore[override]
         for group in self.param_groups:
-            group["lr"] = self.kept
+            group["lr"] = self.first_lr
         super().step(closure)
 
 
@@ -35,7 +35,7 @@ def verdicts(content: dict[str, Any]) -> dict[str, str]:
     return {finding["name"]: finding["verdict"] for finding in content["findings"]}
 
 
-def test_a_right_optimizer_beside_its_native_twin_passes_with_status_0(
+def test_a_correct_optimizer_passes_beside_its_native_twin_with_status_0(
     run_check: Run, capsys: pytest.CaptureFixture[str]
 ) -> None:
     assert run_check("optimizer=custom_adam", "reference=native_adam") == 0
@@ -45,28 +45,28 @@ def test_a_right_optimizer_beside_its_native_twin_passes_with_status_0(
     assert verdicts(content)["equals_the_reference_in_float64"] == "pass"
     assert set(content["seconds_per_step"]) == {"custom_adam", "native_adam"}
     out = capsys.readouterr().out
-    assert "custom_adam is a drop-in optimizer" in out
+    assert "custom_adam is a drop-in replacement" in out
     assert "16.8 MB" in out  # two averages of 2,103,811 float32 numbers
 
 
-def test_a_wrong_optimizer_of_ones_own_fails_by_name_with_status_1(
+def test_a_wrong_optimizer_given_by_its_path_fails_by_name_with_status_1(
     run_check: Run, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    own = "target=test_check_command.ForgetfulSGD"
-    assert run_check(own, "kwargs.lr=0.05", "reference=torch.optim.SGD") == 1
+    target = f"target={__name__}.ForgetfulSGD"
+    assert run_check(target, "kwargs.lr=0.05", "reference=torch.optim.SGD") == 1
     content = record()
     assert content["settings"]["kwargs"] == {"lr": 0.05}
     found = verdicts(content)
     assert found["reads_the_group_at_every_step"] == "fail"
     assert found["goes_downhill"] == "pass"
-    assert "ForgetfulSGD is no drop-in optimizer" in capsys.readouterr().out
+    assert "ForgetfulSGD is not a drop-in replacement" in capsys.readouterr().out
 
 
 @pytest.mark.parametrize(
     ("name", "table"),
     [("custom_saga", 63 * 2_103_811 * 4), ("custom_linear_saga", 2000 * 4)],
 )
-def test_saga_is_checked_as_told_blocks_or_samples_and_its_memory_is_that_of_a_run(
+def test_saga_gets_its_step_inputs_and_its_table_has_the_size_of_a_run(
     run_check: Run, name: str, table: int
 ) -> None:
     assert run_check(f"optimizer={name}") == 0

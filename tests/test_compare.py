@@ -1,4 +1,4 @@
-"""A comparison: equal terms, each run once, and nothing that happens to one run hides another."""
+"""The compare command: equal conditions, each run once, and failures that stop no other run."""
 
 import json
 import re
@@ -40,7 +40,7 @@ def moments() -> dict[str, int]:
 
 @pytest.fixture
 def fragile(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> list[str]:
-    """Return the arguments that know an optimizer whose step fails."""
+    """Return arguments that add `fragile`, an optimizer whose step fails."""
     monkeypatch.chdir(tmp_path)
     monkeypatch.syspath_prepend(tmp_path)
     Path("fragile.py").write_text(FRAGILE)
@@ -50,7 +50,7 @@ def fragile(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> list[str]:
     return ["--config-dir", "conf"]
 
 
-def test_every_contender_runs_every_seed_and_a_run_equals_the_one_of_train(
+def test_every_contender_runs_every_seed_as_train_would(
     run_compare: Run, run_train: Run, small: list[str]
 ) -> None:
     contenders = "contenders=[native_adam,custom_adam]"
@@ -69,7 +69,7 @@ def test_every_contender_runs_every_seed_and_a_run_equals_the_one_of_train(
             assert (together / name).read_bytes() == (alone / name).read_bytes()
 
 
-def test_each_contenders_step_is_timed_as_often_as_the_others(
+def test_the_steps_of_all_contenders_are_timed_equally_often(
     run_compare: Run, small: list[str]
 ) -> None:
     assert run_compare(*small, "contenders=[native_sgd,custom_sgd]", "seeds=[0]", "epochs=0") == 0
@@ -79,17 +79,17 @@ def test_each_contenders_step_is_timed_as_often_as_the_others(
     assert all(second > 0 for measured in seconds.values() for second in measured)
 
 
-def test_the_same_command_again_does_only_what_is_missing(
+def test_the_same_command_again_runs_only_what_is_missing(
     run_compare: Run, small: list[str], capsys: pytest.CaptureFixture[str]
 ) -> None:
     command = [*small, "contenders=[native_sgd,custom_sgd]", "seeds=[0,1]", "epochs=1"]
     assert run_compare(*command) == 0
     before, plan = moments(), (HERE / "comparison.json").read_bytes()
     shutil.rmtree(runs("custom_sgd-seed1")[0])
-    interrupted = runs("native_sgd-seed0")[0]
-    begun = writer.recorded_facts(interrupted) | {"status": "running"}
+    unfinished = runs("native_sgd-seed0")[0]
+    begun = writer.recorded_facts(unfinished) | {"status": "running"}
     del begun["finished"]
-    writer.write_facts(interrupted, begun)
+    writer.write_facts(unfinished, begun)
     capsys.readouterr()
     assert run_compare(*command) == 0
     after = moments()
@@ -97,10 +97,10 @@ def test_the_same_command_again_does_only_what_is_missing(
     assert redone == {"custom_sgd-seed1", "native_sgd-seed0"}
     assert after.keys() == before.keys()
     assert (HERE / "comparison.json").read_bytes() == plan
-    assert capsys.readouterr().out.count("(was there)") == 2
+    assert capsys.readouterr().out.count("(kept)") == 2
 
 
-def test_other_settings_are_other_runs_and_places_are_not(
+def test_other_settings_make_other_runs_but_other_folders_do_not(
     run_compare: Run, small: list[str]
 ) -> None:
     command = [*small, "contenders=[native_sgd]", "seeds=[0]"]
@@ -115,7 +115,7 @@ def test_other_settings_are_other_runs_and_places_are_not(
     assert {path.parent.name for path in Path("elsewhere").glob("*/record.json")} < names
 
 
-def test_the_same_images_elsewhere_decoded_by_more_processes_are_the_same_run(
+def test_neither_the_place_of_the_images_nor_the_workers_make_another_run(
     run_compare: Run, small: list[str], images: Path, tmp_path: Path
 ) -> None:
     command = [*small, "contenders=[native_sgd]", "seeds=[0]", "epochs=0"]
@@ -129,14 +129,16 @@ def test_the_same_images_elsewhere_decoded_by_more_processes_are_the_same_run(
     assert len(moments()) == 2
 
 
-def test_the_protocol_names_the_runs_and_the_passes_of_every_seed_are_told_first(
+def test_the_protocol_makes_other_runs_and_each_seeds_passes_are_announced_first(
     run_compare: Run, small: list[str], capfd: pytest.CaptureFixture[str]
 ) -> None:
     arguments = [*small, "contenders=[native_sgd,custom_sgd]", "epochs=0"]
     assert run_compare(*arguments, "protocol=monograph", "seeds=[0,1]") == 0
-    told = capfd.readouterr().out.split("native_sgd")[0]
+    announced = capfd.readouterr().out.split("native_sgd")[0]
     for seed in (0, 1):
-        assert f"backbone, seed {seed}: 1 for 1 epochs, each over 18 random views; 2.4 MB" in told
+        assert (
+            f"backbone, seed {seed}: 1 for 1 epochs, each over 18 random views; 2.4 MB" in announced
+        )
     computed = [
         json.loads((path / "record.json").read_text())["feature_store"]["computed"]
         for path in sorted(runs())
@@ -147,24 +149,22 @@ def test_the_protocol_names_the_runs_and_the_passes_of_every_seed_are_told_first
     assert len(runs()) == 6
 
 
-def test_a_failing_run_is_written_down_and_does_not_stop_the_others(
+def test_a_failing_run_is_recorded_and_does_not_stop_the_others(
     run_compare: Run, small: list[str], fragile: list[str], capsys: pytest.CaptureFixture[str]
 ) -> None:
     contenders = "contenders=[native_sgd,fragile,custom_sgd]"
     assert run_compare(*fragile, *small, contenders, "seeds=[0]", "epochs=1") == 1
-    told = capsys.readouterr()
-    assert "error: 1 of 3 runs failed" in told.err
-    assert "RuntimeError: broke in its first step" in told.out
-    assert "Traceback" not in told.out + told.err
+    captured = capsys.readouterr()
+    assert "error: 1 of 3 runs failed" in captured.err
+    assert "RuntimeError: broke in its first step" in captured.out
+    assert "Traceback" not in captured.out + captured.err
     assert facts("fragile")["status"] == "failed"
     assert facts("fragile")["error"] == "RuntimeError: broke in\nits first step"
     assert "Traceback" in (runs("fragile")[0] / "log.txt").read_text()
     assert facts("native_sgd")["status"] == facts("custom_sgd")["status"] == "finished"
 
 
-def test_a_diverged_run_is_a_result_and_is_not_done_again(
-    run_compare: Run, small: list[str]
-) -> None:
+def test_a_diverged_run_is_a_result_and_is_not_repeated(run_compare: Run, small: list[str]) -> None:
     command = [*small, "contenders=[native_sgd,custom_adam]", "seeds=[0]", "epochs=3"]
     assert run_compare(*command, "optimizer.lr=1e30") == 0
     assert facts("native_sgd")["status"] == "diverged"
@@ -193,13 +193,13 @@ def test_every_contender_gets_the_whole_grid_of_learning_rates(
     )
 
 
-def test_two_comparisons_do_not_work_in_one_folder(
+def test_a_folder_locked_by_another_compare_is_refused(
     run_compare: Run, small: list[str], capsys: pytest.CaptureFixture[str]
 ) -> None:
     HERE.mkdir(parents=True)
     with FileLock(HERE / ".compare.lock"):
         assert run_compare(*small, "contenders=[native_sgd]", "seeds=[0]", "epochs=0") == 2
-    assert "another compare is at work" in capsys.readouterr().err
+    assert "locked by another compare" in capsys.readouterr().err
 
 
 def test_a_damaged_plan_is_named(tmp_path: Path) -> None:

@@ -1,4 +1,4 @@
-"""What docs/security.md promises: a program of ours that does any of this does not come back."""
+"""Promises of docs/security.md: no source file does what the rules below forbid."""
 
 import ast
 import json
@@ -11,9 +11,9 @@ import pytest
 
 ROOT = Path(__file__).parents[1]
 SOURCES = [file for part in ("catsdogs", "scripts") for file in (ROOT / part).rglob("*.py")]
-# A claim of the contract pickles an optimizer and reads back the bytes that it has just made.
+# A claim of the contract pickles an optimizer and reads back its own bytes.
 PICKLES = {"catsdogs/contract/state_dict.py"}
-# The pages' own style sheets and script, and drawings, in which matplotlib escapes the text.
+# Markup of the package: style sheets, a script, and figures whose text matplotlib escapes.
 MARKUP = {"catsdogs/inference/gallery.py", "catsdogs/reporting/render.py"}
 UNSAFE_CALLS = {
     "eval",
@@ -45,7 +45,7 @@ READS_OF_THE_ENVIRONMENT = {"get", "setdefault", "pop"}
 
 
 def complaints(text: str, name: str = "x.py") -> Iterator[str]:
-    """Yield what a source file must not do, with its line."""
+    """Yield each violation in a source file, with its line."""
     tree = ast.parse(text)
     parents = {child: node for node in ast.walk(tree) for child in ast.iter_child_nodes(node)}
     for node in ast.walk(tree):
@@ -68,9 +68,9 @@ def _of_call(node: ast.AST, name: str) -> Iterator[str]:
         elif called.startswith("pickle.") and name not in PICKLES:
             yield f"calls {called}"
     if called.endswith("Markup") and name not in MARKUP:
-        yield "takes a text for markup"
+        yield "marks a text as safe markup"
     if called.endswith("Environment") and keywords.get("autoescape") is not True:
-        yield "makes templates without autoescape=True"
+        yield "creates a template environment without autoescape=True"
     for keyword in keywords.items():
         if keyword in UNSAFE_KEYWORDS:
             yield f"gives {keyword[0]}={keyword[1]}"
@@ -86,11 +86,11 @@ def _of_name(node: ast.AST) -> Iterator[str]:
             for other in hidden:
                 yield f"imports {other} without its module's name"
     if isinstance(node, ast.Constant) and node.value in ("0.0.0.0", "::", "--bind_all"):
-        yield f"names {node.value}, which serves everyone"
+        yield f"names {node.value}, which serves every machine"
 
 
 def _of_environment(node: ast.AST, parents: dict[ast.AST, ast.AST]) -> Iterator[str]:
-    """One variable may be read or set, and a program started with all of them."""
+    """Allow one variable to be read or set, and all of them to be passed to another program."""
     if not isinstance(node, ast.Attribute) or ast.unparse(node) != "os.environ":
         return
     parent: ast.AST | None = parents.get(node)
@@ -101,10 +101,10 @@ def _of_environment(node: ast.AST, parents: dict[ast.AST, ast.AST]) -> Iterator[
     while parent is not None and not (isinstance(parent, ast.keyword) and parent.arg == "env"):
         parent = parents.get(parent)
     if parent is None:
-        yield "takes the environment as a whole"
+        yield "reads the whole environment"
 
 
-def test_no_source_does_what_must_not_come_back() -> None:
+def test_no_source_file_breaks_a_rule() -> None:
     assert len(SOURCES) > 80
     found = [
         complaint
@@ -146,7 +146,7 @@ def test_no_source_does_what_must_not_come_back() -> None:
         "torch.hub.load('a/b', 'c')",
     ],
 )
-def test_each_rule_finds_what_it_is_for(text: str) -> None:
+def test_each_rule_finds_what_it_forbids(text: str) -> None:
     assert list(complaints(text))
 
 
@@ -164,18 +164,18 @@ def test_each_rule_finds_what_it_is_for(text: str) -> None:
         "Environment(autoescape=True)",
     ],
 )
-def test_no_rule_finds_what_is_right(text: str) -> None:
+def test_no_rule_forbids_what_is_safe(text: str) -> None:
     assert not list(complaints(text))
 
 
-def test_no_template_switches_escaping_off() -> None:
+def test_no_template_turns_escaping_off() -> None:
     templates = list((ROOT / "catsdogs").rglob("*.j2"))
     assert templates
     for file in templates:
         assert not re.search(r"\|\s*safe\b|autoescape|{%-?\s*raw", file.read_text()), file
 
 
-def test_tensorboard_is_started_for_this_machine_alone() -> None:
+def test_tensorboard_serves_this_machine_only() -> None:
     pages = [ROOT / "Makefile", ROOT / "README.md", *(ROOT / "docs").glob("*.md"), *SOURCES]
     for file in pages:
         for line in file.read_text().splitlines():
@@ -184,7 +184,7 @@ def test_tensorboard_is_started_for_this_machine_alone() -> None:
     assert "--host localhost" in (ROOT / "Makefile").read_text()
 
 
-def test_every_dependency_is_pinned_and_the_setup_uses_the_pins() -> None:
+def test_every_dependency_is_pinned_and_the_set_up_uses_the_pins() -> None:
     project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
     lines = (ROOT / "constraints.txt").read_text().splitlines()
     pins = [line.partition("#")[0].split(";")[0].strip() for line in lines]
@@ -202,7 +202,7 @@ def _normal(name: str) -> str:
     return re.sub(r"[-_.]+", "-", name).lower()
 
 
-def test_nothing_of_the_environment_is_in_what_a_run_leaves(
+def test_a_run_leaves_nothing_of_the_environment(
     run_train: Callable[..., int],
     small: list[str],
     monkeypatch: pytest.MonkeyPatch,
@@ -221,7 +221,7 @@ def test_nothing_of_the_environment_is_in_what_a_run_leaves(
     assert "environment" not in json.loads(record.read_text())
 
 
-def test_the_page_on_security_names_files_that_exist() -> None:
+def test_the_security_page_names_files_that_exist() -> None:
     page = (ROOT / "docs" / "security.md").read_text()
     named = re.findall(r"`((?:catsdogs|tests|scripts)/[\w/.]+)`", page)
     assert len(named) >= 5

@@ -1,6 +1,6 @@
-"""Whatever the bytes: an answer or one line, never another error.
+"""Random damage to files gives a result or a one-line error, never another exception.
 
-Hypothesis draws the same examples every time; CATSDOGS_FUZZ=N makes N times as many, drawn anew.
+Hypothesis draws the same examples in every run; CATSDOGS_FUZZ=N draws N times as many new ones.
 """
 
 import io
@@ -41,7 +41,7 @@ pytestmark = pytest.mark.filterwarnings("ignore::UserWarning:PIL")
 
 
 def examples(number: int) -> Callable[[Callable[..., None]], Callable[..., None]]:
-    """Try so many examples; a folder of pytest's may serve all of them."""
+    """Run a test on `number` examples, which share its fixtures."""
     fixture = HealthCheck.function_scoped_fixture
     return settings(
         max_examples=number * max(TIMES, 1),
@@ -54,11 +54,11 @@ def examples(number: int) -> Callable[[Callable[..., None]], Callable[..., None]
 
 @st.composite
 def damaged(draw: st.DrawFn, whole: list[bytes]) -> bytes:
-    """Draw a file and change, cut, repeat or insert some of its bytes."""
+    """Draw a file and change, truncate, insert or drop some of its bytes."""
     content = bytearray(draw(st.sampled_from(whole)))
     for _ in range(draw(st.integers(1, 4))):
         place = draw(st.integers(0, max(0, len(content) - 1)))
-        # Headers are short and decide most.
+        # Headers are short, and most of what can go wrong is there.
         place = min(place, 64) if draw(st.booleans()) else place
         match draw(st.sampled_from(["change", "cut", "insert", "drop"])):
             case "change":
@@ -82,7 +82,7 @@ def images() -> list[bytes]:
 
 @examples(250)
 @given(content=damaged(images()) | st.binary(max_size=99))
-def test_a_damaged_image_is_pixels_or_an_oserror_and_the_manifest_agrees(
+def test_a_damaged_image_gives_pixels_or_an_oserror_and_the_manifest_agrees(
     tmp_path: Path, content: bytes
 ) -> None:
     (tmp_path / "x.jpg").write_bytes(content)
@@ -99,11 +99,11 @@ def test_a_damaged_image_is_pixels_or_an_oserror_and_the_manifest_agrees(
 
 @pytest.fixture
 def kept(tmp_path: Path, cache: Path) -> Path:
-    """Return the kept manifest of a folder with a good and a bad picture of each class."""
+    """Return the stored manifest of a folder with three good images and a bad one of each class."""
     for name in ("cat", "dog"):
         for number in range(3):
             write_image(tmp_path / "root" / f"{name}.{number}.png", number)
-        (tmp_path / "root" / f"{name}.9.png").write_text("no picture")
+        (tmp_path / "root" / f"{name}.9.png").write_text("not an image")
     make_manifest(tmp_path / "root", {"train": 1, "val": 1, "test": 1}, max_bad_fraction=0.5)
     (file,) = (cache / "manifests").iterdir()
     return file
@@ -111,7 +111,7 @@ def kept(tmp_path: Path, cache: Path) -> Path:
 
 @examples(60)
 @given(data=st.data())
-def test_a_damaged_kept_manifest_is_noticed_and_made_again(
+def test_a_damaged_stored_manifest_is_noticed_and_made_again(
     tmp_path: Path, kept: Path, caplog: pytest.LogCaptureFixture, data: st.DataObject
 ) -> None:
     whole = kept.read_bytes()
@@ -129,17 +129,17 @@ def test_a_damaged_kept_manifest_is_noticed_and_made_again(
     assert kept.read_bytes() == whole
 
 
-def test_a_kept_manifest_of_other_images_is_not_taken(
+def test_a_stored_manifest_of_other_images_is_not_used(
     tmp_path: Path, kept: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
-    """Its checksum is right: someone has exchanged the files."""
+    """Its checksum is right, but the images have been replaced."""
     rows = kept.read_text().partition("\n")[2].replace("cat.0.png", "dog.7.png")
     kept.write_text(f"{manifest_module.KEPT}{manifest_module._digest(rows)}\n{rows}")
     found = make_manifest(
         tmp_path / "root", {"train": 1, "val": 1, "test": 1}, max_bad_fraction=0.5
     )
     assert "cat.0.png" in {image.path for image in found.images}
-    assert "it is of other pictures" in caplog.text
+    assert "it is of other images" in caplog.text
 
 
 JSON: st.SearchStrategy[Any] = st.recursive(
@@ -156,13 +156,13 @@ CELLS = ["", "nan", "inf", "-inf", "1e308", "-1", "0.5", "x", '"', "9" * 400, "1
 
 
 def places(value: Any) -> list[tuple[Any, Any]]:
-    """Return every place in a JSON value, as what holds it and the key there."""
+    """Return every place in a JSON value as its container and the key in it."""
     keys = value if isinstance(value, dict) else range(len(value) if isinstance(value, list) else 0)
     return [pair for key in keys for pair in ((value, key), *places(value[key]))]
 
 
 def spoil(file: Path, data: st.DataObject) -> None:
-    """Change one fact of a JSON file or one cell of a table."""
+    """Change or delete one value of a JSON file, or change one cell of a table."""
     if file.suffix == ".json":
         content = json.loads(file.read_text())
         holder, key = data.draw(st.sampled_from(places(content)))
@@ -180,7 +180,7 @@ def spoil(file: Path, data: st.DataObject) -> None:
 
 @examples(25)
 @given(data=st.data())
-def test_spoilt_records_are_a_report_or_one_line(tmp_path: Path, data: st.DataObject) -> None:
+def test_spoilt_records_give_a_report_or_one_line(tmp_path: Path, data: st.DataObject) -> None:
     whole, folder = tmp_path / "whole", tmp_path / "spoilt"
     if not whole.exists():
         others = {
@@ -204,9 +204,7 @@ def test_spoilt_records_are_a_report_or_one_line(tmp_path: Path, data: st.DataOb
 
 @examples(100)
 @given(content=st.binary(max_size=99) | JSON.map(lambda value: json.dumps(value).encode()))
-def test_any_bytes_for_a_record_a_plan_or_a_check_are_one_line(
-    tmp_path: Path, content: bytes
-) -> None:
+def test_any_bytes_as_record_plan_or_check_give_one_line(tmp_path: Path, content: bytes) -> None:
     run = tmp_path / "run"
     run.mkdir(exist_ok=True)
     for name, read in (
@@ -233,7 +231,7 @@ def tensors() -> list[bytes]:
 
 @examples(200)
 @given(content=damaged(tensors()) | st.binary(max_size=99))
-def test_a_damaged_checkpoint_is_read_or_one_line(tmp_path: Path, content: bytes) -> None:
+def test_a_damaged_checkpoint_is_read_or_gives_one_line(tmp_path: Path, content: bytes) -> None:
     (tmp_path / "x.pt").write_bytes(content)
     try:
         assert load_checkpoint(tmp_path / "x.pt")["format"] == 1
@@ -243,7 +241,9 @@ def test_a_damaged_checkpoint_is_read_or_one_line(tmp_path: Path, content: bytes
 
 @examples(100)
 @given(content=damaged([save({"a": torch.zeros(2), "b": torch.ones(3)})]))
-def test_a_damaged_file_of_safetensors_is_read_or_one_line(tmp_path: Path, content: bytes) -> None:
+def test_a_damaged_safetensors_file_is_read_or_gives_one_line(
+    tmp_path: Path, content: bytes
+) -> None:
     (tmp_path / "x.safetensors").write_bytes(content)
     try:
         load_torch_file(tmp_path / "x.safetensors", "x")
@@ -253,7 +253,7 @@ def test_a_damaged_file_of_safetensors_is_read_or_one_line(tmp_path: Path, conte
 
 @examples(200)
 @given(text=st.text())
-def test_one_line_of_a_text_is_one_line_of_utf8_and_leaves_a_good_one_alone(text: str) -> None:
+def test_one_line_makes_one_line_of_utf8_and_leaves_a_good_one_unchanged(text: str) -> None:
     line = one_line(text)
     assert is_one_line(line)
     assert line.encode().decode() == line

@@ -25,7 +25,7 @@ EVIL = [
 ]
 
 
-def test_labels_can_do_nothing_to_a_page_a_folder_or_a_terminal(
+def test_hostile_labels_reach_no_page_folder_or_terminal_as_code(
     run: Callable[..., int], tmp_path: Path, capfd: pytest.CaptureFixture[str]
 ) -> None:
     folder = tmp_path / "deep" / "er" / "runs"
@@ -58,9 +58,7 @@ def _assert_harmless(elements: Elements) -> None:
         assert tag != "img" or not attributes["src"].startswith("x")
 
 
-def test_a_thumbnail_that_leads_out_of_its_run_is_not_shown(
-    run: Callable[..., int], tmp_path: Path
-) -> None:
+def test_a_thumbnail_outside_its_run_is_not_shown(run: Callable[..., int], tmp_path: Path) -> None:
     directory = write_run(tmp_path / "runs", name="run")
     (tmp_path / "secret.jpg").write_bytes(b"\xff\xd8\xff secret")
     (directory / "mistakes").mkdir()
@@ -74,7 +72,7 @@ def test_a_thumbnail_that_leads_out_of_its_run_is_not_shown(
     assert not list((tmp_path / "runs" / "report").rglob("pictures/*"))
 
 
-def test_a_run_that_failed_before_it_saw_an_image_is_reported(
+def test_a_run_that_failed_before_its_data_is_reported(
     run: Callable[..., int], tmp_path: Path, capfd: pytest.CaptureFixture[str]
 ) -> None:
     path = write_run(tmp_path / "runs", status="failed") / "record.json"
