@@ -6,13 +6,14 @@ import math
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 
-from PIL import Image, ImageOps
 from torch import nn
 
 from catsdogs.compute.distributed import ProcessGroup
+from catsdogs.data.images import read_image
 from catsdogs.data.manifest import Split
 from catsdogs.features.feature_store import Features
 from catsdogs.io.files import atomic_directory
+from catsdogs.io.thumbnails import thumbnail
 from catsdogs.runs.mistakes import FOLDER, SIDE, Mistake
 from catsdogs.runs.writer import RunRecord
 from catsdogs.training.events import Evaluation
@@ -95,21 +96,11 @@ def keep_thumbnails(mistakes: list[Mistake], root: Path, directory: Path) -> lis
         for mistake in mistakes:
             name = f"{mistake.rank}.jpg"
             try:
-                _thumbnail(root / mistake.path).save(folder / name, quality=85, optimize=True)
-            # Pillow's decoders raise many types for a file that was damaged since the manifest.
-            except Exception as error:  # noqa: BLE001
+                small = thumbnail(read_image(root / mistake.path), SIDE)
+            except OSError as error:
                 log.warning("no thumbnail of %s: %s", mistake.path, error)
-                (folder / name).unlink(missing_ok=True)
                 kept.append(mistake)
             else:
+                small.save(folder / name, quality=85, optimize=True)
                 kept.append(dataclasses.replace(mistake, file=f"{FOLDER}/{name}"))
     return kept
-
-
-def _thumbnail(file: Path) -> Image.Image:
-    """Return a picture upright, at most `SIDE` on its longer side, and nothing but its pixels."""
-    with Image.open(file) as image:
-        upright = ImageOps.exif_transpose(image).convert("RGB")
-    upright.thumbnail((SIDE, SIDE))
-    upright.info.clear()  # a comment would be saved along
-    return upright
