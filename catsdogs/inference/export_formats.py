@@ -57,7 +57,7 @@ class PixelClassifier(nn.Module):
 
     def forward(self, pixels: Tensor) -> Tensor:
         """Return the logit of each image, above 0 for a cat."""
-        # `normalise` creates its constants in every call and works in place, which exports badly.
+        # Not `normalise`, which creates its constants in every call and works in place.
         normalised = (pixels.float() / 255 - self.mean) / self.std
         logits: Tensor = self.head(self.backbone(normalised))
         return logits
