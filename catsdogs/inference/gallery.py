@@ -92,7 +92,7 @@ def _card(prediction: Prediction, image: Image.Image | None) -> dict[str, Any]:
         "confidence": prediction.confidence,
         "logit": prediction.logit,
         "words": prediction.words,
-        "picture": image and _data_uri(image),
+        "image": image and _data_uri(image),
         "width": image and image.width,
         "height": image and image.height,
     }

@@ -1053,7 +1053,7 @@ class SAGALosesItsTableType(SAGA):
 
 @seen_by("loads_state_as_it_was_saved", **BLOCKS)
 class SAGAMarksSeenInATensor(SAGA):
-    """Which blocks were seen is a bool tensor, which loading casts to the type of the weights."""
+    """Seen blocks are marked in a bool tensor, which loading casts to the dtype of the weights."""
 
     def arguments(self, param: Tensor, group: dict[str, Any]) -> dict[str, Any]:
         marks = self.state[param].get("seen")
