@@ -1,35 +1,26 @@
-"""Small pictures, a cache of its own for every test, ways to type a command and to see a page."""
+"""Fixtures of all tests: small images, an isolated cache, commands to run, a browser."""
 
-import shutil
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import pytest
 import torch
-from selenium import webdriver
-from selenium.webdriver.chrome.options import Options as ChromeOptions
-from selenium.webdriver.chrome.service import Service as ChromeService
-from selenium.webdriver.remote.webdriver import WebDriver
 
 from catsdogs import check, compare, diamonds, export, predict, train
 from tests.support.images import SIZES, write_image
 
-
-@pytest.fixture(autouse=True)
-def cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """Keep every test away from the user's own cache."""
-    path = tmp_path / "cache"
-    monkeypatch.setenv("CATSDOGS_CACHE", str(path))
-    return path
+if TYPE_CHECKING:
+    from tests.support.browser import WebDriver
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
-    """Add the option that runs the long tests too."""
+    """Add `--slow`."""
     parser.addoption("--slow", action="store_true", help="run the tests that take over ten seconds")
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
-    """Skip the long tests unless they are asked for."""
+    """Skip the slow tests without `--slow`."""
     if config.getoption("--slow"):
         return
     skip = pytest.mark.skip(reason="takes over ten seconds: make test-slow")
@@ -39,8 +30,16 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
 
 
 @pytest.fixture(autouse=True)
-def torch_as_it_was() -> Iterator[None]:
-    """Give every test a torch that no earlier run has made deterministic."""
+def cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """Set `CATSDOGS_CACHE` to an empty folder and return it."""
+    path = tmp_path / "cache"
+    monkeypatch.setenv("CATSDOGS_CACHE", str(path))
+    return path
+
+
+@pytest.fixture(autouse=True)
+def determinism_of_torch_restored() -> Iterator[None]:
+    """Undo what a run sets for the whole process."""
     deterministic = torch.are_deterministic_algorithms_enabled()
     fills = torch.utils.deterministic.fill_uninitialized_memory  # type: ignore[attr-defined]
     yield
@@ -49,15 +48,15 @@ def torch_as_it_was() -> Iterator[None]:
 
 
 @pytest.fixture(autouse=True)
-def no_waiting_for_the_disk(monkeypatch: pytest.MonkeyPatch) -> None:
-    """What a test writes need not outlive a power cut; syncing is most of its time."""
+def no_fsync(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Skip `os.fsync`: it takes most of the time of a write, and no test outlives a power cut."""
     monkeypatch.setattr("os.fsync", lambda descriptor: None)
 
 
 @pytest.fixture(scope="session")
 def images(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Return a folder in the competition's layout with nine pictures of each class."""
-    root = tmp_path_factory.mktemp("pictures")
+    """Return a folder in the competition's layout with nine images of each class."""
+    root = tmp_path_factory.mktemp("images")
     for seed, name in enumerate(("cat", "dog")):
         for number in range(9):
             write_image(root / f"{name}.{number}.jpg", 100 * seed + number)
@@ -66,13 +65,13 @@ def images(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture
 def small(images: Path) -> list[str]:
-    """Return the arguments of a run of seconds on the small folder of pictures."""
+    """Return the arguments of a short run on the small folder of images."""
     return ["data=folder", f"data.root={images}", "data.workers=0", "batch_size=4", *SIZES]
 
 
 @pytest.fixture
 def run(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Callable[..., int]:
-    """Return a function that runs a command's `main` here with arguments, for its exit status."""
+    """Return a function that runs a command's `main` in `tmp_path` and returns the exit status."""
     monkeypatch.chdir(tmp_path)
 
     def run_main(main: Callable[[], None], *arguments: str) -> int:
@@ -88,63 +87,44 @@ def run(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Callable[..., int]:
 
 @pytest.fixture
 def run_train(run: Callable[..., int]) -> Callable[..., int]:
-    """Return a function that runs `python -m catsdogs.train ARGUMENTS` here."""
+    """Return a function that runs `python -m catsdogs.train ARGUMENTS`."""
     return lambda *arguments: run(train.main, *arguments)
 
 
 @pytest.fixture
 def run_check(run: Callable[..., int]) -> Callable[..., int]:
-    """Return a function that runs `python -m catsdogs.check ARGUMENTS` here."""
+    """Return a function that runs `python -m catsdogs.check ARGUMENTS`."""
     return lambda *arguments: run(check.main, *arguments)
 
 
 @pytest.fixture
 def run_compare(run: Callable[..., int]) -> Callable[..., int]:
-    """Return a function that runs `python -m catsdogs.compare ARGUMENTS` here."""
+    """Return a function that runs `python -m catsdogs.compare ARGUMENTS`."""
     return lambda *arguments: run(compare.main, *arguments)
-
-
-@pytest.fixture(scope="module")
-def browser() -> Iterator[WebDriver]:
-    """Yield a headless Chromium of 1400 by 1000 pixels; without one the test is skipped."""
-    chromium, driver = shutil.which("chromium"), shutil.which("chromedriver")
-    if chromium is None or driver is None:
-        pytest.skip("needs chromium and chromedriver (Debian: chromium, chromium-driver)")
-    options = ChromeOptions()
-    options.binary_location = chromium
-    # Root has no sandbox in Chromium; the pages are our own. The rest keeps it off the network.
-    for switch in (
-        "headless",
-        "no-sandbox",
-        "disable-gpu",
-        "disable-dev-shm-usage",
-        "disable-quic",
-        "no-first-run",
-        "disable-background-networking",
-        "disable-component-update",
-        "disable-sync",
-        "window-size=1400,1000",
-    ):
-        options.add_argument(f"--{switch}")
-    # With a path given, selenium looks for no driver to download.
-    with webdriver.Chrome(options, ChromeService(driver)) as page:
-        page.set_page_load_timeout(60)
-        yield page
 
 
 @pytest.fixture
 def run_predict(run: Callable[..., int]) -> Callable[..., int]:
-    """Return a function that runs `python -m catsdogs.predict ARGUMENTS` here."""
+    """Return a function that runs `python -m catsdogs.predict ARGUMENTS`."""
     return lambda *arguments: run(predict.main, *arguments)
 
 
 @pytest.fixture
 def run_export(run: Callable[..., int]) -> Callable[..., int]:
-    """Return a function that runs `python -m catsdogs.export ARGUMENTS` here."""
+    """Return a function that runs `python -m catsdogs.export ARGUMENTS`."""
     return lambda *arguments: run(export.main, *arguments)
 
 
 @pytest.fixture
 def run_diamonds(run: Callable[..., int]) -> Callable[..., int]:
-    """Return a function that runs `python -m catsdogs.diamonds ARGUMENTS` here."""
+    """Return a function that runs `python -m catsdogs.diamonds ARGUMENTS`."""
     return lambda *arguments: run(diamonds.main, *arguments)
+
+
+@pytest.fixture(scope="module")
+def browser() -> Iterator["WebDriver"]:
+    """Yield a headless Chromium of 1400 by 1000 pixels; skip the test without one."""
+    from tests.support.browser import chromium  # imports selenium, which other tests do without
+
+    with chromium() as page:
+        yield page

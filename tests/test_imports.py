@@ -1,7 +1,9 @@
-"""Who may import whom: pictures, store, engine, records and report flow one way."""
+"""Import directions: each part of the package imports exactly what its row of one table says."""
 
 import ast
+import graphlib
 import sys
+from collections import defaultdict
 from pathlib import Path
 
 import pytest
@@ -9,95 +11,102 @@ import pytest
 import catsdogs
 
 PACKAGE = Path(catsdogs.__file__).parent
-# A part may import the parts named, itself, `_version`, and anything that is not catsdogs.
-ALLOWED = {
-    "_version": set[str](),
-    "errors": set(),
-    "optim": set(),
-    "contract": {"optim"},
-    "weights": set(),
-    "drawing": set(),
-    "io": {"errors"},
-    "compute": {"errors"},
-    "runs": {"errors", "io"},
-    "reporting": {"errors", "io", "runs"},
-    "data": {"drawing", "errors", "io"},
-    "settings": {"data", "errors", "io"},
-    "features": {"compute", "data", "errors", "io", "settings"},
-    "training": {
-        "compute",
-        "contract",
-        "data",
-        "errors",
-        "features",
-        "io",
-        "optim",
-        "runs",
-        "settings",
-    },
-    "inference": {"compute", "data", "drawing", "errors", "features", "io", "runs", "training"},
-    "regression": {"errors", "io", "reporting", "runs"},
-    "pretraining": {"compute", "data", "drawing", "errors", "io"},
-    "cli": {"errors", "io"},
-    "api": {
-        "cli",
-        "contract",
-        "data",
-        "errors",
-        "io",
-        "optim",
-        "reporting",
-        "runs",
-        "settings",
-        "training",
-    },
-    "train": {"cli", "errors", "settings", "training"},
-    "report": {"cli", "errors", "io", "reporting", "runs"},
-    "compare": {"cli", "compute", "errors", "io", "train", "training"},
-    "check": {"api", "cli", "contract", "errors", "io", "optim", "runs", "training"},
-    "diamonds": {"cli", "errors", "io", "regression", "runs", "settings"},
-    "predict": {"cli", "inference", "io", "settings"},
-    "export": {"cli", "inference", "io", "settings"},
+# A part is a file or a folder of the package. Its row names the other parts that it imports, and
+# torch (with torchvision) and hydra (with omegaconf) if it imports them.
+PARTS = {
+    "_version": "",
+    "errors": "",
+    "drawing": "",
+    "weights": "",
+    "optim": "torch",
+    "contract": "optim torch",
+    "io": "errors torch",
+    "compute": "errors torch",
+    "runs": "_version errors io",
+    "reporting": "errors io runs",
+    "data": "drawing errors io torch",
+    "settings": "data errors io",
+    "regression": "errors io reporting runs torch",
+    "pretraining": "_version compute data drawing io torch",
+    "features": "compute data errors io settings torch",
+    "training": "compute contract data errors features io optim runs settings torch",
+    "inference": "compute data drawing errors features io runs torch training",
+    "cli": "errors hydra io",
+    "api": "cli contract data errors hydra io optim reporting runs settings torch training",
+    "train": "cli errors hydra settings torch training",
+    "compare": "cli compute errors hydra io train training",
+    "report": "cli errors hydra io reporting runs",
+    "check": "api cli contract errors hydra io optim runs training",
+    "predict": "cli hydra inference io settings",
+    "export": "cli hydra inference io settings",
+    "diamonds": "cli errors hydra io regression runs settings",
 }
-# The only parts that see a configuration of Hydra.
-COMMANDS = {"api", "cli", "check", "compare", "diamonds", "export", "predict", "report", "train"}
-TORCH_FREE = {"errors", "drawing", "io", "runs", "cli", "reporting", "report"}
-READS_TENSORS = PACKAGE / "io" / "torch_file.py"
+LIBRARIES = {"torch": "torch", "torchvision": "torch", "hydra": "hydra", "omegaconf": "hydra"}
+# A report is made without torch, and imports `io`: torch stays in the one file that no report uses.
+ONLY_FILE_WITH_TORCH = {"io": "io/torch_file.py"}
+# These parts import the standard library, torch and each other: a user can copy them.
+SELF_CONTAINED = ("optim", "contract")
 
 
-def imports(file: Path) -> set[str]:
-    """Return every module that a file imports, at any depth."""
-    found = set()
+def imported_modules(file: Path) -> set[str]:
+    """Return the dotted names that a file imports, at any depth of its code."""
+    names = set()
     for node in ast.walk(ast.parse(file.read_text())):
         if isinstance(node, ast.Import):
-            found |= {alias.name for alias in node.names}
+            names |= {alias.name for alias in node.names}
         elif isinstance(node, ast.ImportFrom):
-            assert node.level == 0, f"{file}: relative import"
-            found.add(str(node.module))
+            assert node.level == 0, f"{file}: a relative import"
+            names |= {f"{node.module}.{alias.name}" for alias in node.names}
+    return names
+
+
+def imports_of(part: str) -> dict[str, set[str]]:
+    """Return what a part imports, by the names of the table, each with the files that do."""
+    found = defaultdict(set)
+    folder = PACKAGE / part
+    for file in folder.rglob("*.py") if folder.is_dir() else [folder.with_suffix(".py")]:
+        for module in imported_modules(file):
+            library, _, name = f"{module}.".partition(".")
+            name = name.partition(".")[0] if library == "catsdogs" else LIBRARIES.get(library, "")
+            if name != part:
+                found[name].add(file.relative_to(PACKAGE).as_posix())
     return found
 
 
-def part(file: Path) -> str:
-    return file.relative_to(PACKAGE).with_suffix("").parts[0]
+def test_the_table_has_a_row_for_each_part() -> None:
+    files = {path.relative_to(PACKAGE).with_suffix("").parts[0] for path in PACKAGE.rglob("*.py")}
+    assert set(PARTS) == files - {"__init__"}
 
 
-FILES = [file for file in PACKAGE.rglob("*.py") if file != PACKAGE / "__init__.py"]
+@pytest.mark.parametrize("part", PARTS)
+def test_a_part_imports_exactly_what_its_row_says(part: str) -> None:
+    found = imports_of(part)
+    found.pop("", None)
+    assert sorted(found) == sorted(PARTS[part].split()), dict(found)
+    if part in ONLY_FILE_WITH_TORCH:
+        assert found["torch"] == {ONLY_FILE_WITH_TORCH[part]}
 
 
-@pytest.mark.parametrize("file", FILES, ids=lambda file: file.relative_to(PACKAGE).as_posix())
-def test_a_file_imports_only_what_its_part_may(file: Path) -> None:
-    modules = imports(file)
-    ours = {module.split(".")[1] for module in modules if module.startswith("catsdogs.")}
-    assert ours - {part(file), "_version"} <= ALLOWED[part(file)]
-    others = {module.split(".")[0] for module in modules}
-    if part(file) not in COMMANDS:
-        assert not others & {"hydra", "omegaconf"}
-    if part(file) in TORCH_FREE and file != READS_TENSORS:
-        assert not others & {"torch", "torchvision"}
-    if part(file) in ("optim", "contract"):
-        assert others - sys.stdlib_module_names <= {"torch", "catsdogs"}
+def test_no_part_imports_itself_through_others() -> None:
+    rows = {part: set(row.split()) for part, row in PARTS.items()}
+    graphlib.TopologicalSorter(rows).prepare()  # raises CycleError
 
 
-@pytest.mark.parametrize("file", FILES, ids=lambda file: file.relative_to(PACKAGE).as_posix())
-def test_no_file_inside_imports_the_bare_package(file: Path) -> None:
-    assert "catsdogs" not in imports(file)
+def test_no_module_imports_the_package_as_a_whole() -> None:
+    """`import catsdogs` within it would be a way around the table."""
+    files = [file for file in PACKAGE.rglob("*.py") if "catsdogs" in imported_modules(file)]
+    assert files == []
+
+
+@pytest.mark.parametrize("part", SELF_CONTAINED)
+def test_optimizers_and_claims_need_nothing_but_torch(part: str) -> None:
+    modules = {m for file in (PACKAGE / part).rglob("*.py") for m in imported_modules(file)}
+    libraries = {module.partition(".")[0] for module in modules}
+    assert libraries - sys.stdlib_module_names <= {"torch", "catsdogs"}
+
+
+def test_selenium_is_imported_by_one_file_so_that_other_tests_do_without() -> None:
+    tests = Path(__file__).parent
+    modules = {file: imported_modules(file) for file in tests.rglob("*.py")}
+    files = [file for file, names in modules.items() if any("selenium" in n for n in names)]
+    assert files == [tests / "support" / "browser.py"]

@@ -13,11 +13,9 @@ from typing import Any
 
 import pytest
 from PIL import Image
-from selenium.webdriver.remote.webdriver import WebDriver
-from selenium.webdriver.remote.webelement import WebElement
-from selenium.webdriver.support.wait import WebDriverWait
 
 from catsdogs.training.tensorboard import TensorBoardTracker
+from tests.support.browser import WebDriver, WebDriverWait, WebElement
 
 pytestmark = pytest.mark.browser
 RUNS = {

@@ -1,4 +1,4 @@
-"""The built wheel, installed away from the source tree, starts from an empty directory."""
+"""The built wheel, installed away from the source tree: its commands start and its types ship."""
 
 import os
 import subprocess
@@ -10,21 +10,45 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).parents[1]
+PROGRAM = """
+from pathlib import Path
+from typing import Any, assert_type
+import catsdogs
+import torch
+
+class MyAdam(torch.optim.Adam):
+    ...
+
+result = catsdogs.check_optimizer(MyAdam, reference=torch.optim.Adam, lr=1e-3)
+assert_type(result.passed, bool)
+claims = [finding.claim for finding in result.findings]
+optimizers = {"adam": torch.optim.Adam, "mine": MyAdam}
+comparison = catsdogs.compare_optimizers(
+    optimizers, lr=1e-3, seeds=range(3), data="drawn", output_dir="outputs"
+)
+assert_type(comparison.results, list[dict[str, Any]])
+assert_type(comparison.verdicts, list[str])
+assert_type(comparison.report("report"), Path)
+logits = [prediction.logit for prediction in catsdogs.load("best.pt").predict("photos")]
+assert_type(logits, list[float | None])
+optimizer = catsdogs.optim.Adam([torch.zeros(1)], lr=1e-3, betas=(0.9, 0.99))
+optimizer.step()
+"""
 
 
 def run(*command: str | Path, cwd: Path) -> str:
     environment = {k: v for k, v in os.environ.items() if k not in ("PYTHONPATH", "VIRTUAL_ENV")}
-    answer = subprocess.run(command, cwd=cwd, env=environment, capture_output=True, text=True)
-    assert answer.returncode == 0, answer.stderr
-    return answer.stdout
+    result = subprocess.run(command, cwd=cwd, env=environment, capture_output=True, text=True)
+    assert result.returncode == 0, result.stdout + result.stderr
+    return result.stdout
 
 
 @pytest.fixture(scope="module")
 def installed(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Return the bin folder of a new environment that holds the wheel.
+    """Return the bin folder of a new environment with the wheel.
 
-    Its dependencies are the present environment's: a .pth file makes them importable, and not the
-    project itself, whose own .pth file is read in its own environment only.
+    A .pth file makes the dependencies of this environment importable there, but not the project
+    itself: Python does not follow the .pth file of an editable install found that way.
     """
     folder = tmp_path_factory.mktemp("wheel")
     quiet = ("--quiet", "--disable-pip-version-check", "--no-index", "--no-deps")
@@ -40,7 +64,7 @@ def installed(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.mark.slow
-def test_the_console_script_and_the_module_start_with_the_wheel_own_conf(
+def test_the_commands_start_in_an_empty_folder_with_the_conf_of_the_wheel(
     installed: Path, tmp_path: Path
 ) -> None:
     where = run(
@@ -66,3 +90,21 @@ def test_the_console_script_and_the_module_start_with_the_wheel_own_conf(
     shown = run(installed / "python", "-m", "catsdogs.train", "--cfg", "job", cwd=tmp_path)
     assert "_target_: catsdogs.optim.Adam" in shown
     assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.slow
+def test_mypy_checks_a_users_program_against_the_wheel(installed: Path, tmp_path: Path) -> None:
+    mypy: list[str | Path] = [
+        sys.executable,
+        "-m",
+        "mypy",
+        "--strict",
+        "--python-executable",
+        installed / "python",
+    ]
+    (tmp_path / "program.py").write_text(PROGRAM)
+    assert "no issues found" in run(*mypy, "program.py", cwd=tmp_path)
+    wrong = PROGRAM.replace("lr=1e-3, seeds", "lr=MyAdam, seeds").replace("bool", "str")
+    (tmp_path / "program.py").write_text(wrong)
+    with pytest.raises(AssertionError, match=r"(?s)assert-type.*arg-type.*Found 2 errors"):
+        run(*mypy, "program.py", cwd=tmp_path)

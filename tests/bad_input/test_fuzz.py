@@ -32,7 +32,7 @@ from catsdogs.reporting.verdict import verdicts
 from catsdogs.runs.comparison import FILE, read_comparison
 from catsdogs.runs.reader import read_runs
 from catsdogs.training.checkpoint import load_checkpoint
-from tests.bad_input.test_pictures import animated, noise, saved, turned
+from tests.bad_input.image_cases import animated, noise, saved, turned
 from tests.support.images import write_image
 from tests.support.synthetic_runs import write_comparison
 

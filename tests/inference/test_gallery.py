@@ -10,13 +10,11 @@ from typing import Any
 
 import pytest
 from PIL import Image
-from selenium.webdriver import ActionChains, Keys
-from selenium.webdriver.chromium.webdriver import ChromiumDriver
-from selenium.webdriver.remote.webdriver import WebDriver
 
 from catsdogs.data.manifest import OK
 from catsdogs.inference.gallery import MOST, MOST_UNREADABLE, choose, gallery
 from catsdogs.inference.predictions import Prediction, ranked
+from tests.support.browser import ActionChains, ChromiumDriver, Keys, WebDriver
 from tests.support.pages import CONTRASTS, DESK, PHONE, Elements, show
 
 EVIL = '<img src=x onerror="alert(1)">&\'.jpg'

@@ -5,16 +5,19 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from selenium.webdriver import ActionChains, Keys
-from selenium.webdriver.chromium.webdriver import ChromiumDriver
-from selenium.webdriver.remote.webdriver import WebDriver
-from selenium.webdriver.support.wait import WebDriverWait
 
 from catsdogs.reporting.render import write_report
 from catsdogs.reporting.report import contents
 from catsdogs.reporting.verdict import verdicts
 from catsdogs.runs.reader import read_runs
 from tests.reporting.test_report import keep_mistakes
+from tests.support.browser import (
+    ActionChains,
+    ChromiumDriver,
+    Keys,
+    WebDriver,
+    WebDriverWait,
+)
 from tests.support.pages import CONTRASTS, DESK, PHONE, show
 from tests.support.synthetic_runs import write_comparison
 

@@ -1,8 +1,10 @@
 """Helpers for tests of pages: parsed elements, and a browser that shows a page."""
 
 from html.parser import HTMLParser
+from typing import TYPE_CHECKING
 
-from selenium.webdriver.chromium.webdriver import ChromiumDriver
+if TYPE_CHECKING:
+    from tests.support.browser import ChromiumDriver
 
 VOID = {"meta", "link", "img", "input"}
 PHONE, DESK = 390, 1300
@@ -58,7 +60,7 @@ class Elements(HTMLParser):
         return [attributes for name, attributes in self.found if name == tag]
 
 
-def show(driver: ChromiumDriver, address: str, width: int, scheme: str = "light") -> None:
+def show(driver: "ChromiumDriver", address: str, width: int, scheme: str = "light") -> None:
     size = {"width": width, "height": 900, "deviceScaleFactor": 1, "mobile": width == PHONE}
     driver.execute_cdp_cmd("Emulation.setDeviceMetricsOverride", size)
     wanted = [{"name": "prefers-color-scheme", "value": scheme}]

@@ -1,0 +1,122 @@
+"""Settings that are invalid, alone or together: cases of the catalogue of bad input."""
+
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from tests.support.catalogue import Case
+
+
+def no_optimizer(*_: object, **__: object) -> int:
+    return 3
+
+
+def without_compiler(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("CXX", "/bin/false")
+
+
+def own_yaml(text: str) -> Callable[[Path, pytest.MonkeyPatch], None]:
+    def make(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+        (folder / "conf" / "optimizer").mkdir(parents=True)
+        (folder / "conf" / "optimizer" / "own.yaml").write_bytes(text.encode("latin-1"))
+
+    return make
+
+
+OWN = ["--config-dir", "conf", "optimizer=own"]
+SAGA = ["optimizer=custom_saga", "batch_size=8"]
+LINEAR_SAGA = ["optimizer=custom_linear_saga", "model.head=linear"]
+CASES = [
+    Case("an unknown optimizer", ["optimizer=custom_lion"]),
+    Case("a path as choice", ["optimizer=../../../etc/passwd"]),
+    Case("an unknown key", ["epoch=3"]),
+    Case("a key of another choice", ["data.root=x"]),
+    Case("a new key", ["+surprise=1"]),
+    Case("a new key in a section", ["+data.surprise=1"]),
+    Case("a new key of the optimizer", ["+optimizer.surprise=1"]),
+    Case("a section as value", ["epochs={a: 1}"]),
+    Case("a value as section", ["grad_clip=1"]),
+    Case("a mandatory key left out", ["data=folder"]),
+    Case("an unclosed bracket", ["epochs=[1"]),
+    Case("a key without a value", ["epochs"]),
+    Case("two values without -m", ["seed=0,1"]),
+    Case("an argument that is not UTF-8", ["output_dir=\udcff"]),
+    Case("an argument with a line break", ["output_dir=a\nb"]),
+    Case("a word as integer", ["epochs=many"]),
+    Case("a fraction as integer", ["epochs=1.5"]),
+    Case("an integer below its range", ["epochs=-1"]),
+    Case("a batch size of zero", ["batch_size=0"]),
+    Case("an integer beyond 64 bits", ["seed=1" + 20 * "0"]),
+    Case("a boolean as integer", ["seed=true"]),
+    Case("an integer as boolean", ["deterministic=2"]),
+    Case("too many worker processes", ["data.workers=100000"]),
+    Case("an absurd number of images", ["data.train_per_class=999999999999"], images=True),
+    Case("a fraction above 1", ["data.max_bad_fraction=2"]),
+    Case("an unknown dtype", ["data.store_dtype=float8"]),
+    Case("an unknown protocol", ["protocol=notebook"]),
+    Case("an unknown head", ["model.head=mlp"]),
+    Case("an unknown device", ["device=tpu"]),
+    Case("a learning rate of nan", ["optimizer.lr=nan"]),
+    Case("an infinite learning rate", ["optimizer.lr=inf"]),
+    Case("a negative learning rate", ["optimizer.lr=-1"]),
+    Case("a word as learning rate", ["optimizer.lr=fast"]),
+    Case("a beta of 1", ["optimizer.betas=[0.9,1.0]"]),
+    Case("an optimizer class that does not exist", ["optimizer._target_=torch.optim.Nope"]),
+    Case(
+        "a target that is not an optimizer",
+        ["optimizer._target_=tests.bad_input.configuration_cases.no_optimizer"],
+    ),
+    Case("an empty value", ["model.weights="]),
+    Case("a negative threshold of a flat cost", ["stop_when_flat=-1"]),
+    Case("a clipping value of zero", ["grad_clip.value=0"]),
+    Case("a schedule of nan epochs", ["scheduler=cosine", "scheduler.T_max=nan"]),
+    Case("an argument that the scheduler lacks", ["scheduler=step", "+scheduler.warmup=3"]),
+    Case("invalid YAML", OWN, make=own_yaml("a: [1\n")),
+    Case("YAML that is not UTF-8", OWN, make=own_yaml("a: \xff\n")),
+    Case(
+        "YAML with a Python object",
+        OWN,
+        make=own_yaml("a: !!python/object/apply:os.system [touch ran]\n"),
+    ),
+    Case("a --config-dir that does not exist", ["--config-dir", "nowhere"]),
+    Case("SAGA with an integer dtype", [*SAGA, "optimizer.table_dtype=int8"], images=True),
+    Case("SAGA with random augmentation", [*SAGA, "protocol=monograph"], images=True),
+    Case("linear SAGA with random augmentation", [*LINEAR_SAGA, "protocol=monograph"], images=True),
+    Case("SAGA with gradient clipping", [*SAGA, "grad_clip.norm=1"], images=True),
+    Case("linear SAGA on the convolutional head", ["optimizer=custom_linear_saga"], images=True),
+    Case(
+        "compiling a native optimizer",
+        ["optimizer=native_sgd", "compile=true"],
+        make=without_compiler,
+    ),
+    Case("compiling without a compiler", ["compile=true"], make=without_compiler),
+    Case("an empty list of contenders", ["contenders=[]"], "compare"),
+    Case("a word as list of contenders", ["contenders=custom_sgd"], "compare"),
+    Case("a repeated contender", ["contenders=[custom_sgd,custom_sgd]"], "compare"),
+    Case("an unknown contender", ["contenders=[no_such]"], "compare"),
+    Case("an argument that a contender lacks", ["optimizer.betas=[0.5,0.9]"], "compare"),
+    Case("a word as seed", ["seeds=[a]"], "compare"),
+    Case("a negative seed", ["seeds=[-1]"], "compare"),
+    Case("a fraction as seed", ["seeds=[0.5]"], "compare"),
+    Case("a negative learning rate in the grid", ["learning_rates=[-1]"], "compare"),
+    Case("optimizer= given to compare", ["optimizer=custom_adam"], "compare"),
+    Case("seed= given to compare", ["seed=3"], "compare"),
+    Case("an unknown experiment", ["experiment=none_such"], "compare"),
+    Case("a contender that does not suit the head", ["contenders=[custom_linear_saga]"], "compare"),
+    Case("nothing to check", [], "check"),
+    Case("two things to check", ["optimizer=custom_adam", "target=torch.optim.Adam"], "check"),
+    Case("kwargs without a target", ["optimizer=custom_adam", "kwargs.lr=1"], "check"),
+    Case("a target that does not exist", ["target=torch.optim.Nope"], "check"),
+    Case(
+        "a target that refuses its arguments", ["target=torch.optim.SGD", "kwargs.lr=-1"], "check"
+    ),
+    Case("an unknown reference", ["optimizer=custom_adam", "reference=nope"], "check"),
+    Case(
+        "linear SAGA that refuses its arguments",
+        ["target=catsdogs.optim.LinearSAGA", "kwargs.lr=-1"],
+        "check",
+    ),
+    Case("a layer as target", ["target=torch.nn.ReLU"], "check"),
+    Case("a fit of zero epochs", ["epochs=0"], "diamonds"),
+]

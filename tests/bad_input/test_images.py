@@ -1,0 +1,124 @@
+"""Images: limits, orientation, Pillow's warnings, and odd names from the folder to the report."""
+
+import os
+import re
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+from PIL import Image
+
+from catsdogs import report, train
+from catsdogs.data.images import MAX_PIXELS, decode, read_image
+from catsdogs.data.manifest import make_manifest
+from catsdogs.runs.reader import read_run
+from tests.bad_input.image_cases import (
+    ONE_OF_EACH,
+    USED,
+    animated,
+    good_folder,
+    noise,
+    not_utf8,
+    png,
+    saved,
+)
+from tests.support.catalogue import pinned_rows
+from tests.support.images import write_image
+
+# catsdogs.data.images filters warnings too, but pytest runs under filters of its own.
+pytestmark = pytest.mark.filterwarnings("ignore::UserWarning:PIL")
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    """Return a folder of classes with three good images of each."""
+    return good_folder(tmp_path)
+
+
+@pytest.fixture(scope="module")
+def too_large() -> str:
+    """Return the reason with which an image of too many pixels is left out."""
+    return pinned_rows()["10,000 x 10,000 pixels"].split(": ")[1].removesuffix(" |")
+
+
+def test_a_bomb_is_refused_by_its_header_before_anything_is_decoded(
+    folder: Path, too_large: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def forbidden(*_: object) -> None:
+        raise AssertionError("decoded")
+
+    (folder / "cats" / "x.png").write_bytes(png(30_000, 30_000, 9))
+    monkeypatch.setattr("PIL.ImageFile.ImageFile.load", forbidden)
+    with pytest.raises(OSError, match=too_large):
+        decode(folder / "cats" / "x.png")
+    with pytest.raises(OSError, match="decoded"):
+        decode(folder / "cats" / "1.png")
+
+
+def test_the_largest_image_that_is_decoded_is_used(
+    folder: Path, too_large: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert MAX_PIXELS == Image.MAX_IMAGE_PIXELS
+    for bound in ("PIL.Image.MAX_IMAGE_PIXELS", "catsdogs.data.images.MAX_PIXELS"):
+        monkeypatch.setattr(bound, 300)
+    for rows in (100, 101):
+        Image.new("RGB", (3, rows)).save(folder / "cats" / f"{rows}.png")
+    status = {
+        p.path: p.status for p in make_manifest(folder, ONE_OF_EACH, max_bad_fraction=1).images
+    }
+    assert (status["cats/100.png"], status["cats/101.png"]) == ("ok", too_large)
+
+
+def test_pillows_warnings_are_not_printed_beside_the_one_line(
+    tmp_path: Path, too_large: str
+) -> None:
+    (tmp_path / "palette.png").write_bytes(saved(noise("P"), "PNG", transparency=bytes(5)))
+    (tmp_path / "large.png").write_bytes(png(10_000, 10_000, 9))
+    code = """
+from catsdogs.data.images import decode
+decode("palette.png")
+try:
+    decode("large.png")
+except OSError as error:
+    print(error)
+"""
+    environment = os.environ | {"PYTHONPATH": str(Path(__file__).parents[2])}
+    result = subprocess.run(
+        [sys.executable, "-c", code], cwd=tmp_path, env=environment, capture_output=True, text=True
+    )
+    assert (result.stdout, result.stderr) == (f"{too_large}\n", "")
+
+
+def test_an_orientation_and_a_first_frame_are_seen_in_the_pixels(tmp_path: Path) -> None:
+    (tmp_path / "animated.gif").write_bytes(animated("GIF"))
+    assert decode(tmp_path / "animated.gif")[:, 9, 9].tolist() == [255, 0, 0]
+    wide = Image.new("RGB", (40, 20))
+    wide.paste((255, 0, 0), (0, 0, 20, 20))
+    exif = Image.Exif()
+    exif[0x0112] = 6
+    (tmp_path / "turned.png").write_bytes(saved(wide, "PNG", exif=exif))
+    assert read_image(tmp_path / "turned.png").size == (20, 40)
+
+
+def test_odd_names_pass_through_a_run_and_its_report(
+    folder: Path, run: Callable[..., int], capfd: pytest.CaptureFixture[str]
+) -> None:
+    names = [case.name for case in USED if case.make is write_image]
+    assert len(names) == 2
+    for kind, seed in (("cats", 0), ("dogs", 9)):
+        for number, name in enumerate(names):
+            write_image(folder / kind / name, seed + number)
+    not_utf8(folder / "cats" / "x.jpg")
+    write_image(folder / "dogs" / "a\nb.jpg")
+    sizes = ["data.train_per_class=1", "data.val_per_class=1", "data.test_per_class=3"]
+    data = ["data=folder", f"data.root={folder}", "data.max_bad_fraction=0.5", "data.workers=0"]
+    assert run(train.main, *data, *sizes, "epochs=1", "output_dir=runs") == 0
+    assert re.search(r"\b2 unreadable .*\bdogs/a\\nb\.jpg\n", capfd.readouterr().out)
+    (directory,) = Path("runs").iterdir()
+    test = read_run(directory).test
+    assert test is not None
+    assert {f"{kind}/{name}" for kind in ("cats", "dogs") for name in names} <= set(test.paths)
+    assert run(report.main, "runs=runs") == 0
+    assert "<b>|" not in Path("runs/report/index.html").read_text()

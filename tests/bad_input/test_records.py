@@ -1,0 +1,86 @@
+"""Hostile and unusual records: a report shows them as text, or leaves them out."""
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+from markdown_it import MarkdownIt
+
+from catsdogs import report
+from catsdogs.io.text import is_one_line
+from tests.support.catalogue import contents
+from tests.support.pages import Elements
+from tests.support.synthetic_runs import write_run
+
+EVIL = [
+    "<script>alert(1)</script>",
+    '"><img src=x onerror=alert(1)>',
+    "native_../../../escaped",
+    "native_$\\frac$",
+    "javascript:alert(1)",
+    "a\n| b | `c` [d](javascript:e)",
+    "\x1b[2Jgone",
+    "{{ 7 * 7 }}",
+]
+
+
+def test_labels_can_do_nothing_to_a_page_a_folder_or_a_terminal(
+    run: Callable[..., int], tmp_path: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    folder = tmp_path / "deep" / "er" / "runs"
+    for number, label in enumerate(EVIL):
+        write_run(folder, label, name=str(number), facts={"command": label})
+        facts = {"error": label, "command": label}
+        write_run(folder, label, seed=1, name=f"failed{number}", status="failed", facts=facts)
+    before = contents(tmp_path)
+    assert run(report.main, f"runs={folder}", f"out={folder / 'out'}") == 0
+    captured = capfd.readouterr()
+    assert [line for line in captured.err.split("\n") if line and "\r" not in line] == []
+    assert is_one_line(captured.out.replace("\n", ""))
+    assert all(path.is_relative_to(folder / "out") for path in contents(tmp_path).keys() - before)
+    elements = Elements((folder / "out" / "index.html").read_text())
+    _assert_harmless(elements)
+    _assert_harmless(_rendered(folder / "out" / "report.md"))
+    for label in EVIL:
+        assert " ".join(label.split()) in " ".join(elements.text.split()), label
+
+
+def _rendered(file: Path) -> Elements:
+    return Elements(MarkdownIt().enable("table").render(file.read_text()))
+
+
+def _assert_harmless(elements: Elements) -> None:
+    assert not elements.of("script")
+    for tag, attributes in elements.found:
+        assert not any(name.startswith("on") for name in attributes), (tag, attributes)
+        assert not attributes.get("href", "").startswith("javascript:")
+        assert tag != "img" or not attributes["src"].startswith("x")
+
+
+def test_a_thumbnail_that_leads_out_of_its_run_is_not_shown(
+    run: Callable[..., int], tmp_path: Path
+) -> None:
+    directory = write_run(tmp_path / "runs", name="run")
+    (tmp_path / "secret.jpg").write_bytes(b"\xff\xd8\xff secret")
+    (directory / "mistakes").mkdir()
+    (directory / "mistakes.csv").write_text(
+        "rank,path,label,logit,file\n1,a.jpg,0,9,mistakes/1.jpg\n2,b.jpg,0,9,../../secret.jpg\n"
+        "3,c.jpg,0,9,mistakes/3.jpg\n"
+    )
+    (directory / "mistakes" / "1.jpg").symlink_to(tmp_path / "secret.jpg")
+    (directory / "mistakes" / "3.jpg").write_text("<svg onload='alert(1)'/>")
+    assert run(report.main, "runs=runs") == 0
+    assert not list((tmp_path / "runs" / "report").rglob("pictures/*"))
+
+
+def test_a_run_that_failed_before_it_saw_an_image_is_reported(
+    run: Callable[..., int], tmp_path: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    path = write_run(tmp_path / "runs", status="failed") / "record.json"
+    facts = json.loads(path.read_text())
+    for name in ("data", "weights", "memory", "started"):
+        facts.pop(name, None)
+    path.write_text(json.dumps(facts))
+    assert run(report.main, "runs=runs") == 0
+    assert "UserError: optimizer: refuses its settings" in capfd.readouterr().out
