@@ -1,4 +1,4 @@
-"""What docs/security.md promises: a program of ours that does any of this does not come back."""
+"""Promises of docs/security.md: a program of ours that breaks one fails here."""
 
 import ast
 import json

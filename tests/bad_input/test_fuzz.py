@@ -1,4 +1,4 @@
-"""Whatever the bytes: an answer or one line, never another error.
+"""Damaged files of any bytes end in a result or in one line, never in another error.
 
 Hypothesis draws the same examples every time; CATSDOGS_FUZZ=N makes N times as many, drawn anew.
 """

@@ -90,7 +90,7 @@ def test_unreadable_files_say_why_and_the_others_are_classified(
     assert reasons == {
         "text.jpg": "OSError: not a JPEG, PNG, WebP, GIF or BMP image",
         "empty.jpg": "OSError: not a JPEG, PNG, WebP, GIF or BMP image",
-        "lost.jpg": "there is no such file",
+        "lost.jpg": "no such file",
         "pipe.jpg": "not a file",
     }
 
