@@ -20,7 +20,7 @@ NATURAL = "must be an integer from 0 to 2**63 - 1"
 @functools.cache
 def composed(source: str = "drawn") -> dict[str, Any]:
     with initialize_config_dir(str(conf_directory()), version_base="1.3"):
-        config = compose("config", [f"data={source}"])
+        config = compose("train", [f"data={source}"])
     if source == "folder":
         config.data.root = "photos"
     values = OmegaConf.to_container(config, resolve=True)
