@@ -1,4 +1,4 @@
-"""Write a trained classifier to one file that others can run without this project.
+"""Export a trained classifier to one file that runs without this project.
 
 python -m catsdogs.export checkpoint=outputs/RUN/best.pt format=both
 """
@@ -9,15 +9,9 @@ from typing import Literal
 from omegaconf import DictConfig
 
 from catsdogs.cli import command, plain
-from catsdogs.inference.classifier import read_trained
-from catsdogs.inference.export import (
-    FORMATS,
-    PREPARATION,
-    Exported,
-    check_images,
-    export,
-    require_onnx,
-)
+from catsdogs.inference.export import PREPARATION, ExportedFile, check_images, export
+from catsdogs.inference.export_formats import FORMATS, require_onnx
+from catsdogs.inference.trained_model import read_trained_model
 from catsdogs.io.files import probe_directory
 from catsdogs.settings import HomePath, HomePathOrNull, Section, TextOrNull, Texts
 
@@ -35,21 +29,21 @@ class ExportSettings(Section):
 
 @command("export")
 def main(config: DictConfig) -> int:
-    """Export, check, and say what was written and how it is used."""
+    """Export, check, and print what was written and how to use it."""
     settings = ExportSettings.from_config(plain(config))
     formats = ["torch", "onnx"] if settings.format == "both" else [settings.format]
     out = _without_suffix(settings.out or settings.checkpoint)
     if "onnx" in formats:
         require_onnx()
     probe_directory(out.parent, "out")
-    trained = read_trained(settings.checkpoint, settings.weights)
-    pictures = check_images(settings.pictures)
-    exported = export(trained, formats, out, pictures.pixels, pictures.described)
+    model = read_trained_model(settings.checkpoint, settings.weights)
+    images = check_images(settings.pictures)
+    exported = export(model, formats, out, images)
     for one in exported:
-        _tell(one, pictures.described)
+        _print_check(one, images.described)
     print(f"\ninput: uint8 (n, 3, 256, 256); {PREPARATION}")
     for name, one in zip(formats, exported, strict=True):
-        print(f"\n{FORMATS[name].example(one.path, pictures.first)}", end="")
+        print(f"\n{FORMATS[name].example(one.path, images.first)}", end="")
     return 0
 
 
@@ -58,11 +52,11 @@ def _without_suffix(path: Path) -> Path:
     return path.with_suffix("") if path.suffix in known else path
 
 
-def _tell(one: Exported, described: str) -> None:
+def _print_check(one: ExportedFile, images: str) -> None:
     size = one.path.stat().st_size / 1e6
     print(
-        f"{one.path}: {size:.1f} MB; the largest difference from PyTorch's logits is "
-        f"{one.difference:.1e} (logits up to {one.largest_logit:.1f}), on {described}"
+        f"{one.path}: {size:.1f} MB; its logits differ from PyTorch's by at most "
+        f"{one.difference:.1e} (largest logit {one.largest_logit:.1f}), checked on {images}"
     )
 
 

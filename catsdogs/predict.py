@@ -1,4 +1,4 @@
-"""Tell cats from dogs in your own pictures, with the checkpoint of any run.
+"""Classify your own images with the checkpoint of any run.
 
 python -m catsdogs.predict checkpoint=outputs/RUN/best.pt pictures=my_pictures
 """
@@ -10,8 +10,9 @@ from omegaconf import DictConfig
 
 from catsdogs.cli import command, plain
 from catsdogs.inference.classifier import load
-from catsdogs.inference.gallery import summary, write_results
 from catsdogs.inference.image_paths import list_images
+from catsdogs.inference.predictions import summary
+from catsdogs.inference.results import write_results
 from catsdogs.io.files import probe_directory
 from catsdogs.io.text import printable
 from catsdogs.settings import Device, HomePath, HomePathOrNull, Section, TextOrNull, Texts
@@ -30,7 +31,7 @@ class PredictSettings(Section):
 
 @command("predict")
 def main(config: DictConfig) -> int:
-    """Answer every picture, write table, sheet and page, and say in a few lines what they say."""
+    """Classify every image, write table, contact sheet and page, and print a summary."""
     settings = PredictSettings.from_config(plain(config))
     unnamed = f"outputs/predict-{datetime.now():%Y%m%d-%H%M%S}"
     output_dir = settings.output_dir or Path(unnamed)
@@ -41,9 +42,8 @@ def main(config: DictConfig) -> int:
     predictions = classifier.predict_files(files)
     write_results(predictions, str(classifier), output_dir)
     print(summary(predictions))
-    unreadable = [one for one in predictions if one.logit is None]
-    for one in unreadable[:1]:
-        print(f"the first without an answer: {printable(one.path)} ({one.status})")
+    for one in [one for one in predictions if one.logit is None][:1]:
+        print(f"first image without a prediction: {printable(one.path)} ({one.status})")
     print(f"predictions.csv, contact-sheet.png, gallery.html: {output_dir}")
     return 0
 

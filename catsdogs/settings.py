@@ -27,7 +27,7 @@ LARGEST = 2**63 - 1  # torch's largest integer
 MOST_WORKERS = 256  # each is a process
 MOST_PICTURES = 10**7  # of a class in a split; their features take 1.3 TB
 OF_SOURCES = {"root": ["folder"], "drawing_seed": ["drawn"], "keep_archive": get_args(Downloaded)}
-MISSING, UNKNOWN = "this setting is missing", "there is no such setting; see --help"
+MISSING, UNKNOWN = "this setting is missing", "unknown setting; see --help"
 
 
 class Section(pydantic.BaseModel):

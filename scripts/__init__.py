@@ -1,1 +1,1 @@
-"""Programs for those who work on catsdogs: measurements, simulated crashes, weights, pictures."""
+"""Scripts for contributors: benchmarks, the chaos test, downloads, embedded weights, images."""

@@ -1,4 +1,4 @@
-"""Draw the contact sheets of the README and the docs: cats and dogs in turn, and the zoo.
+"""Draw the contact sheets of the README and the docs: the drawn cats and dogs, and the drawn zoo.
 
 python scripts/contact_sheet.py docs/images
 """
@@ -7,35 +7,32 @@ import argparse
 from collections.abc import Callable
 from pathlib import Path
 
-from PIL import Image
+from PIL import Image, ImageOps
 
 from catsdogs.drawing.species import draw_cat_or_dog
+from catsdogs.io.thumbnails import Tile, contact_sheet
 from catsdogs.pretraining.zoo import draw_creature
 
-COLUMNS, ROWS, SIZE, GAP = 10, 4, 128, 4
-
-
-def contact_sheet(draw: Callable[[int], Image.Image]) -> Image.Image:
-    """Return pictures 0, 1, 2, ... of `draw` in rows on white, each `SIZE` pixels wide."""
-    step = SIZE + GAP
-    sheet = Image.new("RGB", (COLUMNS * step - GAP, ROWS * step - GAP), "white")
-    for index in range(COLUMNS * ROWS):
-        row, column = divmod(index, COLUMNS)
-        sheet.paste(draw(index), (column * step, row * step))
-    return sheet
+IMAGES, COLUMNS = 40, 10
+SIDE, GAP = 128, 4  # pixels
 
 
 def main() -> None:
     """Write `drawn.jpg` and `zoo.jpg` into the folder named on the command line."""
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("folder", type=Path)
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("folder", type=Path, help="an existing folder")
     folder = parser.parse_args().folder
-    sheets = {
-        "drawn.jpg": lambda index: draw_cat_or_dog(1 - index % 2, index // 2, size=SIZE),
-        "zoo.jpg": lambda index: draw_creature(index, size=SIZE)[0],
+    sheets: dict[str, Callable[[int], Image.Image]] = {
+        "drawn.jpg": lambda index: draw_cat_or_dog(1 - index % 2, index // 2, size=SIDE),
+        "zoo.jpg": lambda index: draw_creature(index, size=SIDE)[0],
     }
     for name, draw in sheets.items():
-        contact_sheet(draw).save(folder / name, quality=88)
+        tiles = [Tile(draw(index)) for index in range(IMAGES)]
+        sheet = contact_sheet(tiles, side=SIDE, columns=COLUMNS, gap=GAP)
+        # The page that shows the sheet has margins already.
+        ImageOps.crop(sheet, GAP).save(folder / name, quality=88)
 
 
 if __name__ == "__main__":

@@ -1,4 +1,4 @@
-"""Download a set of photographs into the cache and decode every one once, before any training.
+"""Download a data set of photographs into the cache, and check that every image can be decoded.
 
 python scripts/download.py kaggle
 python scripts/download.py pets
@@ -15,13 +15,13 @@ from catsdogs.errors import UserError
 
 
 def main() -> None:
-    """Fetch the set named on the command line and say what is in it."""
+    """Download the data set named on the command line and print its contents."""
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
-    parser.add_argument("source", choices=get_args(Downloaded))
+    parser.add_argument("source", choices=get_args(Downloaded), help="data set")
     parser.add_argument(
-        "--keep-archive", action="store_true", help="keep what was downloaded beside the pictures"
+        "--keep-archive", action="store_true", help="keep the downloaded archives beside the images"
     )
     options = parser.parse_args()
     try:
@@ -31,14 +31,14 @@ def main() -> None:
         print(f"error: {error}", file=sys.stderr)
         sys.exit(2)
     except KeyboardInterrupt:
-        print("error: interrupted; the same command goes on", file=sys.stderr)
+        print("error: interrupted; run the same command to continue", file=sys.stderr)
         sys.exit(130)
     counts = ", ".join(
-        f"{sum(picture.label == label for picture in manifest.images)} {name}s"
+        f"{sum(image.label == label for image in manifest.images)} {name}s"
         for name, label in LABELS.items()
     )
     print(f"{root}: {counts}, {len(manifest.unreadable)} of them unreadable")
-    print(f"to train on them: python -m catsdogs.train data={options.source}")
+    print(f"train on them with: python -m catsdogs.train data={options.source}")
 
 
 if __name__ == "__main__":

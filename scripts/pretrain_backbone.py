@@ -1,8 +1,8 @@
-"""Make the embedded weights: pretrain a ResNet-18 on the drawn zoo and write it into the package.
+"""Pretrain a ResNet-18 on the drawn zoo and write the embedded weights into the package.
 
 python scripts/pretrain_backbone.py --pictures 8000 --epochs 10 --further 5 --seed 0
 
-Interrupted, the same command goes on after the last finished epoch.
+After an interruption, the same command continues after the last finished epoch.
 """
 
 import argparse
@@ -23,11 +23,11 @@ EMBEDDED = Path(catsdogs.__file__).parent / "weights" / "embedded.safetensors"
 
 
 def main() -> None:
-    """Read the arguments, train, and write the weights and their facts."""
+    """Train with the options of the command line, and write the weights and their facts."""
     arguments = _parse()
     logging.basicConfig(level=logging.INFO, format="%(message)s")
     set_determinism(True)
-    torch.set_num_threads(1)  # The parts of a batch are computed at the same time instead.
+    torch.set_num_threads(1)  # the parts of a batch are computed in parallel instead
     plan = Pretraining(
         pictures=arguments.pictures,
         held_out=arguments.held_out,
@@ -45,13 +45,15 @@ def main() -> None:
 
 def _parse() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=(__doc__ or "").partition("\n")[0])
-    parser.add_argument("--pictures", type=int, default=8_000, help="creatures to learn from")
-    parser.add_argument("--held-out", type=int, default=500, help="creatures to measure on")
-    parser.add_argument("--epochs", type=int, default=10, help="of the first round")
-    parser.add_argument("--further", type=int, default=5, help="epochs of the second round")
-    parser.add_argument("--seed", type=int, default=0)
-    parser.add_argument("--device", default="auto", help="auto, cpu, cuda, cuda:1")
-    parser.add_argument("--out", type=Path, default=EMBEDDED, help="a .safetensors file")
+    parser.add_argument("--pictures", type=int, default=8_000, help="creatures to train on (8000)")
+    parser.add_argument("--held-out", type=int, default=500, help="creatures to evaluate on (500)")
+    parser.add_argument("--epochs", type=int, default=10, help="epochs of the first round (10)")
+    parser.add_argument("--further", type=int, default=5, help="epochs of the second round (5)")
+    parser.add_argument("--seed", type=int, default=0, help="of data and training (0)")
+    parser.add_argument("--device", default="auto", help="auto, cpu, cuda, cuda:1, ... (auto)")
+    parser.add_argument(
+        "--out", type=Path, default=EMBEDDED, help="a .safetensors file (the package's)"
+    )
     return parser.parse_args()
 
 

@@ -117,7 +117,7 @@ def test_a_cost_that_is_not_finite_is_printed_and_drawn(
         ("hparams.sgd.lr=nan", "hparams.sgd.lr=nan: must be a finite number"),
         ("hparams.adam=3", "hparams.adam=3: must be a section of settings"),
         ("+hparams.adam.beta=3", "beta"),
-        ("+hparams.adagrad.lr=3", "hparams.adagrad={'lr': 3}: there is no such setting"),
+        ("+hparams.adagrad.lr=3", "hparams.adagrad={'lr': 3}: unknown setting"),
         ("clip_value.sgd=-1", "clip_value.sgd=-1: must be null or a finite number above 0"),
         ("epoch=3", "epoch: unknown setting of this command; did you mean epochs?"),
         ("output_dir=/proc/nowhere", "output_dir=/proc/nowhere: cannot write"),

@@ -19,7 +19,7 @@ import torch
 import catsdogs
 import catsdogs.optim
 from catsdogs.runs.comparison import read_comparison
-from tests import write_readme
+from tests.support import write_readme
 from tests.support.images import PER_CLASS, SIZES, write_image
 
 README = Path(__file__).parents[1] / "README.md"

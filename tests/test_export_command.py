@@ -1,4 +1,4 @@
-"""The exported file answers as PyTorch does, without this project, as its own example says."""
+"""The export command: files that give PyTorch's logits without this project."""
 
 import contextlib
 import io
@@ -21,8 +21,9 @@ from torch import Tensor
 
 import catsdogs
 from catsdogs import export
-from catsdogs.inference.classifier import Classifier, PixelClassifier, read_trained
-from catsdogs.inference.export import FORMATS, Format
+from catsdogs.inference.classifier import Classifier
+from catsdogs.inference.export_formats import FORMATS, Format, PixelClassifier
+from catsdogs.inference.trained_model import read_trained_model
 from catsdogs.io.files import checksum
 from tests.support.images import write_image
 from tests.support.sample_checkpoint import write_checkpoint
@@ -33,14 +34,14 @@ ORIENTATION, ROTATED = 0x0112, 6
 
 @pytest.fixture(autouse=True)
 def small_batches(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Keep passes short."""
+    """Keep batches and checks small."""
     monkeypatch.setattr("catsdogs.inference.classifier.BATCH", 2)
     monkeypatch.setattr("catsdogs.inference.export.DRAWN", 1)
     monkeypatch.setattr("catsdogs.inference.export.CHECK_BATCH", 2)
 
 
 class Made(NamedTuple):
-    """A checkpoint, its files as the docs page makes them, what was printed, what PyTorch says."""
+    """A checkpoint exported as the docs page shows, the printed text, and the classifier itself."""
 
     folder: Path
     printed: str
@@ -68,7 +69,7 @@ def made(tmp_path_factory: pytest.TempPathFactory) -> Made:
     return Made(folder, out.getvalue(), catsdogs.load(checkpoint, device="cpu"))
 
 
-def test_each_file_answers_in_a_new_process_as_its_example_of_five_lines_says(made: Made) -> None:
+def test_each_file_runs_in_a_new_process_by_its_example_of_five_lines(made: Made) -> None:
     examples = [block.strip() for block in made.printed.split("\n\n") if "import" in block]
     (expected,) = made.classifier.predict(made.folder / "my_pictures" / "turned.jpg")
     assert len(examples) == 2
@@ -84,7 +85,7 @@ def test_each_file_answers_in_a_new_process_as_its_example_of_five_lines_says(ma
         assert meaning == "above 0 says cat\n"
 
 
-def test_each_file_has_its_facts_and_its_difference_beside_it(made: Made) -> None:
+def test_each_file_has_its_facts_and_its_check_beside_it(made: Made) -> None:
     names = {path.name for path in made.folder.glob("classifier*")}
     files = {"classifier.pt2", "classifier.onnx"}
     assert names == files | {f"{name}.json" for name in files}
@@ -97,11 +98,11 @@ def test_each_file_has_its_facts_and_its_difference_beside_it(made: Made) -> Non
         assert facts["check"]["pictures"] == 1
         assert 0 <= facts["check"]["largest_difference"] < 1e-5
         assert f"{name}: 4" in made.printed
-        assert f"is {facts['check']['largest_difference']:.1e}" in made.printed
-        assert str(made.folder) not in json.dumps(facts)  # the file goes to others
+        assert f"at most {facts['check']['largest_difference']:.1e}" in made.printed
+        assert str(made.folder) not in json.dumps(facts)  # the file goes to other people
 
 
-def test_each_file_says_itself_how_to_prepare_an_image(made: Made) -> None:
+def test_each_file_describes_how_to_prepare_an_image(made: Made) -> None:
     metadata = {"catsdogs.json": ""}
     torch.export.load(made.folder / "classifier.pt2", extra_files=metadata)
     model = onnx.load(made.folder / "classifier.onnx")
@@ -114,44 +115,44 @@ def test_each_file_says_itself_how_to_prepare_an_image(made: Made) -> None:
 
 
 @pytest.mark.parametrize("name", FORMATS)
-def test_each_file_takes_any_number_of_images_and_has_the_statistics_of_the_checkpoint(
+def test_each_file_takes_any_batch_size_and_has_the_statistics_of_the_checkpoint(
     made: Made, name: str
 ) -> None:
     generator = torch.Generator().manual_seed(0)
     pixels = torch.randint(0, 256, (3, 3, 256, 256), dtype=torch.uint8, generator=generator)
     file = made.folder / f"classifier{FORMATS[name].suffix}"
-    answered = FORMATS[name].answer(file, [pixels[:1], pixels[1:]])
-    expected = made.classifier.logits(pixels)  # with other statistics they differ by 0.01 and more
-    assert answered.numpy() == pytest.approx(expected.numpy(), abs=1e-5)
+    logits = FORMATS[name].logits(file, [pixels[:1], pixels[1:]])
+    expected = made.classifier.logits(pixels)  # other statistics change them by at least 0.01
+    assert logits.numpy() == pytest.approx(expected.numpy(), abs=1e-5)
 
 
 @pytest.mark.parametrize("head", ["conv", "linear"])
-def test_the_module_that_is_exported_is_the_classifier_for_either_head(
+def test_the_exported_module_equals_the_classifier_for_either_head(
     tmp_path: Path, head: str
 ) -> None:
-    trained = read_trained(write_checkpoint(tmp_path / "best.pt", head=head))
+    model = read_trained_model(write_checkpoint(tmp_path / "best.pt", head=head))
     pixels = torch.randint(0, 256, (1, 3, 256, 256), dtype=torch.uint8)
-    expected = Classifier(trained, torch.device("cpu")).logits(pixels)
-    assert PixelClassifier(trained)(pixels).numpy() == pytest.approx(expected.numpy(), abs=1e-5)
+    expected = Classifier(model, torch.device("cpu")).logits(pixels)
+    assert PixelClassifier(model)(pixels).numpy() == pytest.approx(expected.numpy(), abs=1e-5)
 
 
 def stand_in(monkeypatch: pytest.MonkeyPatch, off_by: float) -> None:
-    """Put a format in the place of torch's that takes no time and answers off by so much."""
+    """Replace the torch format by a fast one whose logits are off by a number."""
     modules: list[PixelClassifier] = []
 
     def write(module: PixelClassifier, path: Path, facts: str) -> None:
         path.write_text(facts)
         modules.append(module)
 
-    def answer(path: Path, batches: Sequence[Tensor]) -> Tensor:
+    def logits(path: Path, batches: Sequence[Tensor]) -> Tensor:
         return torch.cat([modules[-1](pixels) for pixels in batches]) + off_by
 
     template = FORMATS["torch"].template
-    monkeypatch.setitem(FORMATS, "torch", Format(".pt2", write, answer, template))
+    monkeypatch.setitem(FORMATS, "torch", Format(".pt2", write, logits, template))
 
 
 @pytest.mark.parametrize("off_by", [1e-3, float("nan")])
-def test_a_file_that_answers_otherwise_is_not_kept(
+def test_a_file_with_other_logits_is_not_kept(
     run_export: Run,
     tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,
@@ -163,7 +164,10 @@ def test_a_file_that_answers_otherwise_is_not_kept(
     write_image(tmp_path / "a.png")
     before = set(tmp_path.iterdir())
     assert run_export(f"checkpoint={checkpoint}", "pictures=a.png") == 1
-    assert "best.pt2 was not kept: its logits differ from PyTorch's by" in capfd.readouterr().err
+    assert (
+        "best.pt2: not written, because its logits differ from PyTorch's by"
+        in capfd.readouterr().err
+    )
     assert set(tmp_path.iterdir()) == before
 
 
@@ -176,11 +180,11 @@ def test_without_images_a_few_are_drawn_and_the_files_lie_beside_the_checkpoint(
     stand_in(monkeypatch, 0.0)
     assert run_export(f"checkpoint={write_checkpoint(tmp_path / 'best.pt')}") == 0
     facts = json.loads((tmp_path / "best.pt2.json").read_text())
-    assert (facts["check"]["pictures"], facts["check"]["described"]) == (1, "1 drawn picture")
-    assert "Image.open('picture.jpg')" in capsys.readouterr().out
+    assert (facts["check"]["pictures"], facts["check"]["described"]) == (1, "1 drawn image")
+    assert "Image.open('image.jpg')" in capsys.readouterr().out
 
 
-def test_images_that_cannot_be_read_are_left_out_of_the_check_and_counted(
+def test_unreadable_images_are_left_out_of_the_check_and_counted(
     run_export: Run,
     tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,
@@ -188,22 +192,24 @@ def test_images_that_cannot_be_read_are_left_out_of_the_check_and_counted(
 ) -> None:
     stand_in(monkeypatch, 0.0)
     write_image(tmp_path / "pictures" / "b.png")
-    (tmp_path / "pictures" / "a.jpg").write_text("no picture")
+    (tmp_path / "pictures" / "a.jpg").write_text("not an image")
     named = [f"checkpoint={write_checkpoint(tmp_path / 'best.pt')}", "pictures=pictures"]
     assert run_export(*named, "out=file.pt2") == 0
     out = capsys.readouterr().out
-    assert out.splitlines()[0].startswith("file.pt2: 0.0 MB; the largest difference from PyTorch's")
-    assert out.splitlines()[0].endswith(", on 1 picture (1 more could not be read)")
+    assert out.splitlines()[0].startswith("file.pt2: 0.0 MB; its logits differ from PyTorch's")
+    assert out.splitlines()[0].endswith(", checked on 1 image (1 more unreadable)")
     assert "Image.open('pictures/b.png')" in out
 
 
-def test_onnx_without_its_packages_is_refused_with_the_way_to_get_them(
+def test_onnx_without_its_packages_is_refused_with_the_command_to_install_them(
     run_export: Run,
     tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,
     capfd: pytest.CaptureFixture[str],
 ) -> None:
-    monkeypatch.setattr("catsdogs.inference.export.ONNX_PACKAGES", ("onnx", "absent_a", "absent_b"))
+    monkeypatch.setattr(
+        "catsdogs.inference.export_formats.ONNX_PACKAGES", ("onnx", "absent_a", "absent_b")
+    )
     checkpoint = write_checkpoint(tmp_path / "best.pt")
     assert run_export(f"checkpoint={checkpoint}", "format=both") == 2
     assert capfd.readouterr().err == (
@@ -216,8 +222,8 @@ def test_onnx_without_its_packages_is_refused_with_the_way_to_get_them(
     ("arguments", "message"),
     [
         (["format=tflite"], "format=tflite: must be 'torch', 'onnx' or 'both'"),
-        (["pictures=nowhere"], "pictures=nowhere: there is no such file or folder"),
-        (["pictures=text.jpg"], "pictures=text.jpg: none of them can be read"),
+        (["pictures=nowhere"], "pictures=nowhere: no such file or folder"),
+        (["pictures=text.jpg"], "pictures=text.jpg: none of them is readable; name other images"),
         (["out=/proc/nowhere/x"], "out=/proc/nowhere: cannot write to this folder"),
         (["checkpoint=gone.pt"], "gone.pt: not a readable checkpoint"),
         (["weights=embedded"], "weights=embedded: not the backbone of this checkpoint"),
@@ -232,7 +238,7 @@ def test_wrong_input_gets_one_line_status_2_and_leaves_nothing(
     message: str,
 ) -> None:
     checkpoint = write_checkpoint(tmp_path / "best.pt")
-    (tmp_path / "text.jpg").write_text("no picture")
+    (tmp_path / "text.jpg").write_text("not an image")
     before = set(tmp_path.rglob("*"))
     assert run_export(f"checkpoint={checkpoint}", *arguments) == 2
     (line,) = capfd.readouterr().err.splitlines()

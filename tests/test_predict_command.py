@@ -1,4 +1,4 @@
-"""The command from a checkpoint and pictures to a table, a sheet and a page."""
+"""The predict command: a table, a contact sheet and a page from a checkpoint and images."""
 
 import csv
 import os
@@ -19,7 +19,7 @@ Run = Callable[..., int]
 
 @pytest.fixture(autouse=True)
 def small_batches(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Keep passes short, except where a run with batches of its own is compared with."""
+    """Keep batches small, except where predictions are compared with those of a run."""
     if "run_train" not in request.fixturenames:
         monkeypatch.setattr("catsdogs.inference.classifier.BATCH", 2)
 
@@ -34,7 +34,7 @@ def only_run() -> Path:
     return directory
 
 
-def test_it_answers_as_the_run_itself_did(
+def test_it_predicts_as_the_run_itself_did(
     run_train: Run, run_predict: Run, small: list[str], images: Path
 ) -> None:
     assert run_train(*small, "epochs=1") == 0
@@ -51,13 +51,13 @@ def test_it_answers_as_the_run_itself_did(
         assert found[row["path"]]["label"] == ("cat" if logit > 0 else "dog")
 
 
-def test_it_leaves_a_table_a_sheet_and_a_page_and_tells_the_counts(
+def test_it_writes_a_table_a_sheet_and_a_page_and_prints_the_counts(
     run_predict: Run, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     checkpoint = write_checkpoint(tmp_path / "best.pt", head="linear")
     for number, name in enumerate(("b.jpg", "in/a.png")):
         write_image(tmp_path / "pictures" / name, number)
-    (tmp_path / "pictures" / "broken.jpg").write_text("no picture")
+    (tmp_path / "pictures" / "broken.jpg").write_text("not an image")
     write_image(tmp_path / "pictures" / os.fsdecode(b"caf\xe9\n.png"))
     (tmp_path / "out").mkdir()
     (tmp_path / "out" / "mine.txt").write_text("stays")
@@ -72,16 +72,16 @@ def test_it_leaves_a_table_a_sheet_and_a_page_and_tells_the_counts(
         (r"pictures/caf\xe9\n.png", "ok"),
         ("pictures/in/a.png", "ok"),
     ]  # each once, though two were named twice
-    answers = catsdogs.load(checkpoint, device="cpu").predict("pictures/in/a.png")
-    assert float(table[3]["logit"]) == pytest.approx(answers[0].logit, abs=1e-5)
-    assert float(table[3]["probability"]) == pytest.approx(answers[0].probability, abs=1e-5)
+    (prediction,) = catsdogs.load(checkpoint, device="cpu").predict("pictures/in/a.png")
+    assert float(table[3]["logit"]) == pytest.approx(prediction.logit, abs=1e-5)
+    assert float(table[3]["probability"]) == pytest.approx(prediction.probability, abs=1e-5)
     with Image.open(tmp_path / "out" / "contact-sheet.png") as sheet:
         assert sheet.format == "PNG"
     page = (tmp_path / "out" / "gallery.html").read_text(encoding="utf-8")
     assert page.count("<img ") == 3
     lines = capsys.readouterr().out.splitlines()
     assert lines[0].startswith(f"classifier: the linear head of {checkpoint}, epoch 1, validation")
-    assert re.fullmatch(r"4 pictures: \d cats?, \d dogs?, 1 without an answer", lines[1])
+    assert re.fullmatch(r"4 images: \d cats?, \d dogs?, 1 without a prediction", lines[1])
     assert lines[2].endswith(
         "pictures/broken.jpg (OSError: not a JPEG, PNG, WebP, GIF or BMP image)"
     )
@@ -99,18 +99,16 @@ def test_the_page_says_how_to_call_it_from_the_shell_and_from_python(
     write_image(tmp_path / "my_pictures" / "a.jpg")
     assert run_predict(*line.split()) == 0
     ((made,), out) = (tmp_path / "outputs").glob("predict-*"), capsys.readouterr().out
-    assert "1 picture: " in out
+    assert "1 image: " in out
     exec(code, {})
     path, label, probability, status = capsys.readouterr().out.split()
     row = {"path": path, "label": label, "probability": probability, "status": status}
     assert rows(made / "predictions.csv")[0].items() >= row.items()
 
 
-def test_files_of_which_none_can_be_read_still_make_a_table(
-    run_predict: Run, tmp_path: Path
-) -> None:
+def test_unreadable_files_alone_still_make_a_table(run_predict: Run, tmp_path: Path) -> None:
     checkpoint = write_checkpoint(tmp_path / "best.pt")
-    (tmp_path / "broken.jpg").write_text("no picture")
+    (tmp_path / "broken.jpg").write_text("not an image")
     named = [f"checkpoint={checkpoint}", "pictures=broken.jpg", "output_dir=out"]
     assert run_predict(*named) == 0
     assert [row["label"] for row in rows(tmp_path / "out" / "predictions.csv")] == [""]
@@ -135,11 +133,11 @@ def test_a_name_with_brackets_is_given_in_quotes_as_help_and_error_say(
         ([], "pictures: has no default; give pictures=VALUE"),
         (["pictures="], "pictures=: must be a string or a list of strings"),
         (["pictures=[]"], "pictures=[]: must be a string or a list of strings"),
-        (["pictures=nowhere"], "pictures=nowhere: there is no such file or folder"),
-        (["pictures=a.jpg", "weights=gone.pth"], "weights=gone.pth: there is no such file"),
+        (["pictures=nowhere"], "pictures=nowhere: no such file or folder"),
+        (["pictures=a.jpg", "weights=gone.pth"], "weights=gone.pth: no such file"),
         (["pictures=a.jpg", "weights=embedded"], "weights=embedded: not the backbone of this"),
-        (["pictures=a.jpg", "checkpoint=a.jpg"], "a.jpg: not a readable checkpoint"),
-        (["pictures=a.jpg", "checkpoint=gone.pt"], "gone.pt: not a readable checkpoint"),
+        (["pictures=a.jpg", "checkpoint=a.jpg"], "a.jpg: "),
+        (["pictures=a.jpg", "checkpoint=gone.pt"], "gone.pt: "),
         (["pictures=a.jpg", "checkpoint=."], "checkpoint=.: is a folder; give best.pt"),
         (["pictures=a.jpg", "checkpoint=old.pt"], "old.pt: not a checkpoint of catsdogs, format 2"),
         (["pictures=a.jpg", "device=tpu"], "device=tpu: must be one of auto"),
@@ -167,7 +165,7 @@ def test_wrong_input_gets_one_line_status_2_and_leaves_nothing(
     assert set(tmp_path.rglob("*")) == before
 
 
-def test_no_image_is_answered_for_a_folder_that_cannot_be_written_to(
+def test_an_output_folder_that_cannot_be_written_to_is_refused_before_the_checkpoint_is_loaded(
     run_predict: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def forbidden(*_: object, **__: object) -> None:
@@ -179,7 +177,7 @@ def test_no_image_is_answered_for_a_folder_that_cannot_be_written_to(
 
 
 @pytest.mark.skipif("CATSDOGS_PHOTOS" not in os.environ, reason="CATSDOGS_PHOTOS names no folder")
-def test_real_photographs_are_answered_as_in_training(run_train: Run, run_predict: Run) -> None:
+def test_real_photographs_are_classified_as_in_training(run_train: Run, run_predict: Run) -> None:
     root = os.environ["CATSDOGS_PHOTOS"]
     sizes = ["data.train_per_class=16", "data.val_per_class=4", "data.test_per_class=20"]
     assert run_train("data=folder", f"data.root={root}", *sizes, "epochs=2") == 0

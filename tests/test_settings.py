@@ -20,7 +20,7 @@ NATURAL = "must be an integer from 0 to 2**63 - 1"
 @functools.cache
 def composed(source: str = "drawn") -> dict[str, Any]:
     with initialize_config_dir(str(conf_directory()), version_base="1.3"):
-        config = compose("config", [f"data={source}"])
+        config = compose("train", [f"data={source}"])
     if source == "folder":
         config.data.root = "photos"
     values = OmegaConf.to_container(config, resolve=True)
@@ -62,8 +62,8 @@ def settings(name: str, value: object, source: str = "drawn") -> Settings:
         ("output_dir", None, "must be a string that is not empty"),
         ("device", "cuda:1\n", "must be one of auto, cpu, mps, cuda[:N]"),
         ("grad_clip", None, "must be a section of settings"),
-        ("data.surprise", 1, "there is no such setting; see --help"),
-        ("data.root", "photos", "there is no such setting; see --help"),
+        ("data.surprise", 1, "unknown setting; see --help"),
+        ("data.root", "photos", "unknown setting; see --help"),
     ],
 )
 def test_a_wrong_value_is_refused_by_name(name: str, value: object, wrong: str) -> None:
@@ -87,7 +87,7 @@ def test_a_number_deep_in_a_free_form_section_must_be_finite() -> None:
 def test_a_key_that_is_not_a_string_is_refused() -> None:
     values = copy.deepcopy(composed())
     values["model"][1] = 2
-    with pytest.raises(UserError, match=r"^model\.1: there is no such setting; see --help$"):
+    with pytest.raises(UserError, match=r"^model\.1: unknown setting; see --help$"):
         Settings.from_config(values)
 
 

@@ -94,7 +94,14 @@ def test_the_commands_start_in_an_empty_folder_with_the_conf_of_the_wheel(
 
 @pytest.mark.slow
 def test_mypy_checks_a_users_program_against_the_wheel(installed: Path, tmp_path: Path) -> None:
-    mypy = [sys.executable, "-m", "mypy", "--strict", "--python-executable", installed / "python"]
+    mypy: list[str | Path] = [
+        sys.executable,
+        "-m",
+        "mypy",
+        "--strict",
+        "--python-executable",
+        installed / "python",
+    ]
     (tmp_path / "program.py").write_text(PROGRAM)
     assert "no issues found" in run(*mypy, "program.py", cwd=tmp_path)
     wrong = PROGRAM.replace("lr=1e-3, seeds", "lr=MyAdam, seeds").replace("bool", "str")

@@ -1,4 +1,4 @@
-"""Claims about optimizers, and what was found when one was tried."""
+"""Claims about optimizers, and findings, the results of trying them."""
 
 import warnings
 from collections.abc import Callable
@@ -12,7 +12,7 @@ Verdict = Literal["pass", "fail", "not applicable"]
 
 @dataclass(frozen=True)
 class Finding:
-    """What one claim came to; every field is plain text, so it goes into JSON as it is."""
+    """The result of trying one claim; all fields are plain text, ready for JSON."""
 
     name: str
     claim: str
@@ -28,15 +28,15 @@ class ClaimFailed(Exception):
 
 
 class NotApplicable(Exception):
-    """The claim says nothing about this optimizer; the message is the reason."""
+    """The claim does not apply to this optimizer; the message is the reason."""
 
 
 @dataclass(frozen=True)
 class Claim:
-    """One sentence that must hold, and the function that tries it.
+    """A sentence that must hold, and the function that tries it.
 
     The function returns the evidence, or raises `ClaimFailed` or `NotApplicable` with it. Any other
-    exception means that the claim could not even be tried, which is a failure as well.
+    exception counts as a failure too: the claim could not be tried.
     """
 
     name: str
@@ -50,8 +50,8 @@ class Claim:
             with warnings.catch_warnings():
                 warnings.simplefilter("ignore")
                 evidence = self.attempt(harness)
-        except ClaimFailed as broken:
-            verdict, evidence = "fail", str(broken)
+        except ClaimFailed as failure:
+            verdict, evidence = "fail", str(failure)
         except NotApplicable as reason:
             verdict, evidence = "not applicable", str(reason)
         except Exception as error:  # noqa: BLE001 - the code under test may raise anything
@@ -67,7 +67,7 @@ def describe(error: Exception) -> str:
 
 
 def claim(sentence: str) -> Callable[[Callable[[OptimizerHarness], str]], Claim]:
-    """Turn a function into a claim with its name."""
+    """Turn a function into a claim of the same name."""
     return lambda attempt: Claim(attempt.__name__, sentence, attempt)
 
 
@@ -77,9 +77,17 @@ def require(holds: bool, evidence: str) -> None:
         raise ClaimFailed(evidence)
 
 
+def closeness(gap: float) -> str:
+    """Return a largest difference in words, such as "bit for bit" or "within 2e-16"."""
+    return "bit for bit" if gap == 0 else f"within {gap:.0e}"
+
+
 def require_separable(harness: OptimizerHarness) -> None:
-    """Leave out a claim about single parameters where all of them are one model."""
+    """Raise `NotApplicable` if the parameters of the optimizer form one model.
+
+    A claim about single parameters calls this first.
+    """
     if harness.step_inputs == "samples":
         raise NotApplicable(
-            "it is told samples of one linear model, whose parameters are built and move together"
+            "its parameters are those of one linear model, which are built and updated together"
         )

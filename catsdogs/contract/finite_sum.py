@@ -1,4 +1,4 @@
-"""Claims about optimizers that must be told which part of a finite sum a gradient is from.
+"""Claims about finite-sum optimizers, whose steps take the origin of their gradients.
 
 With `step_inputs = "block"` an optimizer has the size of every fixed block of samples in
 `block_sizes` of its groups and takes the block's number as `step(block=...)`. With
@@ -30,7 +30,7 @@ from catsdogs.contract.harness import (
 FEATURES = 3
 
 
-@claim("A step that is not told what its gradient is from, or told what is not there, is refused.")
+@claim("A step without its block or samples, or with unknown ones, is refused and moves nothing.")
 def refuses_a_gradient_of_unknown_origin(harness: OptimizerHarness) -> str:
     sizes = _block_sizes(harness)
     weights = harness.weights()
@@ -38,26 +38,26 @@ def refuses_a_gradient_of_unknown_origin(harness: OptimizerHarness) -> str:
     for place, weight in enumerate(weights):
         weight.grad = gradient(weight, 0, place)
     before = copies(weights)
-    wrong: dict[str, dict[str, Any]] = {"nothing": {}}
+    wrong: dict[str, dict[str, Any]] = {"no inputs": {}}
     if harness.step_inputs == "block":
         wrong |= {f"block {number}": {"block": number} for number in (len(sizes), -1)}
     else:
-        told, count = origin(optimizer, 0), harness.defaults["num_samples"]
+        inputs, count = origin(optimizer, 0), harness.defaults["num_samples"]
         for number in (count, -1):
-            samples = told["samples"].clone()
+            samples = inputs["samples"].clone()
             samples[0] = number
-            wrong[f"sample {number}"] = told | {"samples": samples}
+            wrong[f"sample {number}"] = inputs | {"samples": samples}
     for name, given in wrong.items():
         try:
             optimizer.step(**given)
         except (ValueError, TypeError, IndexError):
-            require(furthest(weights, before) == 0, f"told {name}, it moved, then refused")
+            require(furthest(weights, before) == 0, f"{name}: moved the weights, then refused")
             continue
-        require(False, f"told {name}, it stepped")
-    return f"refused when told {', '.join(wrong)}"
+        require(False, f"{name}: accepted")
+    return f"refused: {', '.join(wrong)}"
 
 
-@claim("Once every block was seen, a step goes along the mean gradient, corrected by its block.")
+@claim("Once every block was seen, a step follows the mean gradient, corrected for its block.")
 def corrects_by_the_last_gradient_of_the_block(harness: OptimizerHarness) -> str:
     sizes = _block_sizes(harness)
     total, count = sum(sizes), len(sizes)
@@ -67,57 +67,60 @@ def corrects_by_the_last_gradient_of_the_block(harness: OptimizerHarness) -> str
     for block in [*range(count), *reversed(range(count))]:
         _step(optimizer, weights, stored[block], block)
     optimizer.param_groups[0]["lr"] = 1.0
-    # In an order that is not the order of first sight, and one block twice in a row.
+    # In another order than before, and with one block twice in a row.
     for number, block in enumerate([1 % count, 0, 0, count - 1, *range(count)]):
         mean = [_mean(rows, sizes) for rows in zip(*stored, strict=True)]
-        news = [
+        latest = [
             old + new
             for old, new in zip(stored[block], _gradients(weights, 200 + number), strict=True)
         ]
         before = copies(weights)
-        _step(optimizer, weights, news, block)
+        _step(optimizer, weights, latest, block)
         moved = [old - weight.detach() for old, weight in zip(before, weights, strict=True)]
         share = count * sizes[block] / total
         # Unbiased over blocks drawn uniformly; a correction of weight 1 is accepted as well.
-        due = [
-            [m + c * (new - old) for m, new, old in zip(mean, news, stored[block], strict=True)]
+        expected = [
+            [m + c * (new - old) for m, new, old in zip(mean, latest, stored[block], strict=True)]
             for c in (share, 1.0)
         ]
-        gap = min(furthest(moved, direction) for direction in due)
-        require(gap < 1e-9, f"step {number + 1}, on block {block}, is off by {gap:.1e}")
-        stored[block] = news
-    return f"{count} blocks of {list(sizes)}, {count + 4} steps"
+        gap = min(furthest(moved, direction) for direction in expected)
+        require(gap < 1e-9, f"step {number + 1}, on block {block}, differs by {gap:.1e}")
+        stored[block] = latest
+    return f"{count} blocks of sizes {list(sizes)}, {count + 4} steps"
 
 
-@claim("At a constant learning rate it reaches the exact least-squares solution.")
+@claim("The optimizer reaches the exact least-squares solution at a constant learning rate.")
 def reaches_the_least_squares_solution(harness: OptimizerHarness) -> str:
     sizes = _block_sizes(harness)
     random = torch.Generator().manual_seed(1)
     x, y = torch.randn(2, sum(sizes), FEATURES, generator=random, dtype=torch.float64)
-    x, y = x - x.mean(0), y[:, 0]  # without the mean, weight and bias do not hinder each other
+    x, y = x - x.mean(0), y[:, 0]  # centred, so that weight and bias do not interact
     solution = torch.linalg.lstsq(x, y).solution
     weight = torch.zeros(1, FEATURES, dtype=torch.float64, requires_grad=True)
     bias = torch.zeros(1, dtype=torch.float64, requires_grad=True)
-    blocks = [functional.pad(x[rows], (0, 1), value=1.0) for _, rows in _passes(harness, sizes, 1)]
+    blocks = [functional.pad(x[rows], (0, 1), value=1.0) for _, rows in _epochs(harness, sizes, 1)]
     steepest = max(float(torch.linalg.matrix_norm(xs, 2)) ** 2 / len(xs) for xs in blocks)
     optimizer = harness.build([weight, bias], **_plain(harness, lr=1 / (3 * steepest)))
-    told_step: Callable[..., Any] = optimizer.step
-    for block, rows in _passes(harness, sizes, 300):
+    take_step: Callable[..., Any] = optimizer.step
+    for block, rows in _epochs(harness, sizes, 300):
         slopes = (x[rows] @ weight.detach()[0] + bias.detach() - y[rows]) / len(rows)
         weight.grad, bias.grad = (slopes @ x[rows]).unsqueeze(0), slopes.sum().unsqueeze(0)
         if harness.step_inputs == "block":
-            told_step(block=block)
+            take_step(block=block)
         else:
-            told_step(samples=rows, features=x[rows], logit_grad=slopes)
+            take_step(samples=rows, features=x[rows], logit_grad=slopes)
     gap = furthest([weight.flatten(), bias], [solution, y.mean(0, keepdim=True)])
-    require(gap < 1e-8, f"{gap:.1e} away after 300 passes")
-    return f"{gap:.0e} away after 300 passes over {len(sizes)} blocks"
+    require(gap < 1e-8, f"{gap:.1e} from the solution after 300 epochs")
+    return f"{gap:.0e} from the solution after 300 epochs of {len(sizes)} blocks"
 
 
-def _passes(
+def _epochs(
     harness: OptimizerHarness, sizes: tuple[int, ...], count: int
 ) -> Iterator[tuple[int, Tensor]]:
-    """Yield number and rows of each block in random order; samples are dealt anew in every pass."""
+    """Yield the number and the rows of each block, in a random order in every epoch.
+
+    For an optimizer that takes samples, the blocks have other rows in every epoch.
+    """
     random = torch.Generator().manual_seed(2)
     rows = torch.arange(sum(sizes))
     for _ in range(count):
@@ -130,7 +133,7 @@ def _passes(
 
 def _block_sizes(harness: OptimizerHarness) -> tuple[int, ...]:
     if harness.step_inputs is None:
-        raise NotApplicable("it does not want to know what its gradient is from")
+        raise NotApplicable("its step takes no blocks or samples")
     if harness.step_inputs == "block":
         sizes: tuple[int, ...] = harness.defaults["block_sizes"]
         return sizes
@@ -139,7 +142,7 @@ def _block_sizes(harness: OptimizerHarness) -> tuple[int, ...]:
 
 
 def _plain(harness: OptimizerHarness, lr: float) -> dict[str, Any]:
-    # A table of lower precision rounds, which is a choice and no defect of the rule.
+    # A table of lower precision would round the stored gradients.
     off = {"weight_decay": 0.0, "maximize": False, "table_dtype": None}
     return {"lr": lr} | {name: value for name, value in off.items() if name in harness.defaults}
 

@@ -1,8 +1,8 @@
-"""The optimizer on trial: how the contract builds it, feeds it and compares what it did.
+"""Harness that builds an optimizer, drives it with known gradients and compares the weights.
 
-Gradients are random numbers that depend on the step and the parameter's place alone, never on the
-weights: two runs that should be equal then are, and a wrong step cannot hide behind a wrong
-gradient.
+Gradients are random numbers that depend only on the step and the parameter's index, never on the
+weights. Runs that should be equal therefore are, and a wrong step cannot be hidden by a gradient
+that follows it.
 """
 
 import math
@@ -19,16 +19,21 @@ Factory = Callable[..., Optimizer]
 """`factory(params, **overrides)`, such as `functools.partial(torch.optim.Adam, lr=1e-3)`."""
 
 SHAPES: tuple[tuple[int, ...], ...] = ((4, 3), (2, 5), (5,), (1,), ())
-# Weight and bias of one linear model, for an optimizer that is told its samples and their slopes.
+# Weight and bias of one linear model, for an optimizer that takes samples and logit gradients.
 LINEAR_MODEL: tuple[tuple[int, ...], ...] = ((1, 5), (1,))
 TOLERANCE = 1e-12
 
 
 class OptimizerHarness:
-    """An optimizer class with its hyperparameters, and the shapes of parameter that it accepts.
+    """An optimizer factory, its default hyperparameters and the parameter shapes that it accepts.
+
+    Args:
+        factory: Builds the optimizer, `factory(params, **overrides)`.
+        reference: Builds the optimizer that it should equal, if there is one.
 
     Raises:
-        ValueError: If it accepts no shape at all, with what it said.
+        ValueError: If it accepts no shape, with its own message, or if the contract cannot drive
+            it.
     """
 
     def __init__(self, factory: Factory, reference: Factory | None = None) -> None:
@@ -40,11 +45,13 @@ class OptimizerHarness:
             self.shapes = LINEAR_MODEL
         if not self.shapes:
             raise ValueError(
-                f"The factory accepts no parameter: {next(iter(self.refused.values()))}"
+                f"the factory accepts no parameters: {next(iter(self.refused.values()))}"
             )
         optimizer = factory(self.weights())
         if not isinstance(optimizer, Optimizer):
-            raise ValueError(f"It builds a {type(optimizer).__name__}, no torch.optim.Optimizer")
+            raise ValueError(
+                f"the factory builds a {type(optimizer).__name__}, not a torch.optim.Optimizer"
+            )
         self.defaults: dict[str, Any] = dict(optimizer.defaults)
         self.step_inputs = declared_step_inputs(optimizer)
         if self.step_inputs == "samples":
@@ -63,8 +70,8 @@ class OptimizerHarness:
         size, num_samples = samples_of_a_batch(self.weights()), self.defaults["num_samples"]
         if num_samples < 2 * size:
             raise ValueError(
-                f"num_samples={num_samples}: a linear model is tried on two batches of {size} or "
-                "more, which take turns"
+                f"num_samples={num_samples}: must be {2 * size} or above, since a linear model is "
+                f"tried on at least two batches of {size}"
             )
 
     def weights(
@@ -72,7 +79,12 @@ class OptimizerHarness:
         shapes: Iterable[tuple[int, ...]] | None = None,
         dtype: torch.dtype = torch.float64,
     ) -> list[Tensor]:
-        """Return the same random weights at every call."""
+        """Return random weights, the same in every call.
+
+        Args:
+            shapes: The accepted shapes by default.
+            dtype: Of all weights.
+        """
         generator = torch.Generator().manual_seed(0)
         return [
             torch.randn(shape, generator=generator, dtype=torch.float64).to(dtype).requires_grad_()
@@ -80,7 +92,7 @@ class OptimizerHarness:
         ]
 
     def build(self, params: Iterable[Any], **overrides: Any) -> Optimizer:
-        """Build the optimizer, some hyperparameters overridden."""
+        """Build the optimizer with some hyperparameters overridden."""
         return self.factory(params, **overrides)
 
     def run(
@@ -92,14 +104,14 @@ class OptimizerHarness:
         places: Sequence[int] | None = None,
         scale: float = 1.0,
     ) -> None:
-        """Take the numbered steps, each with its own gradients.
+        """Take the numbered steps, each with other gradients; the weights change in place.
 
         Args:
-            optimizer: What steps.
+            optimizer: Holds the weights.
             weights: The parameters that get a gradient.
             steps: Step numbers; a number always means the same gradients and the same block.
-            places: The place of each weight among the gradients, if not 0, 1, 2, ...
-            scale: Multiplies the gradients.
+            places: Index of the gradient of each weight; 0, 1, 2, ... by default.
+            scale: Factor of the gradients.
         """
         for number in steps:
             for place, weight in zip(places or range(len(weights)), weights, strict=True):
@@ -109,7 +121,7 @@ class OptimizerHarness:
     def trained(
         self, steps: int, *, dtype: torch.dtype = torch.float64, **overrides: Any
     ) -> tuple[list[Tensor], Optimizer]:
-        """Return fresh weights and an optimizer that has taken some steps on them."""
+        """Return new weights and an optimizer that has taken `steps` steps on them."""
         weights = self.weights(dtype=dtype)
         optimizer = self.build(weights, **overrides)
         self.run(optimizer, weights, range(steps))
@@ -118,13 +130,13 @@ class OptimizerHarness:
 
 def step(optimizer: Optimizer, number: int, closure: Callable[[], Any] | None = None) -> Any:
     """Take one step; an optimizer that takes blocks or samples gets them in turn."""
-    told: Callable[..., Any] = optimizer.step  # with keywords that torch's signature does not have
+    take_step: Callable[..., Any] = optimizer.step  # torch's signature has no further keywords
     given = {} if closure is None else {"closure": closure}
-    return told(**given, **origin(optimizer, number))
+    return take_step(**given, **origin(optimizer, number))
 
 
 def origin(optimizer: Optimizer, number: int) -> dict[str, Any]:
-    """Return the keywords with which step `number` must be told what its gradients are from."""
+    """Return the keyword arguments that tell step `number` the origin of its gradients."""
     declared = declared_step_inputs(optimizer)
     if declared == "block":
         return {"block": number % len(optimizer.param_groups[0]["block_sizes"])}
@@ -134,10 +146,11 @@ def origin(optimizer: Optimizer, number: int) -> dict[str, Any]:
 
 
 def _batch_with_these_gradients(optimizer: Optimizer, number: int) -> dict[str, Any]:
-    """Return a batch of a linear model that has just the gradients which its parameters hold.
+    """Return a batch of a linear model whose gradients are those that the parameters hold.
 
-    Sample j has the unit vector j as features and entry j of the weight's gradient as slope; one
-    more, without features, makes up for the bias. Sets of such samples take turns.
+    Sample j has the unit vector j as features and entry j of the weight's gradient as logit
+    gradient; one more sample, with features of 0, supplies the rest of the bias's gradient.
+    Successive numbers cycle through disjoint sets of samples.
     """
     params = [param for group in optimizer.param_groups for param in group["params"]]
     count = samples_of_a_batch(params)
@@ -155,12 +168,12 @@ def _batch_with_these_gradients(optimizer: Optimizer, number: int) -> dict[str, 
 
 
 def samples_of_a_batch(params: Iterable[Tensor]) -> int:
-    """Return the samples in a batch of these parameters' linear model: one per feature, and one."""
+    """Return the batch size for a linear model of these parameters: the features plus one."""
     return 1 + max(param.numel() for param in params)
 
 
 def gradient(weight: Tensor, number: int, place: int) -> Tensor:
-    """Return the gradient that step `number` gives to the weight in this place."""
+    """Return the gradient of step `number` for the weight with index `place`."""
     generator = torch.Generator().manual_seed(1000 * number + place)
     return torch.randn(weight.shape, generator=generator, dtype=torch.float64).to(weight.dtype)
 
@@ -178,7 +191,10 @@ def tensors(value: Any, name: str = "") -> Iterator[tuple[str, Tensor]]:
 
 
 def distance(ours: Tensor, others: Tensor) -> float:
-    """Return the largest difference, relative above 1; inf where one is nan and not the other."""
+    """Return the largest difference, relative where `others` exceeds 1.
+
+    It is inf for other shapes, and where one tensor is nan and the other is not.
+    """
     if ours.shape != others.shape:
         return math.inf
     if ours.numel() == 0:

@@ -1,4 +1,4 @@
-"""Claims about building an optimizer: what it takes, what it refuses, what groups mean."""
+"""Claims about construction: accepted and refused arguments, and parameter groups."""
 
 import warnings
 from collections.abc import Callable
@@ -9,6 +9,7 @@ import torch
 from catsdogs.contract.claims import (
     NotApplicable,
     claim,
+    closeness,
     describe,
     require,
     require_separable,
@@ -16,25 +17,25 @@ from catsdogs.contract.claims import (
 from catsdogs.contract.harness import SHAPES, TOLERANCE, OptimizerHarness, copies, furthest
 
 # Hyperparameters that torch's own optimizers read from the group at every step. Others, such as an
-# initial value of the state, may rightly be read once.
+# initial value of the state, may be read once.
 READ_EACH_STEP = ("lr", "weight_decay", "momentum", "dampening", "betas", "eps", "alpha", "rho")
 
 
-@claim("A bare tensor, an empty list, something that is no tensor and a non-leaf are refused.")
+@claim("A bare tensor, an empty list, a string and a non-leaf tensor are refused.")
 def refuses_what_is_no_parameter_list(harness: OptimizerHarness) -> str:
     weight = harness.weights()[0]
     wrong: dict[str, tuple[Any, type[Exception]]] = {
         "a bare tensor": (weight, TypeError),
         "an empty list": ([], ValueError),
         "a string": (["weight"], TypeError),
-        "a non-leaf": ([weight * 2], ValueError),
+        "a non-leaf tensor": ([weight * 2], ValueError),
     }
     for name, (params, expected) in wrong.items():
         _expect(expected, lambda params=params: harness.build(params), name)  # type: ignore[misc]
     return "TypeError, ValueError, TypeError, ValueError"
 
 
-@claim("One parameter in two groups is refused, twice in one group warns or is refused.")
+@claim("A parameter in two groups is refused, and one twice in a group is refused or warned about.")
 def refuses_a_parameter_in_two_groups(harness: OptimizerHarness) -> str:
     weights = harness.weights()
     groups = [{"params": weights}, {"params": weights}]
@@ -44,9 +45,9 @@ def refuses_a_parameter_in_two_groups(harness: OptimizerHarness) -> str:
         try:
             harness.build([*weights, *weights])
         except ValueError:
-            return "ValueError, and ValueError"
+            return "ValueError in two groups, ValueError in one"
     require(len(caught) > 0, "the same parameter twice in one group: no warning")
-    return f"ValueError, and {caught[0].category.__name__}"
+    return f"ValueError in two groups, {caught[0].category.__name__} in one"
 
 
 @claim("Named parameters are accepted and step like unnamed ones.")
@@ -56,12 +57,12 @@ def takes_named_parameters(harness: OptimizerHarness) -> str:
     named = harness.build([(f"w{index}", weight) for index, weight in enumerate(weights)])
     harness.run(named, weights, range(3))
     names = named.param_groups[0].get("param_names")
-    require(names is not None, "the group holds no param_names")
+    require(names is not None, "the group has no param_names")
     require(furthest(weights, plain) == 0, f"weights differ by {furthest(weights, plain):.1e}")
     return f"param_names {names}, same weights after 3 steps"
 
 
-@claim("Parameters of every shape are accepted or refused with a reason when it is built.")
+@claim("Parameters of every shape are accepted, or refused with a reason at construction.")
 def takes_every_shape(harness: OptimizerHarness) -> str:
     for shape in (*SHAPES, (2, 3, 2, 2), (0, 2)):
         weight = torch.zeros(shape, dtype=torch.float64, requires_grad=True)
@@ -73,15 +74,17 @@ def takes_every_shape(harness: OptimizerHarness) -> str:
             harness.run(optimizer, [weight], range(3))
         except ArithmeticError as error:
             require(weight.numel() == 0, f"shape {shape}: {describe(error)}")
-            return f"0 to 4 dimensions; none to move: {describe(error)}, as torch's Adafactor does"
+            return (
+                f"0 to 4 dimensions; without elements: {describe(error)}, as in torch's Adafactor"
+            )
         require(bool(weight.isfinite().all()), f"shape {shape} became {weight.tolist()}")
     if harness.refused:
         shape, reason = next(iter(harness.refused.items()))
         return f"refuses shape {shape}: {reason}"
-    return "0 to 4 dimensions, one element, none"
+    return "0 to 4 dimensions, one element, no elements"
 
 
-@claim("A learning rate below 0 is refused with ValueError.")
+@claim("A negative learning rate is refused with ValueError.")
 def refuses_a_negative_learning_rate(harness: OptimizerHarness) -> str:
     if "lr" not in harness.defaults:
         raise NotApplicable("it has no lr")
@@ -89,33 +92,32 @@ def refuses_a_negative_learning_rate(harness: OptimizerHarness) -> str:
     try:
         harness.build(harness.weights(), lr=float("nan"))
     except ValueError:
-        return "ValueError, for nan as well"
-    return "ValueError; lr=nan is let through, as torch's SGD does"
+        return "ValueError, also for nan"
+    return "ValueError; lr=nan is accepted, as by torch's SGD"
 
 
-@claim("A weight decay, an eps or a decay rate outside its range is refused with ValueError.")
+@claim("A weight decay, eps or decay rate out of range is refused with ValueError.")
 def refuses_other_bad_hyperparameters(harness: OptimizerHarness) -> str:
     wrong = {"weight_decay": -1.0, "momentum": -1.0, "alpha": -1.0, "rho": 2.0, "eps": -1.0}
     tried = {name: value for name, value in wrong.items() if _is_float(harness.defaults.get(name))}
     if "betas" in harness.defaults:
         tried["betas"] = (1.5, 0.999)  # type: ignore[assignment]
-    let_through = []
+    accepted = []
     for name, value in tried.items():
         try:
             harness.build(harness.weights(), **{name: value})
         except ValueError:
             continue
-        let_through.append(name)
-    # torch itself does not look at alpha in ASGD, nor at momentum and eps in some others.
-    require(not {"weight_decay", "betas"} & set(let_through), f"accepts bad {let_through}")
+        accepted.append(name)
+    # torch does not check alpha in ASGD, nor momentum and eps in some others.
+    require(not {"weight_decay", "betas"} & set(accepted), f"accepts bad {', '.join(accepted)}")
     if not tried:
         raise NotApplicable("it has none of them")
-    if let_through:
-        return f"refuses bad {sorted(set(tried) - set(let_through))}; lets through {let_through}"
-    return f"refuses bad {sorted(tried)}"
+    refused = f"refuses bad {', '.join(sorted(set(tried) - set(accepted))) or 'nothing'}"
+    return f"{refused}; accepts bad {', '.join(accepted)}" if accepted else refused
 
 
-@claim("A list of betas, as configuration files give it, steps like a tuple.")
+@claim("A list of betas, as in configuration files, steps like a tuple.")
 def takes_betas_as_a_list(harness: OptimizerHarness) -> str:
     if "betas" not in harness.defaults:
         raise NotApplicable("it has no betas")
@@ -125,7 +127,7 @@ def takes_betas_as_a_list(harness: OptimizerHarness) -> str:
     return "same weights after 3 steps"
 
 
-@claim("A hyperparameter given to one group acts on that group alone, as if built with it.")
+@claim("A hyperparameter set for one group affects that group alone.")
 def honours_the_settings_of_each_group(harness: OptimizerHarness) -> str:
     tried = []
     for name, value in changed_settings(harness):
@@ -137,12 +139,12 @@ def honours_the_settings_of_each_group(harness: OptimizerHarness) -> str:
         optimizer = harness.build([group for group in groups if group["params"]])
         harness.run(optimizer, weights, range(4))
         gap = furthest(weights, [*plain[:half], *altered[half:]])
-        require(gap <= TOLERANCE, f"a group with {name}={value} is off by {gap:.1e} after 4 steps")
+        require(gap <= TOLERANCE, f"a group with {name}={value} differs by {gap:.1e} after 4 steps")
         tried.append(name)
     return f"tried {', '.join(tried)}"
 
 
-@claim("Hyperparameters are read from the group at every step, so that schedulers act.")
+@claim("Hyperparameters are read from the group at every step, so that schedulers take effect.")
 def reads_the_group_at_every_step(harness: OptimizerHarness) -> str:
     tried = []
     for name, value in changed_settings(harness):
@@ -153,12 +155,15 @@ def reads_the_group_at_every_step(harness: OptimizerHarness) -> str:
             group[name] = value
         harness.run(optimizer, weights, range(4))
         gap = furthest(weights, altered)
-        require(gap <= TOLERANCE, f"{name} set to {value} before step 1 is off by {gap:.1e}")
+        require(
+            gap <= TOLERANCE,
+            f"weights differ by {gap:.1e} with {name} set to {value} before step 1",
+        )
         tried.append(name)
     return f"tried {', '.join(tried)}"
 
 
-@claim("A group added during training starts fresh and leaves the others as they are.")
+@claim("A group added during training starts new and leaves the other groups unchanged.")
 def takes_new_groups_during_training(harness: OptimizerHarness) -> str:
     require_separable(harness)
     half = len(harness.shapes) // 2 or 1
@@ -175,13 +180,13 @@ def takes_new_groups_during_training(harness: OptimizerHarness) -> str:
     alone = harness.weights()[:half]
     harness.run(harness.build(alone), alone, range(6))
     gap = furthest(late, fresh)
-    require(gap <= TOLERANCE, f"the new group is {gap:.1e} from one that starts alone")
+    require(gap <= TOLERANCE, f"the new group differs by {gap:.1e} from a run alone")
     gap = furthest(weights[:half], alone)
-    require(gap <= TOLERANCE, f"the first group is {gap:.1e} from one that stays alone")
-    return "both as if alone"
+    require(gap <= TOLERANCE, f"the first group differs by {gap:.1e} from a run alone")
+    return "both groups as if alone"
 
 
-@claim("A tensor as learning rate steps like the float and is not changed.")
+@claim("A tensor as learning rate steps like a float and is left unchanged.")
 def takes_a_tensor_as_learning_rate(harness: OptimizerHarness) -> str:
     if "lr" not in harness.defaults:
         raise NotApplicable("it has no lr")
@@ -192,14 +197,14 @@ def takes_a_tensor_as_learning_rate(harness: OptimizerHarness) -> str:
         weights, _ = harness.trained(4, lr=lr)
     except (TypeError, ValueError) as error:
         raise NotApplicable(f"refused: {describe(error)}") from None
-    require(float(lr) == exact, f"the tensor went from {exact} to {float(lr)}")
+    require(float(lr) == exact, f"the tensor changed from {exact} to {float(lr)}")
     gap = furthest(weights, plain)
-    # A float32 tensor may pull the step's scalars into float32, as it does in torch.
+    # A float32 tensor may round the scalars of a step to float32, as in torch.
     require(gap <= 1e-6, f"weights differ by {gap:.1e} after 4 steps")
-    return f"same weights to {gap:.0e}"
+    return f"weights equal {closeness(gap)}"
 
 
-@claim("Printing it shows every group.")
+@claim("repr shows every group.")
 def prints_its_groups(harness: OptimizerHarness) -> str:
     optimizer = harness.build([{"params": [weight]} for weight in harness.weights()])
     text = repr(optimizer)
@@ -209,7 +214,7 @@ def prints_its_groups(harness: OptimizerHarness) -> str:
 
 
 def changed_settings(harness: OptimizerHarness) -> list[tuple[str, Any]]:
-    """Return hyperparameters with a value other than the harness's that it can be built with.
+    """Return hyperparameters, each with another value that the optimizer accepts.
 
     Raises:
         NotApplicable: If there is none.
@@ -247,4 +252,4 @@ def _expect(expected: type[Exception], attempt: Callable[[], Any], what: str) ->
         return
     except Exception as error:  # noqa: BLE001 - the code under test may raise anything
         require(False, f"{what}: {describe(error)} instead of {expected.__name__}")
-    require(False, f"{what} is accepted, {expected.__name__} was due")
+    require(False, f"{what}: accepted instead of {expected.__name__}")

@@ -1,9 +1,9 @@
-"""Claims about an optimizer and the reference that it should equal step by step.
+"""Claims about parity: an optimizer equals its reference at every step.
 
 Both get the same weights and the same gradients, so a difference can only come from the update.
-They are compared as they were given and, where both have the hyperparameter, with weight decay,
-with maximize, with small gradients, with a learning rate that changes midway and with a parameter
-that starts late.
+They are compared with the given hyperparameters and, where both have the hyperparameter, with
+weight decay, with maximize, with small gradients, with a learning rate that changes midway and with
+a parameter that starts late.
 """
 
 from collections.abc import Iterator
@@ -12,7 +12,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from catsdogs.contract.claims import ClaimFailed, NotApplicable, claim
+from catsdogs.contract.claims import ClaimFailed, NotApplicable, claim, closeness
 from catsdogs.contract.harness import Factory, OptimizerHarness, distance
 
 STEPS = 30
@@ -26,7 +26,7 @@ def equals_the_reference_in_float64(harness: OptimizerHarness) -> str:
     return _equals(harness, torch.float64, FLOAT64)
 
 
-@claim("In float32, weights and state equal the reference's to rounding at every step.")
+@claim("In float32, weights and state equal the reference's up to rounding at every step.")
 def equals_the_reference_in_float32(harness: OptimizerHarness) -> str:
     return _equals(harness, torch.float32, FLOAT32)
 
@@ -55,12 +55,11 @@ def _equals(harness: OptimizerHarness, dtype: torch.dtype, tolerance: float) -> 
                     largest = max(largest, gap)
                     if not gap <= tolerance:
                         raise ClaimFailed(
-                            f"parts with {situation} at step {number + 1}: {name} of tensor "
+                            f"with {situation} at step {number + 1}: {name} of tensor "
                             f"{index} {tuple(mine.shape)} differs by {gap:.1e}"
                         )
     tried = ", ".join(situation for situation, _ in situations)
-    equal = "bit for bit" if largest == 0 else f"within {largest:.0e}"
-    return f"{equal} over {STEPS} steps with {tried}"
+    return f"{closeness(largest)} over {STEPS} steps with {tried}"
 
 
 def _situations(
@@ -69,7 +68,7 @@ def _situations(
     theirs = reference(harness.weights()).defaults
     both = harness.defaults.keys() & theirs.keys()
     yield "the given hyperparameters", {}
-    yield "small gradients", {}  # where the place of eps shows
+    yield "small gradients", {}  # these reveal where eps is added
     if "weight_decay" in both:
         yield "weight decay", {"weight_decay": 0.125}
     if "maximize" in both:

@@ -1,4 +1,4 @@
-"""Claims about state: it survives every way of keeping it, and belongs to one optimizer alone.
+"""Claims about state: saving and loading preserve it, and no two optimizers share it.
 
 Weights are float32 here. `Optimizer.load_state_dict` casts state to the type of its parameter, so
 in float64 torch's own NAdam, which keeps a float32 scalar, does not continue with the same bits.
@@ -18,16 +18,16 @@ from catsdogs.contract.claims import NotApplicable, claim, require
 from catsdogs.contract.harness import OptimizerHarness, copies, distance, furthest, tensors
 from catsdogs.contract.param_groups import changed_settings
 
-FLAGS = ("foreach", "differentiable", "capturable", "fused")  # torch added them one by one
+FLAGS = ("foreach", "differentiable", "capturable", "fused")  # added in different torch versions
 StateDict = dict[str, Any]
 
 
-@claim("Continuing from a copied state dict gives the same bits as never stopping.")
+@claim("Training resumed from a copied state dict gives the same bits as uninterrupted training.")
 def resumes_from_a_state_dict(harness: OptimizerHarness) -> str:
     return _resumes(harness, copy.deepcopy)
 
 
-@claim("Continuing from a file, loaded with weights_only=True, gives the same bits.")
+@claim("Training resumed from a file, loaded with weights_only=True, gives the same bits.")
 def resumes_from_a_file(harness: OptimizerHarness) -> str:
     return _resumes(harness, through_a_file)
 
@@ -38,35 +38,40 @@ def survives_deepcopy(harness: OptimizerHarness) -> str:
     return _continues(harness, *copy.deepcopy((weights, optimizer)))
 
 
-@claim("A pickled pair of weights and optimizer continues with the same bits.")
+@claim("A pickled copy of weights and optimizer continues with the same bits.")
 def survives_pickle(harness: OptimizerHarness) -> str:
     weights, optimizer = _trained(harness, 5)
     try:
         text = pickle.dumps((weights, optimizer))
     except (pickle.PicklingError, AttributeError) as error:
-        # A class defined inside a function cannot be pickled; that is Python's rule, not a defect.
+        # Python cannot pickle a class defined inside a function.
         if "local object" in str(error) or "not found as" in str(error):
             raise NotApplicable(f"the class cannot be pickled: {error}") from None
         raise
     return _continues(harness, *pickle.loads(text))
 
 
-@claim("Every tensor of the state comes back from a state dict with its type and values.")
+@claim("Every tensor of the state is loaded from a state dict with its dtype and values.")
 def loads_state_as_it_was_saved(harness: OptimizerHarness) -> str:
     weights, optimizer = _trained(harness, 5)
     saved = through_a_file(optimizer.state_dict())
     fresh = harness.build([weight.detach().clone().requires_grad_() for weight in weights])
     fresh.load_state_dict(copy.deepcopy(saved))
     before, after = (dict(tensors(d["state"])) for d in (saved, fresh.state_dict()))
-    require(before.keys() == after.keys(), f"lost or gained {before.keys() ^ after.keys()}")
+    require(
+        before.keys() == after.keys(),
+        f"lost or gained {', '.join(sorted(before.keys() ^ after.keys()))}",
+    )
     for name, tensor in before.items():
         loaded = after[name]
-        require(loaded.dtype == tensor.dtype, f"{name} went from {tensor.dtype} to {loaded.dtype}")
+        require(
+            loaded.dtype == tensor.dtype, f"{name} changed from {tensor.dtype} to {loaded.dtype}"
+        )
         require(distance(loaded, tensor) == 0, f"{name} has other values")
     return f"{len(before)} tensors"
 
 
-@claim("Hyperparameters come back with the state.")
+@claim("Hyperparameters are loaded with the state.")
 def loads_hyperparameters_with_the_state(harness: OptimizerHarness) -> str:
     settings = changed_settings(harness)
     altered = harness.build(harness.weights(dtype=torch.float32), **dict(settings[:1]))
@@ -74,11 +79,11 @@ def loads_hyperparameters_with_the_state(harness: OptimizerHarness) -> str:
     fresh.load_state_dict(copy.deepcopy(altered.state_dict()))
     name, value = settings[0]
     loaded = fresh.param_groups[0].get(name)
-    require(loaded == value, f"{name}={value} was saved, {name}={loaded} came back")
+    require(loaded == value, f"{name}={value} was saved, {name}={loaded} was loaded")
     return f"{name}={value}"
 
 
-@claim("State loads into a model of another type, follows the weights there, and steps.")
+@claim("State loaded into a model of another dtype takes the dtype of its weights, and steps.")
 def loads_state_into_another_type(harness: OptimizerHarness) -> str:
     saved = harness.trained(3)[1].state_dict()
     weights = harness.weights(dtype=torch.float32)
@@ -93,11 +98,11 @@ def loads_state_into_another_type(harness: OptimizerHarness) -> str:
         for name, tensor in tensors(optimizer.state.get(weight, {}))
         if tensor.shape == weight.shape and tensor.dtype == torch.float64
     }
-    require(not wrong, f"float32 weights have float64 state: {sorted(wrong)}")
+    require(not wrong, f"float32 weights have float64 state: {', '.join(sorted(wrong))}")
     return "float64 to float32, 3 steps"
 
 
-@claim("Loading changes nothing in the given dict and ties no hyperparameter or count to it.")
+@claim("Loading leaves the given dict unchanged and shares no hyperparameter or count with it.")
 def loads_without_tying_to_the_source(harness: OptimizerHarness) -> str:
     weights, optimizer = _trained(harness, 3)
     given = optimizer.state_dict()
@@ -109,16 +114,12 @@ def loads_without_tying_to_the_source(harness: OptimizerHarness) -> str:
     harness.run(other, others, range(3, 5))
     for group in other.param_groups:
         group.update(dict.fromkeys(set(group) - {"params"}, "changed"))
-    require(_without_tensors(given) == before, "stepping the copy changed the dict it came from")
+    require(_without_tensors(given) == before, "stepping the loaded optimizer changed the dict")
     now = _without_tensors(optimizer.state_dict())
-    require(now == before, "stepping the copy changed the first optimizer")
+    require(now == before, "stepping the loaded optimizer changed the saved one")
     shared = {id(t) for _, t in tensors(given)} & {id(t) for _, t in tensors(other.state_dict())}
     # torch itself shares tensors of the same type and device with the given dict.
-    return (
-        f"apart; {len(shared)} tensors shared with the dict"
-        if shared
-        else "apart, no tensor shared"
-    )
+    return f"separate; {len(shared) or 'no'} tensors shared with the dict"
 
 
 @claim("A state dict with another number of groups or parameters is refused with ValueError.")
@@ -163,12 +164,12 @@ def runs_state_dict_hooks(harness: OptimizerHarness) -> str:
     optimizer.register_load_state_dict_pre_hook(lambda *_: ran.append("before loading"))
     optimizer.register_load_state_dict_post_hook(lambda *_: ran.append("after loading"))
     optimizer.load_state_dict(copy.deepcopy(optimizer.state_dict()))
-    due = ["before saving", "after saving", "before loading", "after loading"]
-    require(ran == due, f"ran {ran}")
-    return ", ".join(due)
+    expected = ["before saving", "after saving", "before loading", "after loading"]
+    require(ran == expected, f"ran {', '.join(ran) or 'none'}")
+    return ", ".join(expected)
 
 
-@claim("State stops growing: after 24 steps it is as large as after 8.")
+@claim("State is as large after 24 steps as after 8 steps.")
 def keeps_state_of_constant_size(harness: OptimizerHarness) -> str:
     weights, optimizer = _trained(harness, 8)
     early = _size(optimizer.state_dict()["state"])
@@ -179,7 +180,7 @@ def keeps_state_of_constant_size(harness: OptimizerHarness) -> str:
 
 
 def through_a_file(state_dict: StateDict) -> StateDict:
-    """Return what `torch.save` and a weights-only `torch.load` make of a state dict."""
+    """Return a state dict after `torch.save` and a weights-only `torch.load`."""
     file = io.BytesIO()
     torch.save(state_dict, file)
     file.seek(0)

@@ -1,4 +1,4 @@
-"""How long a step takes, compared within one run: other numbers do not survive a noisy machine."""
+"""Timing of optimizer steps, compared within one run, so that noise affects all optimizers."""
 
 import random
 import statistics
@@ -16,12 +16,12 @@ from catsdogs.contract.harness import Factory, step
 from catsdogs.optim.step_inputs import declared_step_inputs
 
 TakeStep = Callable[[int], Any]
-BATCH = 32  # samples that an optimizer of a linear model is told
+BATCH = 32  # samples in a step of an optimizer of a linear model
 
 
 @dataclass(frozen=True)
 class Timing:
-    """Seconds per step, one entry for each repeat."""
+    """Seconds per step, one entry per repeat."""
 
     seconds: tuple[float, ...]
 
@@ -35,7 +35,7 @@ class Timing:
         return first, third
 
     def ratio_to(self, other: "Timing") -> float:
-        """Return the median of the ratios of the repeats, which ran right after each other."""
+        """Return the median ratio of repeats that ran right after each other."""
         pairs = zip(self.seconds, other.seconds, strict=True)
         return statistics.median(mine / its for mine, its in pairs)
 
@@ -50,28 +50,26 @@ def time_steps(
     steps: int = 3,
     progress: Callable[[int, int], None] = lambda done, total: None,
 ) -> dict[str, Timing]:
-    """Time the steps of several optimizers in turn, repeat by repeat, after two warm-up steps.
+    """Time the steps of several optimizers, repeat by repeat, after two warm-up steps.
 
-    Each repeat has them in another order.
-
-    Where the allocator puts the tensors changes the time of a step by several percent for as long
-    as they stay there, so everything is built anew several times.
+    Each repeat times all optimizers, in random order. The addresses of the tensors change the time
+    of a step by several percent, so everything is built several times.
 
     Args:
         factories: Optimizers by name.
         shapes: Shapes of the parameters; all are float32 with random gradients.
-        device: Where the parameters lie; the clock is read when it has finished.
-        builds: How often parameters and optimizers are built.
+        device: Device of the parameters; it is synchronized before the clock is read.
+        builds: Number of times that parameters and optimizers are built.
         repeats: Measurements of each optimizer in each build.
         steps: Steps in one measurement.
-        progress: Called after each repeat with the number done and the number of all.
+        progress: Called after each repeat with (done, total).
     """
     seconds: dict[str, list[float]] = {name: [] for name in factories}
     order = random.Random(0)
     for build in range(builds):
         built = {name: _build(factory, shapes, device) for name, factory in factories.items()}
         for repeat in range(repeats):
-            # What ran before leaves caches and allocator in its own state: nobody is always next.
+            # Caches and allocator depend on the optimizer timed before, so the order varies.
             for name in order.sample(list(built), len(built)):
                 seconds[name].append(_time(built[name], steps, device))
             progress(build * repeats + repeat + 1, builds * repeats)
@@ -81,7 +79,7 @@ def time_steps(
 def _build(
     factory: Factory, shapes: Sequence[tuple[int, ...]], device: torch.device | str
 ) -> TakeStep:
-    """Return what takes a numbered step, everything that it needs being there already."""
+    """Return a function that takes a numbered step, with all of its inputs prepared."""
     params = [torch.randn(shape, device=device, requires_grad=True) for shape in shapes]
     for param in params:
         param.grad = torch.randn_like(param)
@@ -89,14 +87,14 @@ def _build(
     take_step: TakeStep = partial(step, optimizer)
     if declared_step_inputs(optimizer) == "samples":
         batch = _batch(optimizer, params)
-        told_step: Callable[..., Any] = optimizer.step
-        take_step = lambda _: told_step(**batch)  # noqa: E731
+        bare_step: Callable[..., Any] = optimizer.step
+        take_step = lambda _: bare_step(**batch)  # noqa: E731
     _time(take_step, 2, device)
     return take_step
 
 
 def _batch(optimizer: Optimizer, params: Sequence[Tensor]) -> dict[str, Tensor]:
-    """Return a random batch of a linear model, and give its gradients to weight and bias."""
+    """Return a random batch of a linear model and set the gradients of weight and bias to its."""
     size = min(BATCH, optimizer.param_groups[0]["num_samples"])
     weight = max(params, key=Tensor.numel)
     features = torch.randn(size, weight.numel(), device=weight.device)

@@ -1,4 +1,4 @@
-"""Claims about where a step takes the parameters, and which of them it leaves where they are."""
+"""Claims about the update: how a step moves the parameters, and which it leaves unchanged."""
 
 from typing import Any
 
@@ -6,7 +6,13 @@ import torch
 from torch import Tensor
 from torch.optim import Optimizer, lr_scheduler
 
-from catsdogs.contract.claims import NotApplicable, claim, require, require_separable
+from catsdogs.contract.claims import (
+    NotApplicable,
+    claim,
+    closeness,
+    require,
+    require_separable,
+)
 from catsdogs.contract.harness import (
     TOLERANCE,
     OptimizerHarness,
@@ -18,15 +24,15 @@ from catsdogs.contract.harness import (
 )
 
 
-@claim("It goes downhill on a quadratic bowl, with the hyperparameters that it was given.")
+@claim("The optimizer lowers a quadratic cost with the given hyperparameters.")
 def goes_downhill(harness: OptimizerHarness) -> str:
     weights = harness.weights()
     first, last = _descend(harness.build(weights), weights, 50)
-    require(last < first, f"the cost went from {first:.4g} to {last:.4g} in 50 steps")
-    return f"the cost went from {first:.4g} to {last:.4g} in 50 steps"
+    require(last < first, f"cost from {first:.4g} to {last:.4g} in 50 steps")
+    return f"cost from {first:.4g} to {last:.4g} in 50 steps"
 
 
-@claim("It steps under torch's schedulers, which set its learning rate, and stays finite.")
+@claim("A step keeps the learning rate that torch's schedulers set, and weights stay finite.")
 def works_with_schedulers(harness: OptimizerHarness) -> str:
     if "lr" not in harness.defaults:
         raise NotApplicable("it has no lr")
@@ -46,18 +52,18 @@ def works_with_schedulers(harness: OptimizerHarness) -> str:
         optimizer = harness.build(weights)
         scheduler = build(optimizer)
         for number in range(10):
-            cost = _bowl(weights)
+            cost = _quadratic_cost(weights)
             torch.autograd.backward(cost)
             scheduled = float(optimizer.param_groups[0]["lr"])
             step(optimizer, number)
             now = float(optimizer.param_groups[0]["lr"])
-            require(now == scheduled, f"{name} set lr to {scheduled}, a step made it {now}")
+            require(now == scheduled, f"{name} set lr to {scheduled}, a step changed it to {now}")
             scheduler.step(*([1.0] if name == "ReduceLROnPlateau" else []))
             optimizer.zero_grad()
         finite = all(bool(weight.isfinite().all()) for weight in weights)
-        require(finite, f"weights are not finite after 10 steps of {name}")
+        require(finite, f"weights are not finite after 10 steps with {name}")
         now = float(optimizer.param_groups[0]["lr"])
-        require(lr == 0 or now != lr, f"lr is still {lr} after 10 steps of {name}")
+        require(lr == 0 or now != lr, f"lr is still {lr} after 10 steps with {name}")
     return f"{', '.join(schedules)}{' (momentum cycled)' if cycled else ''}"
 
 
@@ -71,7 +77,7 @@ def climbs_with_maximize(harness: OptimizerHarness) -> str:
     harness.run(harness.build(up, maximize=True, **decay), up, range(5))
     gap = furthest(up, down)
     require(gap <= TOLERANCE, f"weights differ by {gap:.1e} after 5 steps")
-    return f"same weights to {gap:.0e} after 5 steps{' with weight decay' if decay else ''}"
+    return f"equal {closeness(gap)} after 5 steps{' with weight decay' if decay else ''}"
 
 
 @claim("Weight decay is an L2 penalty on the gradient or shrinks the weights by lr * weight_decay.")
@@ -103,10 +109,10 @@ def decays_weights_in_one_of_the_known_ways(harness: OptimizerHarness) -> str:
         gaps[best] <= TOLERANCE,
         f"neither: {gaps['L2 penalty']:.1e} from a penalty, {gaps['shrinking']:.1e} from shrinking",
     )
-    return f"{best}, to {gaps[best]:.0e} over 5 steps"
+    return f"{best}, equal {closeness(gaps[best])} over 5 steps"
 
 
-@claim("A zero gradient without weight decay leaves fresh parameters where they are.")
+@claim("A zero gradient without weight decay leaves new parameters unchanged.")
 def stands_still_on_a_zero_gradient(harness: OptimizerHarness) -> str:
     weights = harness.weights()
     optimizer = harness.build(weights)
@@ -120,11 +126,11 @@ def stands_still_on_a_zero_gradient(harness: OptimizerHarness) -> str:
     gap = furthest(weights, before)
     if gap == 0:
         return "no weight moved"
-    # torch's ASGD has a small decay of its own, lambd, besides weight_decay.
+    # torch's ASGD has a small decay, lambd, besides weight_decay.
     factor = float((weights[0] / before[0]).flatten()[0])
     shrunk = furthest(weights, [factor * weight for weight in before]) <= TOLERANCE
     require(shrunk and 0.99 < factor < 1, f"weights moved by {gap:.1e}")
-    return f"every weight shrank by {1 - factor:.0e} of itself, a decay that is not weight_decay"
+    return f"every weight shrank by a fraction of {1 - factor:.0e}, a decay besides weight_decay"
 
 
 @claim("A parameter without a gradient is neither moved nor given state.")
@@ -133,15 +139,15 @@ def skips_parameters_without_gradient(harness: OptimizerHarness) -> str:
     weights = harness.weights()
     idle = torch.ones(weights[0].shape, dtype=torch.float64, requires_grad=True)
     optimizer = harness.build([*weights, idle])
-    at_start = len(optimizer.state.get(idle, {}))  # torch's Adagrad has its sums from the start
+    at_start = len(optimizer.state.get(idle, {}))  # torch's Adagrad creates its sums here
     harness.run(optimizer, weights, range(3))
     require(bool((idle == 1).all()), f"it moved to {idle.flatten()[0].item()}")
     grown = len(optimizer.state.get(idle, {})) - at_start
-    require(grown == 0, f"it was given {grown} entries of state")
+    require(grown == 0, f"it has {grown} entries of state")
     return "not moved, no state"
 
 
-@claim("A step without any gradient changes nothing.")
+@claim("A step without any gradients changes nothing.")
 def does_nothing_without_gradients(harness: OptimizerHarness) -> str:
     require_separable(harness)
     weights, optimizer = harness.trained(2)
@@ -152,22 +158,22 @@ def does_nothing_without_gradients(harness: OptimizerHarness) -> str:
     harness.run(optimizer, weights, range(2, 4))
     never_idle, _ = harness.trained(4)
     gap = furthest(weights, never_idle)
-    require(gap <= TOLERANCE, f"the steps after it are off by {gap:.1e}")
-    return "neither weights nor later steps"
+    require(gap <= TOLERANCE, f"later steps differ by {gap:.1e}")
+    return "same weights, same later steps"
 
 
-@claim("Each parameter moves as it would alone, whatever the others do.")
+@claim("Each parameter moves as it would alone, regardless of the others.")
 def moves_each_parameter_by_itself(harness: OptimizerHarness) -> str:
     require_separable(harness)
     together, _ = harness.trained(5)
     for place, weight in enumerate(harness.weights()):
         harness.run(harness.build([weight]), [weight], range(5), places=[place])
         gap = distance(together[place], weight)
-        require(gap <= TOLERANCE, f"tensor {place} is {gap:.1e} from where it goes alone")
+        require(gap <= TOLERANCE, f"tensor {place} differs by {gap:.1e} from a run alone")
     return f"{len(together)} tensors, 5 steps"
 
 
-@claim("A parameter whose first gradient comes late starts like one that starts then.")
+@claim("A parameter whose first gradient comes late starts like a new parameter.")
 def starts_a_late_parameter_from_its_own_first_step(harness: OptimizerHarness) -> str:
     require_separable(harness)
     early, late = _pair(harness)
@@ -177,11 +183,11 @@ def starts_a_late_parameter_from_its_own_first_step(harness: OptimizerHarness) -
     harness.run(optimizer, [early, late], range(3, 6))
     harness.run(harness.build([fresh]), [fresh], range(3, 6), places=[1])
     gap = distance(late, fresh)
-    require(gap <= TOLERANCE, f"{gap:.1e} from a fresh start after 3 steps")
-    return "3 steps late, same weights"
+    require(gap <= TOLERANCE, f"differs by {gap:.1e} from a new parameter after 3 steps")
+    return "same weights after a start 3 steps late"
 
 
-@claim("A parameter frozen for some steps continues as if they had not been.")
+@claim("A parameter frozen for some steps continues as if it had not been frozen.")
 def continues_a_frozen_parameter(harness: OptimizerHarness) -> str:
     require_separable(harness)
     weight, other = _pair(harness)
@@ -196,21 +202,21 @@ def continues_a_frozen_parameter(harness: OptimizerHarness) -> str:
             harness.run(optimizer, [weight, other], [number])
             harness.run(reference, [alone], [number])
     gap = distance(weight, alone)
-    require(gap <= TOLERANCE, f"{gap:.1e} from the run without the pause")
-    return "frozen at steps 4 and 5 of 8"
+    require(gap <= TOLERANCE, f"differs by {gap:.1e} from a run without the frozen steps")
+    return "frozen in steps 4 and 5 of 8"
 
 
-def _bowl(weights: list[Tensor]) -> Tensor:
+def _quadratic_cost(weights: list[Tensor]) -> Tensor:
     return torch.stack([(weight - 3).square().sum() for weight in weights]).sum()
 
 
 def _descend(optimizer: Optimizer, weights: list[Tensor], steps: int) -> tuple[float, float]:
-    first = float(_bowl(weights))
+    first = float(_quadratic_cost(weights))
     for number in range(steps):
         optimizer.zero_grad()
-        torch.autograd.backward(_bowl(weights))
+        torch.autograd.backward(_quadratic_cost(weights))
         step(optimizer, number)
-    return first, float(_bowl(weights))
+    return first, float(_quadratic_cost(weights))
 
 
 def _pair(harness: OptimizerHarness) -> tuple[Tensor, Tensor]:

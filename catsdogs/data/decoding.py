@@ -53,7 +53,7 @@ def _read(file: Path) -> Tensor | str:
             return "not a file"
         return decode(file)
     except FileNotFoundError:
-        return "there is no such file"
+        return "no such file"
     # Pillow's decoders raise many types for a damaged file; the status names the type.
     except Exception as error:  # noqa: BLE001
         return one_line(" ".join(f"{type(error).__name__}: {error}".split()))

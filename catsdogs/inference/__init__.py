@@ -1,1 +1,1 @@
-"""A trained checkpoint put to use: answers to pictures, and one file to take away."""
+"""Inference with a trained checkpoint: predictions, their results as files, and export."""

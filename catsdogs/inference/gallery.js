@@ -10,21 +10,21 @@ const cards = [...document.querySelectorAll(".cards > li")].map((element) => ({
   name: element.querySelector("bdi").textContent,
 }));
 const orders = {
-  surest: (a, b) => Math.abs(b.logit) - Math.abs(a.logit),
-  unsure: (a, b) => Math.abs(a.logit) - Math.abs(b.logit),
-  cats: (a, b) => b.logit - a.logit,
+  most_confident: (a, b) => Math.abs(b.logit) - Math.abs(a.logit),
+  least_confident: (a, b) => Math.abs(a.logit) - Math.abs(b.logit),
+  cat_to_dog: (a, b) => b.logit - a.logit,
   path: (a, b) => (a.name < b.name ? -1 : a.name > b.name ? 1 : 0),
 };
 
 function filter() {
   const limit = Number(fields.limit.value);
-  const wanted = fields.path.value.toLowerCase();
+  const part = fields.path.value.toLowerCase();
   let shown = 0;
   for (const card of cards) {
     const fits =
       (!fields.label.value || card.label === fields.label.value) &&
       (limit === 100 || 100 * card.confidence <= limit) &&
-      card.name.toLowerCase().includes(wanted);
+      card.name.toLowerCase().includes(part);
     card.element.hidden = !fits;
     shown += fits;
   }
@@ -40,6 +40,6 @@ if (list) {
   form.hidden = false;
   form.addEventListener("submit", (event) => event.preventDefault());
   form.addEventListener("input", (event) => (event.target.name === "order" ? sort() : filter()));
-  sort(); // a browser may have kept the choices of a former visit
+  sort(); // a browser may restore the choices of an earlier visit
   filter();
 }

@@ -1,54 +1,49 @@
-"""The answers as one page that needs nothing beside it: thumbnails, filters and all in one file."""
+"""Gallery: one self-contained HTML page of predictions, with thumbnails, filters and sorting."""
 
 import base64
 import hashlib
 import io
-from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 from importlib.resources import files
-from pathlib import Path
 from typing import Any
 
 from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup
 from PIL import Image
 
-from catsdogs.inference.predictions import Prediction, to_csv
-from catsdogs.inference.thumbnails import (
-    MOST_ON_SHEET,
-    contact_sheet,
-    ranked,
-    spread,
-    thumbnails,
-)
-from catsdogs.io.files import atomic_file, atomic_write_text, make_directory
+from catsdogs.inference.predictions import Prediction, evenly_spaced
 from catsdogs.io.formatting import count
 from catsdogs.io.text import printable
 
-MOST = 1000  # pictures on the page; a thumbnail takes some 8 kB of it
+MOST = 1000  # images on the page; a thumbnail adds about 8 kB
 MOST_UNREADABLE = 200
 
 
 @dataclass(frozen=True)
 class Shown:
-    """Which pictures a page shows, the most confident first, and what it says about the rest."""
+    """The predictions that a page shows, and a note on those that it leaves out."""
 
     predictions: list[Prediction]
     note: str
 
 
 def choose(ranking: Sequence[Prediction], most: int = MOST) -> Shown:
-    """Choose all, or half of `most` from the unsure end and half from the rest at even steps."""
+    """Choose all predictions, or `most`: half the least confident, half spaced over the rest.
+
+    Args:
+        ranking: The most confident first, as `ranked` returns them.
+        most: The largest number to choose.
+    """
     if len(ranking) <= most:
         return Shown(list(ranking), "")
     unsure = most // 2
     rest = ranking[: len(ranking) - unsure]
     note = (
-        f"Shown are {most} of {len(ranking)}: the {unsure} of which the classifier is least sure, "
-        f"and {most - unsure} at even steps from the rest. predictions.csv has all."
+        f"Showing {most} of {len(ranking)} images: the {unsure} with the least confident "
+        f"predictions, and {most - unsure} evenly spaced over the rest. predictions.csv lists all."
     )
-    return Shown([*spread(rest, most - unsure), *ranking[len(ranking) - unsure :]], note)
+    return Shown([*evenly_spaced(rest, most - unsure), *ranking[len(ranking) - unsure :]], note)
 
 
 def gallery(
@@ -58,13 +53,13 @@ def gallery(
     *,
     lead: str,
 ) -> str:
-    """Return the page; all text in it is escaped.
+    """Return the page as HTML; all text in it is escaped.
 
     Args:
-        shown: What it shows.
-        images: The thumbnails of `shown.predictions`.
-        unreadable: Predictions without an answer.
-        lead: What the classifier is and what it said, one or two sentences.
+        shown: The predictions on the page, in order.
+        images: The thumbnails of `shown.predictions`; None shows a placeholder.
+        unreadable: Files without a prediction.
+        lead: One or two sentences on the classifier and its predictions.
     """
     environment = Environment(
         loader=PackageLoader("catsdogs.inference", "."),
@@ -97,7 +92,7 @@ def _card(prediction: Prediction, image: Image.Image | None) -> dict[str, Any]:
         "confidence": prediction.confidence,
         "logit": prediction.logit,
         "words": prediction.words,
-        "picture": image and _data_uri(image),
+        "image": image and _data_uri(image),
         "width": image and image.width,
         "height": image and image.height,
     }
@@ -115,44 +110,3 @@ def _base64(content: bytes) -> str:
 
 def _text(package: str, name: str) -> str:
     return files(package).joinpath(name).read_text(encoding="utf-8")
-
-
-def write_results(predictions: Sequence[Prediction], classifier: str, directory: Path) -> None:
-    """Write `predictions.csv`, `contact-sheet.png` and `gallery.html`; other files stay.
-
-    Args:
-        predictions: In the order of the table.
-        classifier: What gave them, for a reader.
-        directory: Made if it is not there.
-
-    Raises:
-        UserError: If the folder cannot be written to.
-    """
-    make_directory(directory, "output_dir")
-    atomic_write_text(directory / "predictions.csv", to_csv(predictions))
-    ranking = ranked(predictions)
-    shown = choose(ranking)
-    on_sheet = spread(sorted(ranking, key=lambda one: -(one.logit or 0.0)), MOST_ON_SHEET)
-    wanted = list(dict.fromkeys(one.path for one in (*shown.predictions, *on_sheet)))
-    small = dict(zip(wanted, thumbnails(wanted), strict=True))
-    heading = summary(predictions)
-    if len(on_sheet) < len(ranking):
-        heading += f"; here {len(on_sheet)}, at even steps from the surest cat to the surest dog"
-    image = contact_sheet([(one, small[one.path]) for one in on_sheet], heading)
-    with atomic_file(directory / "contact-sheet.png") as partial:
-        image.save(partial, "PNG", optimize=True)
-    page = gallery(
-        shown,
-        [small[one.path] for one in shown.predictions],
-        [one for one in predictions if one.logit is None],
-        lead=f"{summary(predictions)}. Classifier: {classifier}.",
-    )
-    atomic_write_text(directory / "gallery.html", page)
-
-
-def summary(predictions: Sequence[Prediction]) -> str:
-    """Say in a line how many files were which."""
-    labels = Counter(one.label for one in predictions)
-    line = f"{count(len(predictions), 'picture')}: {count(labels['cat'], 'cat')}, "
-    line += count(labels["dog"], "dog")
-    return line + (f", {labels['']} without an answer" if labels[""] else "")

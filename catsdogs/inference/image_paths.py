@@ -1,4 +1,4 @@
-"""From what a user names (files, folders, patterns) to the picture files meant, and their names."""
+"""Image files named by `pictures=`: files, folders and patterns."""
 
 import os
 import re
@@ -14,14 +14,14 @@ MAGIC = re.compile(r"[*?[]")
 
 
 def list_images(sources: Iterable[Source]) -> list[Path]:
-    """Return the files that the sources name, in their order; a file named twice comes twice.
+    """Return the files that the sources name, in order; a file named twice is returned twice.
 
-    A folder is searched in depth for `EXTENSIONS`, links followed, and gives its files sorted. A
-    file named by itself or by a pattern is taken whatever its extension, even if it turns out to be
-    no picture. `**` in a pattern stands for any folders, links not followed.
+    A folder is searched recursively for `EXTENSIONS`, following links, and its files are sorted. A
+    file named directly or by a pattern may have any extension. `**` in a pattern matches any number
+    of folders, without following links.
 
     Raises:
-        UserError: For a source that leads to no file.
+        UserError: If a source leads to no file.
     """
     return [file for source in sources for file in _files(os.fspath(source))]
 
@@ -29,39 +29,39 @@ def list_images(sources: Iterable[Source]) -> list[Path]:
 def _files(source: str) -> list[Path]:
     path = Path(source).expanduser()
     if path.is_dir():
-        found = sorted(_in_depth(path))
+        found = sorted(_walk(path))
         if not found:
             raise UserError(
-                f"pictures={printable(source)}: holds no file that ends in "
-                f"{', '.join(EXTENSIONS)}; name other files by a pattern, as FOLDER/*.bmp"
+                f"pictures={printable(source)}: no file in this folder ends in "
+                f"{', '.join(EXTENSIONS)}; name other files by a pattern such as FOLDER/*.bmp"
             )
         return found
     if os.path.lexists(path):
         return [path]
     if not MAGIC.search(source):
-        raise UserError(f"pictures={printable(source)}: there is no such file or folder")
+        raise UserError(f"pictures={printable(source)}: no such file or folder")
     found = [file for match in _matches(source, path) for file in _files_of(match)]
     if not found:
-        raise UserError(f"pictures={printable(source)}: no file has such a name")
+        raise UserError(f"pictures={printable(source)}: no file matches this pattern")
     return found
 
 
 def _files_of(match: Path) -> list[Path]:
-    return sorted(_in_depth(match)) if match.is_dir() else [match]
+    return sorted(_walk(match)) if match.is_dir() else [match]
 
 
 def _matches(source: str, path: Path) -> list[Path]:
-    """Return what a pattern matches, sorted."""
+    """Return the files and folders that match a pattern, sorted."""
     parts = path.parts
     first = next(index for index, part in enumerate(parts) if MAGIC.search(part))
     try:
         return sorted(Path(*parts[:first]).glob("/".join(parts[first:])))
-    except ValueError as error:  # ** beside other characters
+    except ValueError as error:  # such as ** beside other characters
         raise UserError(f"pictures={printable(source)}: {error}") from error
 
 
-def _in_depth(root: Path) -> Iterator[Path]:
-    """Yield the pictures under a folder; one that links lead to again is searched once."""
+def _walk(root: Path) -> Iterator[Path]:
+    """Yield the images under a folder; a folder that several links lead to is searched once."""
     seen = set()
     for folder, inner, names in os.walk(root, followlinks=True):
         status = Path(folder).stat()

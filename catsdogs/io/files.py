@@ -40,7 +40,7 @@ def expanded(path: Path, setting: str) -> Path:
         setting: Name of the setting that chose it, for the message.
 
     Raises:
-        UserError: If there is no such home folder.
+        UserError: If the home folder does not exist.
     """
     try:
         return path.expanduser()

@@ -1,4 +1,4 @@
-"""How many bytes a run will take, known before anything is allocated.
+"""Memory of an optimizer's state, measured without allocating it.
 
 The state of an optimizer is found by letting it take one step on fake tensors, which have a shape,
 a type and a device but no memory. That works for any optimizer class and is exact to the byte for

@@ -69,7 +69,7 @@ class PairedComparison:
 def statistics_section(comparisons: Sequence[PairedComparison]) -> Section:
     """Return the tests of every pair, or a sentence if there are no pairs."""
     if not comparisons:
-        return Section("Statistics", (Paragraph("There is no pair of optimizers to compare."),))
+        return Section("Statistics", (Paragraph("No pair of optimizers to compare."),))
     single = max(len(comparison.seeds) for comparison in comparisons) < 2
     warning = (
         "One seed does not show how much seeds vary, so no test of the difference is possible. "
@@ -127,8 +127,8 @@ def accuracy_table(comparisons: Sequence[PairedComparison]) -> Table:
         "except for an optimizer that requests its own batches, such as SAGA. The interval "
         "(paired t) is for the mean over further seeds on the same test images; it does not "
         "extend to other images. Equivalence p: two one-sided paired t tests against a margin of "
-        "one point; a value below 0.05 excludes a difference of one point or more. There is no "
-        "interval for fewer than two seeds or for the same difference in every seed. About one in "
+        "one point; a value below 0.05 excludes a difference of one point or more. The interval is "
+        "missing for fewer than two seeds or for the same difference in every seed. About one in "
         "twenty pairs of equally accurate optimizers has an interval that excludes zero.",
     )
 

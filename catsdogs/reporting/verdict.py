@@ -73,7 +73,7 @@ def verdicts_section(verdicts: Sequence[Verdict]) -> Section:
         VerdictLine(SIGN_OF[verdict.kind], verdict.headline, verdict.evidence)
         for verdict in verdicts
     )
-    alone = Paragraph("There is no pair of optimizers to compare.")
+    alone = Paragraph("No pair of optimizers to compare.")
     return Section("Verdicts", lines or (alone,))
 
 

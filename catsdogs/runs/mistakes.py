@@ -2,19 +2,20 @@
 
 import csv
 import dataclasses
-import math
 from pathlib import Path
 
-from PIL import Image, ImageDraw, ImageFont
+from PIL import Image
 
 from catsdogs.errors import UserError
+from catsdogs.io import thumbnails
+from catsdogs.io.thumbnails import Line, Tile
 from catsdogs.runs.reader import Run
 from catsdogs.runs.schema import DAMAGE, MISTAKES, REDO, THUMBNAILS, class_name
 
 SIDE = 160  # pixels, of a thumbnail's longer side
 SUFFIX = ".jpg"
 JPEG_START, MAX_BYTES = b"\xff\xd8\xff", 10**6
-COLUMNS, CAPTION, GAP = 4, 26, 8  # of the contact sheet: images in a row; pixels
+COLUMNS, GAP, FONT_SIZE = 4, 8, 18  # of the contact sheet: images in a row; pixels; pixels
 
 
 @dataclasses.dataclass(frozen=True)
@@ -74,20 +75,12 @@ def contact_sheet(mistakes: list[Mistake], directory: Path) -> Image.Image:
         mistakes: One without a thumbnail leaves its place white.
         directory: The run directory.
     """
-    step_x, step_y = SIDE + GAP, SIDE + CAPTION + GAP
-    rows = math.ceil(len(mistakes) / COLUMNS)
-    sheet = Image.new("RGB", (COLUMNS * step_x + GAP, rows * step_y + GAP), "white")
-    draw = ImageDraw.Draw(sheet)
-    font = ImageFont.load_default(size=20)
-    for index, mistake in enumerate(mistakes):
-        row, column = divmod(index, COLUMNS)
-        x, y = GAP + column * step_x, GAP + row * step_y
-        if mistake.file:
-            with Image.open(directory / mistake.file) as image:
-                sheet.paste(image, (x + (SIDE - image.width) // 2, y + SIDE - image.height))
-        caption = f"{mistake.rank}. {class_name(mistake.label)} {mistake.logit:+.3g}"
-        draw.text((x + SIDE // 2, y + SIDE + 3), caption, "black", font, anchor="ma")
-    return sheet
+    tiles = []
+    for mistake in mistakes:
+        text = f"{mistake.rank}. {class_name(mistake.label)} {mistake.logit:+.3g}"
+        image = Image.open(directory / mistake.file) if mistake.file else None
+        tiles.append(Tile(image, [Line(text, FONT_SIZE)]))
+    return thumbnails.contact_sheet(tiles, side=SIDE, columns=COLUMNS, gap=GAP)
 
 
 def _is_thumbnail(file: Path, run: Run) -> bool:

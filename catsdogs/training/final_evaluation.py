@@ -6,13 +6,14 @@ import math
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 
-from PIL import Image, ImageOps
 from torch import nn
 
 from catsdogs.compute.distributed import ProcessGroup
+from catsdogs.data.images import read_image
 from catsdogs.data.manifest import Split
 from catsdogs.features.feature_store import Features
 from catsdogs.io.files import atomic_directory
+from catsdogs.io.thumbnails import thumbnail
 from catsdogs.runs.mistakes import SIDE, Mistake, thumbnail_file
 from catsdogs.runs.schema import THUMBNAILS
 from catsdogs.runs.writer import RunRecord
@@ -98,23 +99,12 @@ def keep_thumbnails(mistakes: list[Mistake], root: Path, directory: Path) -> lis
     with atomic_directory(directory / THUMBNAILS) as folder:
         for mistake in mistakes:
             file = thumbnail_file(mistake.rank)
-            thumbnail = folder / Path(file).name
             try:
-                _thumbnail(root / mistake.path).save(thumbnail, quality=85, optimize=True)
-            # Pillow raises many types for a file that was damaged since the manifest.
-            except Exception as error:  # noqa: BLE001
+                small = thumbnail(read_image(root / mistake.path), SIDE)
+            except OSError as error:
                 log.warning("no thumbnail of %s: %s", mistake.path, error)
-                thumbnail.unlink(missing_ok=True)
                 kept.append(mistake)
             else:
+                small.save(folder / Path(file).name, quality=85, optimize=True)
                 kept.append(dataclasses.replace(mistake, file=file))
     return kept
-
-
-def _thumbnail(file: Path) -> Image.Image:
-    """Return an image upright, at most `SIDE` pixels on its longer side, without metadata."""
-    with Image.open(file) as image:
-        upright = ImageOps.exif_transpose(image).convert("RGB")
-    upright.thumbnail((SIDE, SIDE))
-    upright.info.clear()  # save() would write a comment
-    return upright

@@ -1,1 +1,1 @@
-"""Measurements of optimizers, of training and of the size of a data set."""
+"""Benchmarks of optimizer steps, of training and of its cost by the size of the data set."""

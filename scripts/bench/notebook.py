@@ -1,7 +1,7 @@
-"""The monograph's way of training, as its notebooks wrote it: the baseline of bench_training.py.
+"""Training as in the monograph's notebooks: the baseline of `scripts.bench.training`.
 
-Every epoch decodes every picture, moves it by a random affine map and sends it through the whole
-network. The choice of a best checkpoint is left out: it takes no time to speak of.
+Every epoch decodes every image, applies a random affine map and passes the image through the whole
+network. Saving the best checkpoint is left out, since its time is negligible.
 """
 
 from collections.abc import Callable, Iterable
@@ -32,11 +32,11 @@ OPTIMIZERS: dict[str, Callable[..., Optimizer]] = {
 Batches = Iterable[tuple[Tensor, Tensor]]
 
 
-class MovedPictures(Dataset[tuple[Tensor, float]]):
-    """Pictures that come out moved in another way every time, those for validation too."""
+class RandomlyMovedImages(Dataset[tuple[Tensor, float]]):
+    """Images moved at random in every access, also those for validation, and their labels."""
 
-    def __init__(self, root: Path, pictures: list[ManifestEntry]) -> None:
-        self._root, self._pictures = root, pictures
+    def __init__(self, root: Path, entries: list[ManifestEntry]) -> None:
+        self._root, self._entries = root, entries
         self._transform = transforms.Compose(
             [
                 transforms.RandomAffine(degrees=(-90, 90), translate=(0, 0.15), scale=(0.9, 1.1)),
@@ -46,17 +46,17 @@ class MovedPictures(Dataset[tuple[Tensor, float]]):
         )
 
     def __len__(self) -> int:
-        return len(self._pictures)
+        return len(self._entries)
 
     def __getitem__(self, index: int) -> tuple[Tensor, float]:
-        picture = self._pictures[index]
-        with Image.open(self._root / picture.path) as image:
+        entry = self._entries[index]
+        with Image.open(self._root / entry.path) as image:
             resized = image.convert("RGB").resize((SIZE, SIZE), Image.Resampling.BICUBIC)
-        return self._transform(resized), float(picture.label)
+        return self._transform(resized), float(entry.label)
 
 
 class NotebookRun:
-    """One of the four runs: a backbone and a head of its own, and what trains the head."""
+    """One of the four runs: backbone, head, and the optimizer of the head."""
 
     def __init__(
         self,
@@ -64,7 +64,7 @@ class NotebookRun:
         weights: BackboneWeights,
         device: torch.device,
     ) -> None:
-        # Its `layers` are torchvision's own, and change modes as it does not.
+        # `layers` is torchvision's network, which changes modes, while `Backbone` does not.
         self.backbone = Backbone(weights.state).to(device).layers
         self.head = ConvHead().to(device)
         self._optimizer = make_optimizer(self.head.parameters(), lr=LEARNING_RATE)
@@ -72,13 +72,13 @@ class NotebookRun:
 
     def train_epoch(self, train: Batches, val: Batches) -> None:
         """Train on every batch of `train`, then evaluate on every batch of `val`."""
-        self.backbone.train()  # BatchNorm goes by the batch, and its statistics drift
+        self.backbone.train()  # BatchNorm uses batch statistics and updates its running ones
         for pixels, labels in train:
             cost = self._cost(pixels, labels)
             self._optimizer.zero_grad()
             cost.backward()
             self._optimizer.step()
-            cost.item()  # recorded for every iteration
+            cost.item()  # the notebooks record it in every iteration
         self.backbone.eval()
         with torch.no_grad():
             for pixels, labels in val:
@@ -90,12 +90,12 @@ class NotebookRun:
 
 
 def loaders(
-    manifest: Manifest, train_pictures: int, val_pictures: int, workers: int
+    manifest: Manifest, train_images: int, val_images: int, workers: int
 ) -> tuple[Batches, Batches]:
-    """Return batches of so many training and validation pictures, evenly spread over the split."""
+    """Return batches of training and validation images, evenly spaced over their splits."""
     train, val = (
-        MovedPictures(manifest.root, _spread(manifest, split, count))
-        for split, count in (("train", train_pictures), ("val", val_pictures))
+        RandomlyMovedImages(manifest.root, _evenly_spaced(manifest, split, count))
+        for split, count in (("train", train_images), ("val", val_images))
     )
     return (
         DataLoader(train, BATCH, shuffle=True, num_workers=workers),
@@ -103,6 +103,6 @@ def loaders(
     )
 
 
-def _spread(manifest: Manifest, split: str, count: int) -> list[ManifestEntry]:
-    pictures = [picture for picture in manifest.used if picture.split == split]
-    return [pictures[index * len(pictures) // count] for index in range(count)]
+def _evenly_spaced(manifest: Manifest, split: str, count: int) -> list[ManifestEntry]:
+    entries = [entry for entry in manifest.used if entry.split == split]
+    return [entries[index * len(entries) // count] for index in range(count)]

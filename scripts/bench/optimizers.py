@@ -1,13 +1,12 @@
-"""Time the custom optimizers, eager and compiled, against torch's variants.
+"""Time steps of the custom optimizers, eager and compiled, against torch's variants.
 
     python -m scripts.bench.optimizers --builds 10
     python -m scripts.bench.optimizers --device cuda --set large --save optimizers-cuda.md
 
-A variant and its reference take turns in a run of their own; a ratio is the median of the repeats'
-ratios, and native against itself shows what of it is noise.
+Each variant is timed alternately with its reference, in a separate run. A ratio is the median of
+the repeats' ratios; the ratio of the native optimizer to itself shows the noise.
 """
 
-import argparse
 import math
 import sys
 from collections.abc import Mapping, Sequence
@@ -23,8 +22,9 @@ from catsdogs.contract.harness import Factory
 from catsdogs.contract.timing import Timing, time_steps
 from catsdogs.io.progress import progress
 from catsdogs.optim.base import RuleOptimizer
-from scripts.bench.page import add_options, circumstances, save_page
+from scripts.bench.page import benchmark_parser, circumstances, save_page
 
+PROGRAM = "python -m scripts.bench.optimizers"
 SETS: dict[str, list[tuple[int, ...]]] = {
     "head": [(256, 512, 4, 4), (256,), (1, 256, 5, 5), (1,), (1, 1, 1, 1), (1,)],
     "large": [(1024, 1024)] * 24,
@@ -38,14 +38,18 @@ DEFAULT, FUSED = "native default", "native fused"
 
 
 class Duel(NamedTuple):
-    """A variant's times, and the median of their ratios to the reference's beside them."""
+    """A variant's times, and the median ratio to the reference's times of the same run."""
 
     timing: Timing
     ratio: float
 
 
 def compiled(factory: Factory, params: list[Tensor]) -> RuleOptimizer:
-    """Build a custom optimizer and compile it."""
+    """Build a custom optimizer and compile it.
+
+    Raises:
+        TypeError: If it cannot be compiled.
+    """
     optimizer = factory(params)
     if not isinstance(optimizer, RuleOptimizer):
         raise TypeError(f"{type(optimizer).__name__} has no compile")
@@ -54,7 +58,7 @@ def compiled(factory: Factory, params: list[Tensor]) -> RuleOptimizer:
 
 
 def contenders(native: Factory, custom: Factory) -> dict[str, Factory]:
-    """Return every variant of a pair of twins, by what a table calls it."""
+    """Return every variant of a native optimizer and its custom twin, by its name in the table."""
     return {
         DEFAULT: native,
         "native loop": partial(native, foreach=False),
@@ -66,9 +70,15 @@ def contenders(native: Factory, custom: Factory) -> dict[str, Factory]:
 
 
 def against(variants: Mapping[str, Factory], reference: str, **how: Any) -> dict[str, Duel]:
-    """Time every variant and the reference in turns, each pair in a run of its own.
+    """Time every variant alternately with the reference, each pair in a separate run.
 
-    With more than two in one run each meets the caches and the heap as some third one left them.
+    With more than two optimizers in a run, a third one would determine the state of the caches and
+    the heap.
+
+    Args:
+        variants: Optimizers by name.
+        reference: Name of the variant that the others are compared with.
+        how: Arguments of `time_steps`.
     """
     duels = {}
     for variant, factory in variants.items():
@@ -79,7 +89,7 @@ def against(variants: Mapping[str, Factory], reference: str, **how: Any) -> dict
 
 
 def table(by_default: Mapping[str, Duel], by_fused: Mapping[str, Duel]) -> str:
-    """Return medians and quartiles in milliseconds, and ratios, as a table of Markdown."""
+    """Return medians and quartiles in milliseconds, and ratios, as a Markdown table."""
     rows = [f"| | ms (quartiles) | over {DEFAULT} | over {FUSED} |", "|---|---|---|---|"]
     for variant, (timing, ratio) in by_default.items():
         low, high = timing.quartiles()
@@ -93,8 +103,11 @@ def table(by_default: Mapping[str, Duel], by_fused: Mapping[str, Duel]) -> str:
 def bench(
     sets: Sequence[str], *, device: str, builds: int, repeats: int, save: Path | None
 ) -> None:
-    """Print a table for each set of parameters and pair of twins, and save them if asked."""
-    page = ["# Time of an optimizer's step", circumstances(device, torch.get_num_threads())]
+    """Print a table for each set of parameters and pair of twins; write them to `save` if given."""
+    page = [
+        "# Time of an optimizer's step",
+        circumstances(PROGRAM, device, torch.get_num_threads()),
+    ]
     print("\n\n".join(page))
     with progress(total=len(sets) * len(TWINS), description="timing", unit="table") as bar:
         for name in sets:
@@ -123,15 +136,16 @@ def bench(
 
 
 def main() -> None:
-    """Read the command line."""
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else None)
-    add_options(parser)
-    parser.add_argument("--set", choices=SETS, action="append", dest="sets")
-    parser.add_argument("--builds", type=int, default=5)
-    parser.add_argument("--repeats", type=int, default=10)
+    """Run the benchmark with the options of the command line."""
+    parser = benchmark_parser(PROGRAM, __doc__)
+    parser.add_argument(
+        "--set", choices=SETS, action="append", dest="sets", help="parameter shapes (all sets)"
+    )
+    parser.add_argument("--builds", type=int, default=5, help="times that all is built (5)")
+    parser.add_argument("--repeats", type=int, default=10, help="measurements per build (10)")
     arguments = parser.parse_args()
     if arguments.builds * arguments.repeats < 2:
-        parser.error("--builds times --repeats must be 2 or above: quartiles need two measurements")
+        parser.error("--builds times --repeats must be 2 or above, since quartiles need two values")
     torch.set_num_threads(arguments.threads)
     bench(
         arguments.sets or list(SETS),

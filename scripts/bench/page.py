@@ -1,4 +1,4 @@
-"""What the benchmarks share: options, what their numbers depend on, and the page they save."""
+"""Pages of the benchmarks: common options, the circumstances of the numbers, and Markdown."""
 
 import argparse
 import shlex
@@ -14,21 +14,35 @@ from catsdogs.io.formatting import size
 from catsdogs.runs.environment import git_state, hardware, versions
 
 
-def add_options(parser: argparse.ArgumentParser) -> None:
-    """Add the options that every benchmark has."""
-    parser.add_argument("--device", default="cuda" if torch.cuda.is_available() else "cpu")
-    parser.add_argument("--threads", type=int, default=torch.get_num_threads())
+def benchmark_parser(program: str, doc: str | None) -> argparse.ArgumentParser:
+    """Return a parser with the options of every benchmark.
+
+    Args:
+        program: The command without options, such as `python -m scripts.bench.scale`.
+        doc: Docstring of the benchmark; the first line is the description.
+    """
+    parser = argparse.ArgumentParser(prog=program, description=(doc or "").partition("\n")[0])
+    device, threads = "cuda" if torch.cuda.is_available() else "cpu", torch.get_num_threads()
+    parser.add_argument("--device", default=device, help=f"cpu, cuda, cuda:1, ... ({device})")
+    parser.add_argument("--threads", type=int, default=threads, help=f"of torch ({threads})")
     parser.add_argument("--save", type=Path, metavar="FILE", help="write the tables as Markdown")
+    return parser
 
 
-def circumstances(device: str, threads: int) -> str:
-    """Return what the numbers depend on besides the code, as a list of Markdown."""
+def circumstances(program: str, device: str, threads: int) -> str:
+    """Return command, date, device, hardware, versions and commit as a Markdown list.
+
+    Args:
+        program: The command without options, which are those of this process.
+        device: As torch names it.
+        threads: Threads of torch.
+    """
     machine, state = hardware(), git_state()
     machine["memory"] = size(machine.pop("memory_bytes"))
     if device.startswith("cuda"):
         machine["gpu"] = torch.cuda.get_device_name(device)
     facts = {
-        "command": f"`{shlex.join(['python', *sys.argv])}`",
+        "command": f"`{shlex.join([*program.split(), *sys.argv[1:]])}`",
         "date": f"{datetime.now(UTC):%Y-%m-%d}",
         "device": f"{device}, {threads} threads",
         "hardware": ", ".join(f"{name} {value}" for name, value in machine.items()),
@@ -39,13 +53,13 @@ def circumstances(device: str, threads: int) -> str:
 
 
 def table(header: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
-    """Return a table of Markdown."""
+    """Return a Markdown table."""
     lines = [header, ["---"] * len(header), *rows]
     return "\n".join(f"| {' | '.join(line)} |" for line in lines)
 
 
 def save_page(file: Path, parts: Sequence[str]) -> None:
-    """Write the parts of a page into a file of Markdown, its folder made if need be."""
+    """Write the parts of a page to a Markdown file, and create its folder if necessary."""
     file.parent.mkdir(parents=True, exist_ok=True)
     atomic_write_text(file, "\n\n".join(parts) + "\n")
     print(f"\nsaved: {file}")

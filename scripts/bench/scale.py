@@ -1,14 +1,13 @@
-"""Measure what a cold run takes as the pictures become many: memory at its peak, and time.
+"""Measure the peak memory and the time of a cold run by the number of images.
 
     python -m scripts.bench.scale --save scale.md
     python -m scripts.bench.scale --pictures 100 --epochs 1
 
-Draws the pictures first; that is not measured. The default goes up to the size of the whole
-competition, 25,000, which takes a quarter of an hour on two cores. Needs Linux, which tells the
-memory of a process and of those that it started.
+The images are drawn before the measurement. The default goes up to 25,000, the size of the whole
+competition, and takes a quarter of an hour on two cores. Requires Linux, whose /proc gives the
+memory of a process and its descendants.
 """
 
-import argparse
 import os
 import re
 import subprocess
@@ -23,19 +22,26 @@ from catsdogs.data.sources import draw_folder
 from catsdogs.io import formatting
 from catsdogs.io.files import cache_directory, make_directory
 from catsdogs.runs.writer import recorded_facts
-from scripts.bench.page import add_options, circumstances, save_page, table
+from scripts.bench.page import benchmark_parser, circumstances, save_page, table
 
-EVERY = 0.2  # seconds between two looks at the memory
+PROGRAM = "python -m scripts.bench.scale"
+INTERVAL = 0.2  # seconds between two measurements of the memory
 EXPLANATION = """\
-Each row is one cold run in a process of its own: pictures checked, features computed, the head
-trained and judged. Eight tenths of the pictures train, a tenth validates and a tenth tests. Memory
-is the largest sum, over the process and those that decode for it, of what is theirs of the resident
-pages (Pss), less that of a Python that has imported torch and torchvision."""
+Each row is one cold run in a separate process: images checked, features computed, the head trained
+and evaluated. Of the images, 80 % are for training, 10 % for validation and 10 % for testing.
+Memory is the largest proportional set size (Pss) of the process and its decoding processes
+together, minus that of a Python process that has imported torch and torchvision."""
 
 
 @dataclass(frozen=True)
 class Cost:
-    """What one run took: bytes at the peak, seconds in all, and of these of the training."""
+    """Cost of one run.
+
+    Attributes:
+        peak: Largest memory, in bytes.
+        seconds: From the start of the process to its end.
+        training_seconds: The part of `seconds` that trained the head.
+    """
 
     peak: int
     seconds: float
@@ -43,50 +49,51 @@ class Cost:
 
 
 def peak_memory(process: "subprocess.Popen[bytes]") -> int:
-    """Wait for a process and return the most bytes that it and its children had at one time."""
+    """Wait for a process and return the largest memory of it and its descendants, in bytes."""
     peak = 0
     while process.poll() is None:
         peak = max(peak, sum(map(_resident, _family(process.pid))))
-        time.sleep(EVERY)
+        time.sleep(INTERVAL)
     return peak
 
 
 def _family(pid: int) -> list[int]:
-    """Return a process and all that it started, directly or not."""
+    """Return a process and all of its descendants."""
     family = [pid]
     for task in Path(f"/proc/{pid}/task").glob("*/children"):
         try:
             children = [int(child) for child in task.read_text().split()]
         except OSError:
-            continue  # it has just ended
+            continue  # the process has just ended
         for child in children:
             family += _family(child)
     return family
 
 
 def _resident(pid: int) -> int:
+    """Return the proportional set size of a process in bytes; 0 if it has ended."""
     try:
-        told = Path(f"/proc/{pid}/smaps_rollup").read_text()
+        rollup = Path(f"/proc/{pid}/smaps_rollup").read_text()
     except OSError:
         return 0
-    found = re.search(r"^Pss: +(\d+) kB", told, re.MULTILINE)
+    found = re.search(r"^Pss: +(\d+) kB", rollup, re.MULTILINE)
     return int(found[1]) * 1024 if found else 0
 
 
 def measure_baseline() -> int:
-    """Return the memory of a Python that has imported torch and torchvision."""
+    """Return the memory, in bytes, of a Python that has imported torch and torchvision."""
     code = "import time, torch, torchvision; time.sleep(2)"
     return peak_memory(subprocess.Popen([sys.executable, "-c", code]))
 
 
-def measure_run(pictures: int, epochs: int, threads: int, device: str) -> Cost:
-    """Return what a cold run over that many pictures takes.
+def measure_run(images: int, epochs: int, threads: int, device: str) -> Cost:
+    """Return the cost of a cold run over this number of images.
 
     Raises:
         RuntimeError: If the run fails.
     """
-    tenth = pictures // 20
-    sizes = {"train": pictures // 2 - 2 * tenth, "val": tenth, "test": tenth}
+    tenth = images // 20
+    sizes = {"train": images // 2 - 2 * tenth, "val": tenth, "test": tenth}
     drawn = draw_folder(sum(sizes.values()))
     cache = make_directory(cache_directory(), "CATSDOGS_CACHE")
     with tempfile.TemporaryDirectory(prefix="bench-", dir=cache) as name:
@@ -113,38 +120,38 @@ def measure_run(pictures: int, epochs: int, threads: int, device: str) -> Cost:
         seconds = time.perf_counter() - started
         records = [recorded_facts(path) for path in Path(name, "outputs").glob("*")]
         if process.returncode or len(records) != 1:
-            raise RuntimeError(f"a run over {pictures} pictures ended with {process.returncode}")
+            raise RuntimeError(f"a run over {images} images ended with status {process.returncode}")
         return Cost(peak, seconds, records[0]["training_seconds"])
 
 
 def rows(costs: dict[int, Cost], baseline: int) -> list[list[str]]:
-    """Return a row of the table for each number of pictures."""
+    """Return a row of the table for each number of images."""
     return [
         [
-            f"{pictures:,}",
+            f"{images:,}",
             formatting.size(max(0, cost.peak - baseline)),
             f"{cost.seconds:,.0f}",
-            f"{1000 * cost.seconds / pictures:.1f}",
+            f"{1000 * cost.seconds / images:.1f}",
             f"{cost.training_seconds:.1f}",
         ]
-        for pictures, cost in costs.items()
+        for images, cost in costs.items()
     ]
 
 
 def bench(sizes: Sequence[int], epochs: int, threads: int, device: str, save: Path | None) -> None:
-    """Measure, print the table, and save it if asked."""
+    """Measure and print the table; write it to `save` if given."""
     baseline = measure_baseline()
     costs = {size: measure_run(size, epochs, threads, device) for size in sizes}
     header = [
-        "pictures",
+        "images",
         f"peak above {formatting.size(baseline)} of torch",
         "seconds",
         "seconds per 1,000",
         f"training, {epochs} epochs, s",
     ]
     page = [
-        "# Cost by the number of pictures",
-        circumstances(device, threads),
+        "# Cost by the number of images",
+        circumstances(PROGRAM, device, threads),
         EXPLANATION,
         table(header, rows(costs, baseline)),
     ]
@@ -154,13 +161,12 @@ def bench(sizes: Sequence[int], epochs: int, threads: int, device: str, save: Pa
 
 
 def main() -> None:
-    """Read the command line."""
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else None)
-    add_options(parser)
+    """Run the benchmark with the options of the command line."""
+    parser = benchmark_parser(PROGRAM, __doc__)
     parser.add_argument(
-        "--pictures", type=int, nargs="+", default=[2500, 25000], help="of each run (2500 25000)"
+        "--pictures", type=int, nargs="+", default=[2500, 25000], help="in each run (2500 25000)"
     )
-    parser.add_argument("--epochs", type=int, default=2, help="of training (2)")
+    parser.add_argument("--epochs", type=int, default=2, help="of each run (2)")
     options = parser.parse_args()
     if min(options.pictures) < 20:
         parser.error("--pictures: must be 20 or above")

@@ -1,11 +1,10 @@
-"""Time the notebooks' way of training against this package's, cold and warm, and its parts.
+"""Time training as in the notebooks against this package's, cold and warm, and its parts.
 
     python -m scripts.bench.training --save training.md
     python -m scripts.bench.training --train-pictures 40 --subset 20 --epochs 1 --rounds 1
 
-Every round measures everything, one after the other, so that what else the machine does falls on
-all. About ten minutes on two cores that have nothing else to do. A saved page has every
-measurement beside it, in a file of the same name with .csv at its end.
+Every round measures everything in turn, so that other load on the machine affects all rows. Takes
+about ten minutes on two idle cores. `--save FILE.md` also writes every measurement to FILE.csv.
 """
 
 import argparse
@@ -21,7 +20,7 @@ from catsdogs.compute.device import choose_device, tune_malloc
 from catsdogs.errors import UserError
 from catsdogs.io.files import atomic_write_text
 from scripts.bench.notebook import BATCH
-from scripts.bench.page import add_options, circumstances, save_page, table
+from scripts.bench.page import benchmark_parser, circumstances, save_page, table
 from scripts.bench.training_parts import (
     COLD,
     COMPOSED,
@@ -37,6 +36,7 @@ from scripts.bench.training_parts import (
     measure,
 )
 
+PROGRAM = "python -m scripts.bench.training"
 RATIOS = (
     (COLD, EAGER),
     (NOTEBOOKS, COLD),
@@ -45,48 +45,48 @@ RATIOS = (
     (EAGER, FOLDED),
     (LAYERED, COMPOSED),
 )
-FEW = 5  # of fewer values the lowest and the highest are shown: quartiles would be invented
+FEW = 5  # fewer values have no meaningful quartiles: the lowest and the highest are shown
 EXPLANATION = f"""\
-Seconds are medians. Spread is the quartiles, or the lowest and the highest of fewer than {FEW}. A
-ratio is the median over pairs that ran in turn, so it need not be that of the medians; where one
-side has more measurements, their median in each round is taken.
+Seconds are medians. Spread is the quartiles, or the lowest and the highest of fewer than {FEW}
+values. A ratio is the median over pairs that ran in turn, so it can differ from the ratio of the
+medians; where one side has more measurements, their median in each round is used.
 
-The notebooks' way decodes every picture in every epoch, moves it at random (RandomAffine), and
-sends it through the plain backbone in training mode and the head layer by layer. It is measured on
-a part and scaled up linearly. The comparison does the same number of epochs on frozen features
-(protocol=frozen: no random moves), and is timed from the start of its process to its end. Cold, it
-finds the drawn pictures and nothing else, so it checks each of them and computes its features;
-warm, it finds those too. With protocol=monograph it makes the same random moves as the notebooks,
-for all runs at once. A backbone pass reads and decodes the files; it is measured on portions of
-the pictures and scaled up, and so is decoding. Head steps are forward, backward and torch's
-Adam."""
+Training as in the notebooks decodes every image in every epoch, moves it at random (RandomAffine)
+and passes it through the plain backbone in training mode and the head layer by layer. It is
+measured on a subset and scaled up linearly. The comparison trains for the same number of epochs on
+frozen features (protocol=frozen: no random moves) and is timed from the start of its process to its
+end. A cold one starts with the drawn images alone, so it checks each image and computes its
+features; a warm one starts with these too. With protocol=monograph it makes the same random moves
+as the notebooks, for all runs at once. A backbone pass reads and decodes the files; passes and
+decoding are measured on parts of the images and scaled up. Head steps consist of forward, backward
+and a step of torch's Adam."""
 
 
 def meanings(sizes: Sizes) -> dict[str, str]:
-    """Return for each row what its seconds are for, and on what they were measured."""
-    ahead = f"processes that decode ahead: {sizes.workers}"
+    """Return, for each row, the work that its seconds are for."""
+    decoding = f"decoding processes: {sizes.workers}"
     runs = (
-        f"4 runs, epochs: {sizes.epochs}, pictures: {sizes.train_pictures:,} training, "
-        f"{2 * sizes.per_class['val']:,} validation; {ahead}"
+        f"4 runs, epochs: {sizes.epochs}, images: {sizes.train_pictures:,} training, "
+        f"{2 * sizes.per_class['val']:,} validation; {decoding}"
     )
-    pictures = f"pictures: {sizes.pictures:,}"
+    images = f"images: {sizes.images:,}"
     step = f"batch of {BATCH}, float32"
     return {
-        NOTEBOOKS: f"{runs}; {sizes.subset_scale:g} times what an epoch of each run takes with "
-        f"{sizes.subset:,} and {sizes.subset_val:,} pictures",
+        NOTEBOOKS: f"{runs}; {sizes.subset_scale:g} times the epoch of each run on "
+        f"{sizes.subset:,} and {sizes.subset_val:,} images",
         COLD: runs,
         WARM: runs,
-        MONOGRAPH: f"{runs}; a pass of its own for every epoch, and the report's page",
-        EAGER: f"{pictures}; torchvision's ResNet-18 in eval mode, batches of {BATCH}; {ahead}",
-        FOLDED: f"{pictures}; the same function with BatchNorm folded; {ahead}",
-        DECODING: f"{pictures}; one process, no network",
-        LAYERED: f"three convolutions of every picture; {step}",
-        COMPOSED: f"one kernel, composed in the step; {step}",
+        MONOGRAPH: f"{runs}; a pass for every epoch, and the report",
+        EAGER: f"{images}; torchvision's ResNet-18 in eval mode, batches of {BATCH}; {decoding}",
+        FOLDED: f"{images}; the same function with BatchNorm folded; {decoding}",
+        DECODING: f"{images}; one process, no network",
+        LAYERED: f"three convolutions of every image; {step}",
+        COMPOSED: f"one kernel, composed in each step; {step}",
     }
 
 
 def spread(values: Sequence[float]) -> tuple[float, float]:
-    """Return the first and the third quartile, or lowest and highest of a few values."""
+    """Return the first and the third quartile, or the extremes of fewer than `FEW` values."""
     if len(values) < FEW:
         return min(values), max(values)
     first, _, third = statistics.quantiles(values, n=4)
@@ -94,17 +94,19 @@ def spread(values: Sequence[float]) -> tuple[float, float]:
 
 
 def paired_ratios(mine: Sequence[float], its: Sequence[float]) -> list[float]:
-    """Divide measurements that ran in turn; a longer series is first brought down to the other's.
+    """Return the ratios of measurements that ran in turn.
+
+    A longer series is first reduced to medians, as many as the shorter series has values.
 
     Raises:
-        ValueError: If the longer is no whole number of times the shorter.
+        ValueError: If the longer length is not a multiple of the shorter.
     """
     pairs = min(len(mine), len(its))
     return [m / i for m, i in zip(_medians(mine, pairs), _medians(its, pairs), strict=True)]
 
 
 def _medians(values: Sequence[float], count: int) -> list[float]:
-    """Return the medians of `count` equal groups of neighbours."""
+    """Return the medians of `count` equal groups of successive values."""
     size, rest = divmod(len(values), count)
     if rest:
         raise ValueError(f"{len(values)} measurements do not fall into {count} groups")
@@ -112,21 +114,21 @@ def _medians(values: Sequence[float], count: int) -> list[float]:
 
 
 def seconds_table(found: Seconds, sizes: Sizes) -> str:
-    """Return the median of every row, its spread, and pictures per second where it has any."""
+    """Return a table of medians and spreads, with images per second for passes and decoding."""
     rows = []
     for name, meaning in meanings(sizes).items():
         if name not in found:
             continue
         median = statistics.median(found[name])
         low, high = map(_seconds, spread(found[name]))
-        rate = f"{sizes.pictures / median:,.1f}" if name in (EAGER, FOLDED, DECODING) else ""
+        rate = f"{sizes.images / median:,.1f}" if name in (EAGER, FOLDED, DECODING) else ""
         count = str(len(found[name]))
         rows.append([name, _seconds(median), f"{low} to {high}", count, rate, meaning])
-    return table(["", "seconds", "spread", "n", "pictures/s", "of what"], rows)
+    return table(["", "seconds", "spread", "n", "images/s", "work"], rows)
 
 
 def ratios_table(found: Seconds) -> str:
-    """Return the median of every ratio and its spread."""
+    """Return a table of the median and the spread of every ratio."""
     rows = []
     for mine, its in RATIOS:
         if its not in found:
@@ -143,7 +145,7 @@ def _seconds(value: float) -> str:
 
 
 def write_measurements(file: Path, found: Seconds) -> None:
-    """Write every measurement, in seconds and scaled as in the table, in the order of time."""
+    """Write every measurement, in seconds, scaled as in the table and in order of time."""
     text = io.StringIO()
     writer = csv.writer(text, lineterminator="\n")
     writer.writerow(("measurement", "number", "seconds"))
@@ -153,11 +155,11 @@ def write_measurements(file: Path, found: Seconds) -> None:
 
 
 def bench(sizes: Sizes, save: Path | None) -> None:
-    """Measure, print the tables, and save them and every measurement if asked."""
+    """Measure and print the tables; write them and every measurement to `save` if given."""
     found = measure(sizes)
     page = [
         "# Time of training",
-        circumstances(str(sizes.device), sizes.threads),
+        circumstances(PROGRAM, str(sizes.device), sizes.threads),
         EXPLANATION,
         seconds_table(found, sizes),
         ratios_table(found),
@@ -169,22 +171,21 @@ def bench(sizes: Sizes, save: Path | None) -> None:
 
 
 def main() -> None:
-    """Read the command line."""
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else None)
-    add_options(parser)
+    """Run the benchmark with the options of the command line."""
+    parser = benchmark_parser(PROGRAM, __doc__)
     for option, default, what in (
-        ("--train-pictures", 2000, "of the comparison; a tenth as many validate, and test"),
-        ("--subset", 200, "training pictures of the notebooks' way, which is scaled up"),
+        ("--train-pictures", 2000, "of the comparison; a tenth each for validation and testing"),
+        ("--subset", 200, "training images as in the notebooks, scaled up"),
         ("--epochs", 10, "of each run"),
-        ("--rounds", 2, "in each of which everything is measured"),
+        ("--rounds", 2, "number of times that everything is measured"),
         ("--repeats", 20, "steps of each head in a round"),
-        ("--workers", 1, "processes that decode ahead of a network, in every row"),
+        ("--workers", 1, "decoding processes in every row"),
     ):
         parser.add_argument(option, type=int, default=default, help=f"{what} ({default})")
     parser.add_argument(
         "--monograph",
         action=argparse.BooleanOptionalAction,
-        help="also measure protocol=monograph, a pass for every epoch (on a GPU)",
+        help="also measure protocol=monograph, with a pass for every epoch (default: on a GPU)",
     )
     options = vars(parser.parse_args())
     if options["monograph"] is None:
@@ -193,7 +194,7 @@ def main() -> None:
     try:
         sizes = Sizes(**options | {"device": choose_device(options["device"])})
         torch.set_num_threads(sizes.threads)
-        tune_malloc()  # as the package's own commands do; the notebooks' way gains by it too
+        tune_malloc()  # as the package's commands do; training as in the notebooks gains too
         bench(sizes, save)
     except UserError as error:
         parser.error(str(error))

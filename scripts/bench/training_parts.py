@@ -1,4 +1,4 @@
-"""What bench_training.py measures: whole comparisons, and the parts that make the difference."""
+"""Measurements of `scripts.bench.training`: whole comparisons and their parts."""
 
 import os
 import subprocess
@@ -29,8 +29,8 @@ from catsdogs.training.heads import ConvHead, seeded_head
 from scripts.bench.notebook import BATCH, LEARNING_RATE, OPTIMIZERS, Batches, NotebookRun, loaders
 
 CONTENDERS = ("native_sgd", "custom_sgd", "native_adam", "custom_adam")
-PORTIONS = 3  # of a round's pictures; one is done in every way before the next
-NOTEBOOKS = "the notebooks' way"
+PARTS = 3  # of a round's images; every way is measured on one before the next
+NOTEBOOKS = "training as in the notebooks"
 COLD, WARM = "compare, cold", "compare, warm"
 MONOGRAPH = "compare and report, cold, protocol=monograph"
 EAGER, FOLDED = "backbone pass, plain eager", "backbone pass, folded"
@@ -44,18 +44,18 @@ Pass = Callable[[Tensor], Tensor]
 
 @dataclass(frozen=True)
 class Sizes:
-    """How much is measured, and on what.
+    """Amounts of work, and the device.
 
     Attributes:
-        train_pictures: Even; a tenth as many validate, and as many again test.
-        subset: Training pictures of the notebooks' way; a tenth as many validate.
+        train_pictures: Training images, even; a tenth each for validation and testing.
+        subset: Training images as in the notebooks; a tenth for validation.
         epochs: Of each of the four runs.
-        rounds: How often everything is measured.
+        rounds: Number of times that everything is measured.
         repeats: Steps of each head in a round.
-        workers: Processes that decode ahead of a network, in every row.
-        device: Where networks compute.
-        threads: Of torch.
-        monograph: Whether a pass for every epoch is measured too.
+        workers: Decoding processes in every row.
+        device: Device of the networks.
+        threads: Threads of torch.
+        monograph: Whether protocol=monograph is measured too.
     """
 
     train_pictures: int
@@ -69,10 +69,10 @@ class Sizes:
     monograph: bool
 
     def __post_init__(self) -> None:
-        """Refuse sizes that leave nothing to measure.
+        """Check the sizes.
 
         Raises:
-            UserError: With the option to change.
+            UserError: If there is nothing to measure; the message names the option.
         """
         for name in ("train_pictures", "subset", "epochs", "rounds", "repeats", "threads"):
             if getattr(self, name) < 1:
@@ -82,28 +82,28 @@ class Sizes:
             raise UserError(f"--train-pictures={self.train_pictures}: must be even")
         if self.subset > self.train_pictures:
             raise UserError(f"--subset={self.subset}: must not exceed --train-pictures")
-        if self.pictures < self.rounds * PORTIONS:
-            raise UserError(f"--rounds={self.rounds}: too many for {self.pictures} pictures")
+        if self.images < self.rounds * PARTS:
+            raise UserError(f"--rounds={self.rounds}: too many for {self.images} images")
 
     @property
     def per_class(self) -> dict[Split, int]:
-        """Pictures of each class in each split."""
+        """Images of each class in each split."""
         tenth = max(1, self.train_pictures // 20)
         return {"train": self.train_pictures // 2, "val": tenth, "test": tenth}
 
     @property
-    def pictures(self) -> int:
-        """Pictures of all splits together."""
+    def images(self) -> int:
+        """Images of all splits together."""
         return 2 * sum(self.per_class.values())
 
     @property
     def subset_val(self) -> int:
-        """Validation pictures of the notebooks' way."""
+        """Validation images as in the notebooks."""
         return max(1, self.subset // 10)
 
     @property
     def subset_scale(self) -> float:
-        """How many epochs of the subset a whole run is."""
+        """Epochs on the subset that amount to a whole run."""
         return self.train_pictures / self.subset * self.epochs
 
 
@@ -112,10 +112,10 @@ def measure(sizes: Sizes) -> Seconds:
 
     Raises:
         UserError: If the cache cannot be written.
-        RuntimeError: If a comparison fails, or is not as cold or warm as it should be.
+        RuntimeError: If a comparison fails, or computes features more or less often than expected.
     """
     manifest = make_manifest(draw_folder(sum(sizes.per_class.values())), sizes.per_class)
-    files = [manifest.root / picture.path for picture in manifest.used]
+    files = [manifest.root / entry.path for entry in manifest.used]
     weights = find_weights("embedded")
     runs = [NotebookRun(make, weights, sizes.device) for make in OPTIMIZERS.values()]
     batches = loaders(manifest, sizes.subset, sizes.subset_val, sizes.workers)
@@ -123,7 +123,7 @@ def measure(sizes: Sizes) -> Seconds:
     steps = prepare_steps(sizes.device)
     found: Seconds = {name: [] for name in ROWS if sizes.monograph or name != MONOGRAPH}
     for number in range(sizes.rounds):
-        print(f"round {number + 1} of {sizes.rounds}", file=sys.stderr)
+        print(f"measuring round {number + 1} of {sizes.rounds}", file=sys.stderr)
         for name, seconds in chain(
             time_notebooks(runs, *batches, sizes),
             time_comparisons(sizes),
@@ -144,9 +144,9 @@ def time_notebooks(
 
 
 def time_comparisons(sizes: Sizes) -> Found:
-    """Time `catsdogs.compare` with nothing in the cache but the drawn pictures, and once more."""
+    """Time `catsdogs.compare` with only the drawn images in the cache, and once more."""
     cache = make_directory(cache_directory(), "CATSDOGS_CACHE")
-    # Within the cache, so that features come to lie on the disk where they always do.
+    # Inside the cache, so that features are on the same disk as usual.
     with tempfile.TemporaryDirectory(prefix="bench-", dir=cache) as name:
         folder = Path(name).resolve()
         (folder / "drawn").symlink_to((cache / "drawn").resolve(), target_is_directory=True)
@@ -163,16 +163,16 @@ def time_comparison(
     """Return the seconds from the start of a comparison's process to its end.
 
     Args:
-        folder: Where it runs, and its cache.
-        output: The new folder in it that its records go to.
-        sizes: What it is to do.
-        passes: How many of its runs compute features because they find none.
+        folder: Its working directory and cache.
+        output: Name of its output directory, created in `folder`.
+        sizes: Amounts of work.
+        passes: Expected number of its runs that compute features.
         protocol: Of its runs.
 
     Raises:
-        RuntimeError: If it fails, or another number of runs did.
+        RuntimeError: If it fails, or another number of runs computed features.
     """
-    print(f"catsdogs.compare, {output}", file=sys.stderr)
+    print(f"timing catsdogs.compare, {output}", file=sys.stderr)
     settings = {
         "contenders": f"[{','.join(CONTENDERS)}]",
         "seeds": "[0]",
@@ -198,17 +198,17 @@ def time_report(folder: Path, output: str, sizes: Sizes) -> float:
     """Return the seconds from the start of a report's process to its end.
 
     Raises:
-        RuntimeError: If it makes no page.
+        RuntimeError: If it writes no page.
     """
     settings = {"runs": output, "out": "report"}
     seconds = timed(partial(start, folder, "report", settings, sizes), sizes.device)
     if not (folder / "report" / "index.html").exists():
-        raise RuntimeError(f"catsdogs.report made no page of {output}")
+        raise RuntimeError(f"catsdogs.report wrote no page for {output}")
     return seconds
 
 
 def start(folder: Path, command: str, settings: Mapping[str, object], sizes: Sizes) -> None:
-    """Run a command of the package to its end, in a folder that is its cache too."""
+    """Run a command of the package to its end; `folder` is its working directory and cache."""
     subprocess.run(
         [sys.executable, "-m", f"catsdogs.{command}", *(f"{k}={v}" for k, v in settings.items())],
         cwd=folder,
@@ -218,12 +218,12 @@ def start(folder: Path, command: str, settings: Mapping[str, object], sizes: Siz
             "OMP_NUM_THREADS": str(sizes.threads),
             "PYTHONPATH": os.pathsep.join(sys.path),
         },
-        stdout=subprocess.DEVNULL,  # it names folders that are gone in a moment
+        stdout=subprocess.DEVNULL,  # it names temporary folders
     )
 
 
 def prepare_passes(weights: BackboneWeights, device: torch.device) -> dict[str, Pass]:
-    """Return the plain backbone in eval mode and the folded one, both called once before."""
+    """Return the plain backbone in eval mode and the folded one, both warmed up."""
     plain = Backbone(weights.state).to(device)
     passes: dict[str, Pass] = {
         EAGER: torch.no_grad()(plain.forward),
@@ -235,49 +235,49 @@ def prepare_passes(weights: BackboneWeights, device: torch.device) -> dict[str, 
 
 
 def time_passes(passes: Mapping[str, Pass], files: list[Path], number: int, sizes: Sizes) -> Found:
-    """Time, on each of a round's portions, decoding alone and every pass."""
-    portions = sizes.rounds * PORTIONS
-    first = number * PORTIONS
-    total = PORTIONS * (len(passes) + 1)
-    with progress(total=total, description="backbone passes", unit="portion") as bar:
-        for index in range(first, first + PORTIONS):
-            portion = files[index::portions]
-            works: dict[str, Callable[[], object]] = {
-                DECODING: partial(decode_all, portion),
+    """Time decoding alone and every pass on each part of a round's images."""
+    parts = sizes.rounds * PARTS
+    first = number * PARTS
+    total = PARTS * (len(passes) + 1)
+    with progress(total=total, description="backbone passes", unit="part") as bar:
+        for index in range(first, first + PARTS):
+            part = files[index::parts]
+            tasks: dict[str, Callable[[], object]] = {
+                DECODING: partial(decode_all, part),
                 **{
-                    name: partial(pass_all, backbone, portion, sizes)
+                    name: partial(pass_all, backbone, part, sizes)
                     for name, backbone in passes.items()
                 },
             }
-            for name, work in works.items():
-                yield name, timed(work, sizes.device) * len(files) / len(portion)
+            for name, task in tasks.items():
+                yield name, timed(task, sizes.device) * len(files) / len(part)
                 bar.update()
 
 
 def decode_all(files: list[Path]) -> None:
-    """Decode in this process, one picture at a time."""
+    """Decode in this process, one image at a time."""
     for file in files:
         decode(file)
 
 
 def pass_all(backbone: Pass, files: list[Path], sizes: Sizes) -> None:
-    """Send pictures from their files through a backbone, features back into main memory."""
+    """Pass the images of files through a backbone and copy the features to main memory."""
     for pixels in DataLoader(ImageFiles(files), BATCH, num_workers=sizes.workers):
         backbone(normalise(pixels.to(sizes.device))).cpu()
 
 
 def prepare_steps(device: torch.device) -> dict[str, Callable[[], None]]:
-    """Return what takes a training step of equal heads by either way, both called once before."""
+    """Return functions that take a training step of equal heads in either way, both warmed up."""
     features = torch.rand(BATCH, CHANNELS, SIDE, SIDE, device=device)
     labels = torch.arange(BATCH, device=device) % 2.0
 
-    def prepare(answer: Callable[[ConvHead, Tensor], Tensor]) -> Callable[[], None]:
+    def prepare(forward: Callable[[ConvHead, Tensor], Tensor]) -> Callable[[], None]:
         head = seeded_head("conv", 0).to(device)
         assert isinstance(head, ConvHead)
         optimizer = torch.optim.Adam(head.parameters(), lr=LEARNING_RATE)
 
         def step() -> None:
-            cost = binary_cross_entropy_with_logits(answer(head, features), labels)
+            cost = binary_cross_entropy_with_logits(forward(head, features), labels)
             optimizer.zero_grad()
             cost.backward()
             optimizer.step()
@@ -289,14 +289,16 @@ def prepare_steps(device: torch.device) -> dict[str, Callable[[], None]]:
 
 
 def time_steps(steps: dict[str, Callable[[], None]], sizes: Sizes) -> Found:
-    """Time single steps in turn."""
-    for _ in progress(range(sizes.repeats), total=sizes.repeats, description="head", unit="step"):
+    """Time single steps of the heads in turn."""
+    for _ in progress(
+        range(sizes.repeats), total=sizes.repeats, description="timing heads", unit="step"
+    ):
         for name, step in steps.items():
             yield name, timed(step, sizes.device)
 
 
 def timed(work: Callable[[], object], device: torch.device) -> float:
-    """Return the seconds that work takes, until the device has done it."""
+    """Return the seconds that `work` takes, including that of the device."""
     _synchronize(device)
     started = time.perf_counter()
     work()

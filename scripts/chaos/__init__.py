@@ -1,1 +1,1 @@
-"""Kill real trainings at random moments and compare what is left with undisturbed ones."""
+"""Chaos test: real processes, killed at random moments and compared with undisturbed ones."""

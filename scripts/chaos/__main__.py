@@ -1,12 +1,12 @@
-"""Kill real trainings at random moments, go on with them, and compare with those left alone.
+"""Kill real trainings at random moments, resume them, and compare with undisturbed ones.
 
     python -m scripts.chaos --save chaos.md
     python -m scripts.chaos --only custom_sgd --kills 2 --seed 7
 
-Trains each optimizer on a few tiny pictures, once in peace; then again with processes that are
-ended by SIGKILL, mostly, SIGINT and SIGTERM: at random moments and while they write. `resume=auto`
-goes on each time. The same with stores that are built, with a comparison and with a report. What is
-left at the end must equal, to the bit, what the undisturbed process left.
+Trains each optimizer on a few tiny images twice: undisturbed, and in processes that SIGKILL (most
+often), SIGINT or SIGTERM ends at random moments and during writes, each resumed by `resume=auto`.
+Does the same with builds of the feature store, a comparison and a report. The final files must
+equal those of the undisturbed process bit for bit.
 """
 
 import argparse
@@ -33,6 +33,7 @@ from scripts.bench.page import circumstances, save_page
 from scripts.chaos.killing import Command, Kill, after_a_while, in_a_write
 from scripts.chaos.same_runs import run_differences
 
+PROGRAM = "python -m scripts.chaos"
 PER_CLASS = {"train": 16, "val": 4, "test": 4}
 EPOCHS = 18
 STEP = ("scheduler=step", "scheduler.step_size=3", "scheduler.gamma=0.5")
@@ -43,23 +44,23 @@ ALSO = {
     "custom_momentum": ("scheduler=cosine",),
 }
 EXPLANATION = """\
-Every run was done once in peace and once with kills: each process that worked on it but the last
-was ended by a signal, and the next went on with `resume=auto`. Equal means: the same bytes of
-`steps.csv`, `predictions.csv`, `mistakes.csv`, the thumbnails, `config.yaml` and
-`last.safetensors`, the same `epochs.csv` but for seconds, the same tensors and values in `best.pt`
-and `last.pt` (head, optimizer, scheduler, generator), the same points in one event file of
-TensorBoard, and no file left half written. Moments, in seconds after the training (or the build of
-the store, or the writing of the report) began, are drawn from the seed in the command; how far a
-process has come by then is up to the machine."""
+Every run was done twice: undisturbed, and with kills, where a signal ended each process but the
+last and the next process resumed with `resume=auto`. Equal means: the same bytes of `steps.csv`,
+`predictions.csv`, `mistakes.csv`, the thumbnails, `config.yaml` and `last.safetensors`; the same
+`epochs.csv` except for seconds; the same tensors and values in `best.pt` and `last.pt` (head,
+optimizer, scheduler, generator); the same points in a single TensorBoard event file; and no
+partially written file. Moments are in seconds after the start of training, of the store's build or
+of the report's writing. They are drawn from the seed in the command; the progress of a process by
+then depends on the machine."""
 
 
 @dataclasses.dataclass(frozen=True)
 class Case:
-    """Something that is killed.
+    """A command to kill.
 
     Attributes:
-        name: Of its line.
-        arguments: After `python -m`.
+        name: Its name in the table.
+        arguments: Of `python -m`.
         builds_store: Whether it starts without features.
     """
 
@@ -70,13 +71,13 @@ class Case:
 
 @dataclasses.dataclass
 class Result:
-    """What became of a case.
+    """The result of a case.
 
     Attributes:
-        case: Its name.
+        case: Name of the case.
         kills: In order.
-        differences: Between what was killed and what was not.
-        seconds: In all.
+        differences: Between the killed and the undisturbed run.
+        seconds: Duration of the case.
     """
 
     case: str
@@ -85,21 +86,21 @@ class Result:
     seconds: float
 
     def line(self) -> str:
-        """Return it for a terminal."""
+        """Return the result as a line for a terminal."""
         found = "; ".join(self.differences) or "equal"
         return f"{self.case:<20} {len(self.kills)} kills, {self.seconds:3.0f} s: {found}"
 
     def row(self) -> str:
-        """Return it as a row of Markdown."""
+        """Return the result as a row of a Markdown table."""
         kills = ", ".join(f"{kill.by.name[3:]} {kill.moment}" for kill in self.kills)
         found = "; ".join(self.differences) or "equal"
         return f"| {self.case} | {len(self.kills)} | {kills} | {found} |"
 
 
-def cases(pictures: Path) -> list[Case]:
-    """Return everything that is killed, but the report."""
+def cases(images: Path) -> list[Case]:
+    """Return all cases except the report."""
     shared = [f"data.{split}_per_class={count}" for split, count in PER_CLASS.items()]
-    shared += ["data=folder", f"data.root={pictures}", "data.workers=0", "batch_size=4"]
+    shared += ["data=folder", f"data.root={images}", "data.workers=0", "batch_size=4"]
     train = ("catsdogs.train", *shared, "resume=auto")
     long, short = f"epochs={EPOCHS}", f"epochs={EPOCHS // 4}"
     names = sorted(file.stem for file in (conf_directory() / "optimizer").glob("*.yaml"))
@@ -112,8 +113,8 @@ def cases(pictures: Path) -> list[Case]:
     ]
 
 
-def draw_pictures(folder: Path) -> Path:
-    """Write noise as pictures of cats and dogs, so small that decoding takes no time."""
+def draw_images(folder: Path) -> Path:
+    """Write images of noise as cats and dogs, so small that decoding time is negligible."""
     folder.mkdir(parents=True)
     noise = np.random.default_rng(0)
     for name in ("cat", "dog"):
@@ -130,7 +131,7 @@ def runs_of(folder: Path) -> list[Path]:
 
 
 def has_begun(folder: Path, cache: Path, case: Case) -> Callable[[int], bool]:
-    """Return what tells whether a process has begun with its work: pictures, or training."""
+    """Return a function that tells whether a process has begun to build its store or to train."""
     if case.builds_store:
         return lambda _: any((cache / "features").glob("*/"))
     return lambda process: any(
@@ -140,7 +141,7 @@ def has_begun(folder: Path, cache: Path, case: Case) -> Callable[[int], bool]:
 
 
 def disturb(case: Case, work: Path, kills: int, seed: int) -> Result:
-    """Run a case in peace and with kills, and compare."""
+    """Run a case undisturbed and with kills, and compare."""
     started, draw = time.monotonic(), random.Random(f"{seed} {case.name}")
     name = case.name.replace(", ", "-")
     folders = {kind: work / name / kind for kind in ("whole", "killed")}
@@ -165,7 +166,7 @@ def disturb(case: Case, work: Path, kills: int, seed: int) -> Result:
         if kill is None:
             break
         done.append(kill)
-        if _is_finished(command):  # in the last moment
+        if _is_finished(command):  # the signal came after the end of the work
             break
     else:
         command.run(begun["killed"])
@@ -188,7 +189,7 @@ def _compare(folders: dict[str, Path]) -> Iterator[str]:
 
 
 def disturb_report(work: Path, kills: int, seed: int) -> Result:
-    """Make a report of the undisturbed runs in peace and with kills, and compare all files."""
+    """Write a report of the undisturbed runs, undisturbed and with kills, and compare all files."""
     started, draw = time.monotonic(), random.Random(f"{seed} report")
     runs = work / "runs"
     for folder in sorted(work.glob("*/whole")):
@@ -225,10 +226,10 @@ def _different(folders: "filecmp.dircmp[str]") -> Iterator[str]:
 
 
 def run(work: Path, only: str | None, kills: int, seed: int, jobs: int) -> list[Result]:
-    """Disturb everything and print a line for each case."""
-    every = cases(draw_pictures(work / "pictures"))
+    """Run the chosen cases, or all, and print a line for each."""
+    every = cases(draw_images(work / "images"))
     shared = next(case for case in every if case.name == "native_sgd")
-    # A report is of something.
+    # The report needs an undisturbed run.
     chosen = [shared] if only == "report" else [case for case in every if only in (None, case.name)]
     Command((*shared.arguments, "epochs=0"), work / "features", work / "cache").run(lambda _: True)
     shutil.rmtree(work / "features")
@@ -239,34 +240,34 @@ def run(work: Path, only: str | None, kills: int, seed: int, jobs: int) -> list[
         ThreadPoolExecutor(jobs) as pool,
     ):
 
-        def note(result: Result) -> None:
+        def add(result: Result) -> None:
             results.append(result)
             tqdm.write(result.line())
             bar.update()
 
         for task in as_completed(pool.submit(disturb, case, work, kills, seed) for case in chosen):
-            note(task.result())
+            add(task.result())
         if report:
-            note(disturb_report(work, kills, seed))
+            add(disturb_report(work, kills, seed))
     return sorted(results, key=lambda result: result.case)
 
 
 def closing_line(results: list[Result]) -> str:
-    """Return how many of all kills were of runs that came out equal."""
+    """Return the number of kills in cases without differences, out of all kills."""
     kills = sum(len(result.kills) for result in results)
     recovered = sum(len(result.kills) for result in results if not result.differences)
     return f"{recovered} of {kills} kills recovered bit for bit"
 
 
 def page(results: list[Result]) -> list[str]:
-    """Return the parts of a page of Markdown."""
+    """Return the parts of a Markdown page."""
     by = Counter(kill.by.name for result in results for kill in result.kills)
     counted = ", ".join(f"{name} {count}" for name, count in by.most_common())
     table = ["| killed | kills | signal and moment | result |", "|---|---|---|---|"]
     table += [result.row() for result in results]
     return [
         "# Kills",
-        circumstances("cpu", 1),
+        circumstances(PROGRAM, "cpu", 1),
         EXPLANATION,
         "\n".join(table),
         f"{closing_line(results)} ({counted}).",
@@ -274,16 +275,18 @@ def page(results: list[Result]) -> list[str]:
 
 
 def main() -> None:
-    """Read the command line."""
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else None)
+    """Run the chaos test with the options of the command line."""
+    parser = argparse.ArgumentParser(prog=PROGRAM, description=(__doc__ or "").partition("\n")[0])
     parser.add_argument("--save", type=Path, metavar="FILE", help="write the result as Markdown")
     for option, default, what in (
-        ("--kills", 4, "of each case"),
-        ("--seed", 0, "decides the moments"),
-        ("--jobs", 2, "cases at a time"),
+        ("--kills", 4, "kills of each case"),
+        ("--seed", 0, "seed of the random moments"),
+        ("--jobs", 2, "concurrent cases"),
     ):
         parser.add_argument(option, type=int, default=default, help=f"{what} ({default})")
-    parser.add_argument("--only", help="one case: an optimizer, store, compare, report ...")
+    parser.add_argument(
+        "--only", help="name of a single case: an optimizer, store, compare, report ..."
+    )
     options = vars(parser.parse_args())
     save = options.pop("save")
     with tempfile.TemporaryDirectory(prefix="catsdogs-chaos-") as work:

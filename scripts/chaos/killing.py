@@ -1,4 +1,4 @@
-"""Start a command as a real process, end it by a signal at a chosen moment, start it again."""
+"""Killing of real processes by a signal at a chosen moment."""
 
 import contextlib
 import dataclasses
@@ -11,17 +11,17 @@ import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
-GRAIN = 0.0005  # seconds between two looks
-PATIENCE = 300.0  # seconds until a process is given up that neither works nor ends
+POLL_INTERVAL = 0.0005  # seconds
+TIMEOUT = 300.0  # seconds without any progress of a process
 
 
 @dataclasses.dataclass(frozen=True)
 class Kill:
-    """One end that was not the process's own.
+    """The end of a process by a signal.
 
     Attributes:
         by: The signal.
-        moment: In words.
+        moment: Seconds of work before the signal, or the file being written, as text.
     """
 
     by: signal.Signals
@@ -30,11 +30,11 @@ class Kill:
 
 @dataclasses.dataclass(frozen=True)
 class Command:
-    """What is started, over and over.
+    """A command that is started repeatedly.
 
     Attributes:
-        arguments: After `python -m`.
-        folder: The working directory.
+        arguments: Of `python -m`.
+        folder: Its working directory.
         cache: Its `CATSDOGS_CACHE`.
     """
 
@@ -43,7 +43,7 @@ class Command:
     cache: Path
 
     def start(self) -> subprocess.Popen[bytes]:
-        """Start it on one thread; what it says is appended to `log.txt`."""
+        """Start the command with one thread; its output is appended to `log.txt`."""
         self.folder.mkdir(parents=True, exist_ok=True)
         path = os.pathsep.join([str(Path(__file__).resolve().parents[2]), *sys.path])
         with (self.folder / "log.txt").open("ab") as log:
@@ -58,49 +58,56 @@ class Command:
             )
 
     def run(self, has_begun: Callable[[int], bool]) -> float:
-        """Let it come to its end, and return the seconds of work, without the start.
+        """Run the command to its end and return the seconds of work, without those of the start.
+
+        Args:
+            has_begun: Tells whether the process with this id has begun with its work.
 
         Raises:
-            RuntimeError: If it ends badly.
+            RuntimeError: If its exit status is not 0.
         """
         process = self.start()
         began = time.monotonic()
         if wait_for(lambda: has_begun(process.pid), process):
             began = time.monotonic()
-        process.wait(PATIENCE)
+        process.wait(TIMEOUT)
         self.require(process.returncode, 0)
         return time.monotonic() - began
 
     def require(self, status: int, *allowed: int) -> None:
-        """Raise RuntimeError with the end of the log unless the exit status is an allowed one."""
+        """Raise RuntimeError with the end of the log if the exit status is not allowed."""
         if status not in allowed:
-            said = (self.folder / "log.txt").read_text(errors="replace")[-2000:]
-            raise RuntimeError(f"{' '.join(self.arguments)}: exit status {status}\n{said}")
+            output = (self.folder / "log.txt").read_text(errors="replace")[-2000:]
+            raise RuntimeError(f"{' '.join(self.arguments)}: exit status {status}\n{output}")
 
 
 def wait_for(happens: Callable[[], bool], process: subprocess.Popen[bytes]) -> bool:
-    """Wait until something happens, and tell whether it did before the process ended."""
-    until = time.monotonic() + PATIENCE
+    """Wait for an event; return whether it happened before the process ended.
+
+    Raises:
+        RuntimeError: If neither happens in time.
+    """
+    until = time.monotonic() + TIMEOUT
     while process.poll() is None:
-        # Folders come and go while they are looked at: a run tries where it may write.
+        # A run creates and removes folders to find out where it may write.
         with contextlib.suppress(FileNotFoundError):
             if happens():
                 return True
         if time.monotonic() > until:
             process.kill()
-            raise RuntimeError(f"nothing happened in {PATIENCE} s")
-        time.sleep(GRAIN)
+            raise RuntimeError(f"no progress in {TIMEOUT} s")
+        time.sleep(POLL_INTERVAL)
     return False
 
 
 def end(command: Command, process: subprocess.Popen[bytes], by: signal.Signals) -> bool:
-    """Send a signal and wait for the end; tell whether the signal came before it."""
+    """Send a signal and wait for the end; return whether the signal ended the process."""
     if process.poll() is not None:
         command.require(process.returncode, 0)
         return False
     process.send_signal(by)
-    status = process.wait(PATIENCE)
-    # Python's own handler, before ours is there, lets the signal end the process.
+    status = process.wait(TIMEOUT)
+    # Before the package installs its handlers, the signal itself ends the process.
     command.require(status, 0, -by, 128 + by)
     return status != 0
 
@@ -108,7 +115,7 @@ def end(command: Command, process: subprocess.Popen[bytes], by: signal.Signals) 
 def after_a_while(
     command: Command, has_begun: Callable[[int], bool], seconds: float, draw: random.Random
 ) -> Kill | None:
-    """End a process at a random moment within some seconds of work; None if it was done by then."""
+    """End a process at a random moment within some seconds of work; None if it ended before."""
     by = draw.choices([signal.SIGKILL, signal.SIGINT, signal.SIGTERM], [6, 1, 1])[0]
     wait = draw.uniform(0.0, seconds)
     process = command.start()
@@ -119,12 +126,12 @@ def after_a_while(
 
 
 def in_a_write(command: Command, places: Callable[[], list[Path]], number: int) -> Kill | None:
-    """Kill a process while it writes the n-th file that is seen half written."""
+    """Kill a process while it writes the n-th observed partial file; None if it ended before."""
     process = command.start()
     seen: list[str] = []
 
     def writes() -> bool:
-        for name in half_written(places()):
+        for name in partial_files(places()):
             if str(process.pid) in name and name not in seen[-1:]:
                 seen.append(name)
         return len(seen) >= number
@@ -138,8 +145,8 @@ def in_a_write(command: Command, places: Callable[[], list[Path]], number: int) 
     )
 
 
-def half_written(folders: list[Path]) -> Iterator[str]:
-    """Yield the names of files that are not whole yet."""
+def partial_files(folders: list[Path]) -> Iterator[str]:
+    """Yield the names of files that are being written."""
     for folder in folders:
         try:
             with os.scandir(folder) as entries:

@@ -1,4 +1,4 @@
-"""Whether two run directories hold the same run, to the bit: all of it but what a clock said."""
+"""Bit-for-bit comparison of two run directories, except for measured times."""
 
 import csv
 import json
@@ -17,10 +17,10 @@ RESULTS = ("label", "status", "config", "best", "best_cost", "last", "test_cost"
 
 
 def run_differences(one: Path, other: Path) -> list[str]:
-    """Return a text for each thing in which two runs differ; none if they are equal.
+    """Return a description of each difference between two runs.
 
-    Everything that a run leaves is compared: series, predictions and mistakes byte for byte,
-    the tensors of the checkpoints, and every point of TensorBoard, of which none may be double.
+    Series, predictions and mistakes are compared byte for byte, checkpoints by their tensors and
+    TensorBoard events by their points, which may not occur twice.
     """
     return [
         *_file_differences(one, other),
@@ -42,8 +42,8 @@ def _file_differences(one: Path, other: Path) -> Iterator[str]:
         if contents[0] != contents[1]:
             yield f"{name} differs"
     for run in (one, other):
-        for left in (*run.rglob("*.partial"), *run.rglob("*.damaged*")):
-            yield f"{left} was left behind"
+        for leftover in (*run.rglob("*.partial"), *run.rglob("*.damaged*")):
+            yield f"{leftover} was left behind"
 
 
 def _epoch_differences(one: Path, other: Path) -> Iterator[str]:
@@ -65,7 +65,7 @@ def _checkpoint_differences(one: Path, other: Path) -> Iterator[str]:
 
 
 def differing(one: Any, other: Any, name: str = "") -> Iterator[str]:
-    """Yield the name of every part in which two nests of dicts, lists and values differ."""
+    """Yield the name of every leaf in which two nested dicts or lists differ."""
     if isinstance(one, dict) and isinstance(other, dict) and one.keys() == other.keys():
         for key in one:
             yield from differing(one[key], other[key], f"{name}.{key}" if name else str(key))
@@ -97,7 +97,7 @@ def _event_differences(one: Path, other: Path) -> Iterator[str]:
 
 
 def event_series(file: Path) -> dict[str, list[tuple[int, Any]]]:
-    """Return step and value of every point of an event file, by tag, in the order of the file."""
+    """Return step and value of every point of an event file, by tag, in file order."""
     everything = dict.fromkeys(("scalars", "images", "tensors"), 0)
     events = EventAccumulator(str(file), everything, purge_orphaned_data=False).Reload()
     found: dict[str, list[tuple[int, Any]]] = {}

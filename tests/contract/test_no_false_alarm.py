@@ -1,4 +1,4 @@
-"""Optimizers that keep the contract pass it: all of torch's first-order dense ones, and ours."""
+"""Correct optimizers pass every claim: torch's first-order dense ones, and this package's."""
 
 from collections.abc import Callable
 from functools import partial
@@ -40,7 +40,7 @@ OURS: dict[str, tuple[Factory, Factory]] = {
     "adam_amsgrad": (partial(optim.Adam, amsgrad=True), partial(torch.optim.Adam, amsgrad=True)),
     "adamw": (optim.AdamW, torch.optim.AdamW),
 }
-ONE_MODEL = "it is told samples of one linear model, whose parameters are built and move together"
+ONE_MODEL = "its parameters are those of one linear model, which are built and updated together"
 
 
 def failures(factory: Factory, reference: Factory) -> list[str]:
@@ -61,13 +61,13 @@ def test_saga_passes_every_claim_with_a_table_of_either_precision(
 
 
 @pytest.mark.parametrize("num_samples", [12, 28])
-def test_linear_saga_passes_every_claim_that_says_something_of_a_linear_model(
+def test_linear_saga_passes_every_claim_that_applies_to_a_linear_model(
     num_samples: int,
 ) -> None:
     findings = check(partial(optim.LinearSAGA, lr=1e-2, num_samples=num_samples))
     assert [str(finding) for finding in findings if finding.verdict == "fail"] == []
-    left_out = {f.name: f.evidence for f in findings if f.verdict == "not applicable"}
-    assert left_out == {
+    not_applicable = {f.name: f.evidence for f in findings if f.verdict == "not applicable"}
+    assert not_applicable == {
         "takes_betas_as_a_list": "it has no betas",
         "takes_new_groups_during_training": ONE_MODEL,
         "climbs_with_maximize": "it has no maximize",
@@ -77,7 +77,7 @@ def test_linear_saga_passes_every_claim_that_says_something_of_a_linear_model(
         "starts_a_late_parameter_from_its_own_first_step": ONE_MODEL,
         "continues_a_frozen_parameter": ONE_MODEL,
         "runs_the_closure_once_with_gradients_on": (
-            "it is told slopes of one evaluation, which a closure would repeat"
+            "its step takes the logit gradients of one evaluation, which a closure would repeat"
         ),
         "steps_or_refuses_sparse_gradients": ONE_MODEL,
         "steps_or_refuses_complex_parameters": ONE_MODEL,
@@ -87,8 +87,8 @@ def test_linear_saga_passes_every_claim_that_says_something_of_a_linear_model(
     }
 
 
-def test_linear_saga_with_too_few_samples_to_be_tried_is_refused() -> None:
-    with pytest.raises(ValueError, match="num_samples=11: a linear model is tried on two"):
+def test_linear_saga_with_too_few_samples_for_two_batches_is_refused() -> None:
+    with pytest.raises(ValueError, match="num_samples=11: must be 12 or above"):
         check(partial(optim.LinearSAGA, num_samples=11))
 
 

@@ -1,4 +1,4 @@
-"""What `check` gives back, and how it behaves on what it cannot drive."""
+"""Result of `check`, and its behaviour on optimizers that it cannot drive."""
 
 import json
 from dataclasses import asdict

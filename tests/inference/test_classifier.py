@@ -1,8 +1,6 @@
-"""A picture's answer is its own, alone and in company; a file without one says why."""
+"""Classifier: predictions do not depend on the batch, and unreadable files say why."""
 
 import os
-import subprocess
-import sys
 from pathlib import Path
 
 import numpy as np
@@ -42,13 +40,13 @@ def test_an_image_has_the_same_logit_in_every_batch_and_place(classifier: Classi
         assert torch.equal(classifier.logits(pixels[rows]), together[rows])
 
 
-def test_a_label_depends_on_no_rounding(
+def test_a_label_does_not_depend_on_rounding(
     classifier: Classifier, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def rounded_by_place(pixels: torch.Tensor) -> torch.Tensor:
         return pixels[:, 0, 0, 0] * 1e-6 - 2e-6 + 1e-6 * torch.arange(len(pixels))
 
-    monkeypatch.setattr(classifier, "_pass", rounded_by_place)
+    monkeypatch.setattr(classifier, "_forward", rounded_by_place)
     pixels = torch.arange(5, dtype=torch.uint8).view(5, 1, 1, 1).expand(5, 3, 256, 256)
     alone = torch.cat([classifier.logits(one) for one in pixels.split(1)])
     assert (alone > 0).tolist() == [False, False, False, True, True]
@@ -56,7 +54,7 @@ def test_a_label_depends_on_no_rounding(
     assert torch.equal(classifier.logits(pixels.flip(0)), alone.flip(0))
 
 
-def test_it_answers_files_folders_and_patterns_in_the_order_given(
+def test_it_classifies_files_folders_and_patterns_in_the_order_given(
     classifier: Classifier, tmp_path: Path
 ) -> None:
     for number, name in enumerate(("a.jpg", "b/c.png", "b/d.bmp")):
@@ -71,53 +69,48 @@ def test_it_answers_files_folders_and_patterns_in_the_order_given(
     assert several[1].logit == several[3].logit == logit
 
 
-def test_files_that_cannot_be_read_say_why_and_the_others_are_answered(
+def test_unreadable_files_say_why_and_the_others_are_classified(
     classifier: Classifier, tmp_path: Path
 ) -> None:
     write_image(tmp_path / "good.png")
-    (tmp_path / "text.jpg").write_text("no picture")
+    (tmp_path / "text.jpg").write_text("not an image")
     noise = np.random.default_rng(0).integers(0, 256, (90, 90, 3), dtype=np.uint8)
     Image.fromarray(noise).save(tmp_path / "cut.jpg")
     (tmp_path / "cut.jpg").write_bytes((tmp_path / "cut.jpg").read_bytes()[:2000])
     (tmp_path / "empty.jpg").touch()
     (tmp_path / "lost.jpg").symlink_to("nowhere")
     (tmp_path / "self.jpg").symlink_to("self.jpg")
-    os.mkfifo(tmp_path / "pipe.jpg")  # nobody will ever write to it
-    answers = {each.path.name: each for each in classifier.predict(tmp_path)}
-    assert answers.pop("good.png").label in ("cat", "dog")
-    assert all(each.label == "" and each.logit is None for each in answers.values())
-    reasons = {name: each.status for name, each in answers.items()}
+    os.mkfifo(tmp_path / "pipe.jpg")  # no process ever writes to it
+    predictions = {each.path.name: each for each in classifier.predict(tmp_path)}
+    assert predictions.pop("good.png").label in ("cat", "dog")
+    assert all(each.label == "" and each.logit is None for each in predictions.values())
+    reasons = {name: each.status for name, each in predictions.items()}
     assert reasons.pop("cut.jpg").startswith("OSError: ")
     assert reasons.pop("self.jpg").startswith("OSError: ")
     assert reasons == {
         "text.jpg": "OSError: not a JPEG, PNG, WebP, GIF or BMP image",
         "empty.jpg": "OSError: not a JPEG, PNG, WebP, GIF or BMP image",
-        "lost.jpg": "there is no such file",
+        "lost.jpg": "no such file",
         "pipe.jpg": "not a file",
     }
 
 
-def test_a_batch_without_one_readable_file_is_answered(
+def test_a_batch_without_any_readable_file_has_no_predictions(
     classifier: Classifier, tmp_path: Path
 ) -> None:
-    (tmp_path / "text.jpg").write_text("no picture")
+    (tmp_path / "text.jpg").write_text("not an image")
     assert [each.logit for each in classifier.predict(tmp_path)] == [None]
 
 
-def test_a_logit_that_is_no_number_is_no_answer(
+def test_a_logit_that_is_not_finite_is_not_a_prediction(
     classifier: Classifier, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     write_image(tmp_path / "a.png")
     monkeypatch.setattr(classifier, "logits", lambda pixels: torch.full((1,), torch.nan))
-    (answer,) = classifier.predict(tmp_path)
-    assert (answer.label, answer.status) == ("", "the classifier answers nan")
+    (prediction,) = classifier.predict(tmp_path)
+    assert (prediction.label, prediction.status) == ("", "the logit is nan")
 
 
-def test_a_device_that_is_not_there_is_named(tmp_path: Path) -> None:
+def test_an_unavailable_device_is_named(tmp_path: Path) -> None:
     with pytest.raises(UserError, match="device=cuda:99: this machine has"):
         catsdogs.load(write_checkpoint(tmp_path / "best.pt"), device="cuda:99")
-
-
-def test_the_package_itself_imports_no_torch() -> None:
-    code = "import catsdogs, sys; assert callable(catsdogs.load); assert 'torch' not in sys.modules"
-    subprocess.run([sys.executable, "-c", code], check=True)

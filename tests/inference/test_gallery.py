@@ -1,4 +1,4 @@
-"""The page of answers: whole in one file, escaped, capped, and what a browser makes of it."""
+"""Gallery: self-contained, escaped, capped, and usable in a browser."""
 
 import base64
 import hashlib
@@ -13,8 +13,7 @@ from PIL import Image
 
 from catsdogs.data.manifest import OK
 from catsdogs.inference.gallery import MOST, MOST_UNREADABLE, choose, gallery
-from catsdogs.inference.predictions import Prediction
-from catsdogs.inference.thumbnails import ranked
+from catsdogs.inference.predictions import Prediction, ranked
 from tests.support.browser import ActionChains, ChromiumDriver, Keys, WebDriver
 from tests.support.pages import CONTRASTS, DESK, PHONE, Elements, show
 
@@ -26,9 +25,9 @@ def predictions(count: int) -> list[Prediction]:
 
 
 def page(
-    answered: list[Prediction], unreadable: list[Prediction] | None = None, *, size: int = 32
+    readable: list[Prediction], unreadable: list[Prediction] | None = None, *, size: int = 32
 ) -> str:
-    shown = choose(ranked(answered))
+    shown = choose(ranked(readable))
     images = [Image.new("RGB", (size, size // 2), "teal") for _ in shown.predictions]
     return gallery(shown, images, unreadable or [], lead=f"lead {EVIL}")
 
@@ -62,7 +61,7 @@ def test_the_most_confident_image_comes_first() -> None:
     assert [card["data-label"] for card in cards] == ["cat", "dog", "cat", "dog", "cat"]
 
 
-def test_an_image_that_is_gone_has_its_answer_and_no_image() -> None:
+def test_a_missing_image_has_a_prediction_and_a_placeholder() -> None:
     shown = choose(predictions(1))
     text = gallery(shown, [None], [], lead="")
     assert "no longer readable" in text
@@ -75,7 +74,7 @@ def test_up_to_the_cap_all_images_are_shown() -> None:
     assert choose(ranking).note == ""
 
 
-def test_beyond_the_cap_the_least_sure_and_some_of_the_rest_are_shown_as_the_page_says() -> None:
+def test_beyond_the_cap_the_least_confident_and_some_of_the_rest_are_shown_with_a_note() -> None:
     ranking = ranked(predictions(3 * MOST))
     shown = choose(ranking)
     assert len({one.path for one in shown.predictions}) == MOST
@@ -84,19 +83,19 @@ def test_beyond_the_cap_the_least_sure_and_some_of_the_rest_are_shown_as_the_pag
     places = [ranking.index(one) for one in shown.predictions[: MOST // 2]]
     assert {b - a for a, b in itertools.pairwise(places)} <= {5, 6}
     text = page(predictions(MOST + 1), size=4)
-    note = f"Shown are {MOST} of {MOST + 1}: the {MOST // 2} of which the classifier is least sure"
+    note = f"Showing {MOST} of {MOST + 1} images: the {MOST // 2} with the least confident"
     assert note in text
     assert len(Elements(text).of("img")) == MOST
 
 
-def test_files_without_an_answer_stand_in_a_table_that_ends_somewhere() -> None:
+def test_files_without_a_prediction_are_listed_in_a_table_of_limited_length() -> None:
     bad = [Prediction(Path(f"bad{n}.jpg"), None, "broken") for n in range(MOST_UNREADABLE + 5)]
     text = page([], bad)
     assert "None of the files could be read." in text
-    assert f"{len(bad)} files without an answer" in text
+    assert f"{len(bad)} files without a prediction" in text
     assert text.count("<td>broken</td>") == MOST_UNREADABLE
     assert "And 5 more" in text
-    assert "without an answer" not in page(predictions(1))
+    assert "without a prediction" not in page(predictions(1))
     assert all(one.status == OK for one in predictions(1))
 
 
@@ -115,8 +114,8 @@ def driver(
     browser.execute_cdp_cmd("Emulation.setEmulatedMedia", {"features": []})
 
 
-def seen(driver: ChromiumDriver) -> list[float]:
-    """Return the logits of the cards that are to be seen, in their order."""
+def visible(driver: ChromiumDriver) -> list[float]:
+    """Return the logits of the visible cards, in order."""
     cards = "[...document.querySelectorAll('.cards li')].filter(e => e.offsetParent)"
     found: list[float] = driver.execute_script(f"return {cards}.map(e => +e.dataset.logit)")
     return found
@@ -136,33 +135,33 @@ def test_it_opens_from_disk_without_an_error_or_a_request(driver: ChromiumDriver
     assert driver.get_log("browser") == []  # type: ignore[no-untyped-call]
     fetched = "return performance.getEntriesByType('resource').filter(e => !/^data:/.test(e.name))"
     assert driver.execute_script(fetched) == []
-    assert len(seen(driver)) == 30
+    assert len(visible(driver)) == 30
 
 
 @pytest.mark.browser
-def test_filters_and_order_are_worked_by_keyboard_alone(driver: ChromiumDriver) -> None:
+def test_filters_and_sorting_work_by_keyboard_alone(driver: ChromiumDriver) -> None:
     status = "return document.getElementById('count').textContent"
     type_keys(driver, Keys.TAB, Keys.TAB)
     assert focused(driver) == "label"
     type_keys(driver, Keys.ARROW_RIGHT)
-    assert seen(driver) == [(29 - 2 * n) / 10 for n in range(15)]
+    assert visible(driver) == [(29 - 2 * n) / 10 for n in range(15)]
     assert driver.execute_script(status) == "15 of 30 shown"
     type_keys(driver, Keys.ARROW_RIGHT)
-    assert all(logit < 0 for logit in seen(driver))
+    assert all(logit < 0 for logit in visible(driver))
     type_keys(driver, Keys.ARROW_RIGHT, Keys.TAB)  # all again, and on to the slider
     assert focused(driver) == "limit"
     type_keys(driver, Keys.HOME, *[Keys.ARROW_RIGHT] * 5)
-    assert max(map(abs, seen(driver))) == 0.2  # at most 55 % sure: a logit up to 0.2007
+    assert max(map(abs, visible(driver))) == 0.2  # confidence at most 55 %: a logit up to 0.2007
     type_keys(driver, Keys.END, Keys.TAB)
     assert focused(driver) == "order"
     type_keys(driver, "l")
-    assert [abs(logit) for logit in seen(driver)] == [n / 10 for n in range(1, 31)]
+    assert [abs(logit) for logit in visible(driver)] == [n / 10 for n in range(1, 31)]
     type_keys(driver, Keys.ARROW_DOWN)
-    assert seen(driver) == sorted(seen(driver), reverse=True)
+    assert visible(driver) == sorted(visible(driver), reverse=True)
     type_keys(driver, Keys.TAB, *"P000")
-    assert sorted(map(abs, seen(driver))) == [n / 10 for n in range(1, 11)]
+    assert sorted(map(abs, visible(driver))) == [n / 10 for n in range(1, 11)]
     type_keys(driver, Keys.ENTER)
-    assert len(seen(driver)) == 10  # nothing is sent, the page stays
+    assert len(visible(driver)) == 10  # the form is not submitted
 
 
 @pytest.mark.browser
@@ -181,7 +180,7 @@ def test_the_page_never_scrolls_sideways_and_images_are_large_enough(
 
 @pytest.mark.browser
 @pytest.mark.parametrize("driver", [(DESK, "light"), (DESK, "dark")], indirect=True)
-def test_every_text_can_be_read_by_day_and_by_night(driver: ChromiumDriver) -> None:
+def test_every_text_has_enough_contrast_in_light_and_dark_mode(driver: ChromiumDriver) -> None:
     contrasts = driver.execute_script(CONTRASTS.replace("h1,h2", "h1,h2,bdi,label,legend,output"))
     assert len(contrasts) > 60
     assert [found for found in contrasts if found[1] < 4.5] == []

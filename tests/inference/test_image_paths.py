@@ -1,4 +1,4 @@
-"""From what a user names to files: in depth, by pattern, and out of every loop."""
+"""Image paths: recursive search, patterns and loops of links."""
 
 import os
 from pathlib import Path
@@ -12,7 +12,7 @@ from catsdogs.io.text import printable
 
 @pytest.fixture
 def here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """Stand in a folder with pictures on three levels and other files."""
+    """Change to a folder with images on three levels and other files."""
     monkeypatch.chdir(tmp_path)
     for name in (
         "b.jpg",
@@ -32,12 +32,12 @@ def listed(*sources: str) -> list[str]:
     return [path.as_posix() for path in list_images(sources)]
 
 
-def test_a_folder_is_searched_in_depth_for_the_known_extensions(here: Path) -> None:
+def test_a_folder_is_searched_recursively_for_the_known_extensions(here: Path) -> None:
     assert listed(".") == ["A.JPEG", "b.jpg", "f[1].jpg", "in/c.png", "in/deep/d.WebP"]
     assert listed(str(here / "in")) == [str(here / "in/c.png"), str(here / "in/deep/d.WebP")]
 
 
-def test_a_file_named_by_itself_or_a_pattern_is_taken_whatever_its_extension(here: Path) -> None:
+def test_a_file_named_directly_or_by_a_pattern_may_have_any_extension(here: Path) -> None:
     assert listed("notes.txt", "in/*.bmp") == ["notes.txt", "in/e.bmp"]
 
 
@@ -52,15 +52,17 @@ def test_a_file_named_by_itself_or_a_pattern_is_taken_whatever_its_extension(her
         ("i*", ["in/c.png", "in/deep/d.WebP"]),  # a folder that matches is searched
     ],
 )
-def test_a_pattern_gives_what_it_matches_sorted(here: Path, pattern: str, found: list[str]) -> None:
+def test_the_matches_of_a_pattern_are_sorted(here: Path, pattern: str, found: list[str]) -> None:
     assert listed(pattern) == found
 
 
-def test_a_name_that_looks_like_a_pattern_is_a_name_if_there_is_such_a_file(here: Path) -> None:
+def test_an_existing_file_is_preferred_to_the_pattern_that_its_name_looks_like(here: Path) -> None:
     assert listed("f[1].jpg") == ["f[1].jpg"]
 
 
-def test_the_order_of_the_sources_is_kept_and_what_is_named_twice_comes_twice(here: Path) -> None:
+def test_the_order_of_the_sources_is_kept_and_a_file_named_twice_is_returned_twice(
+    here: Path,
+) -> None:
     assert listed("in", "b.jpg", "b.jpg") == ["in/c.png", "in/deep/d.WebP", "b.jpg", "b.jpg"]
 
 
@@ -76,7 +78,7 @@ def test_loops_of_links_end_and_a_linked_folder_is_searched_once(here: Path) -> 
     assert listed("**/*.jpg") == ["b.jpg", "f[1].jpg"]
 
 
-def test_a_link_that_leads_nowhere_is_listed_for_the_table_to_tell(here: Path) -> None:
+def test_a_broken_link_is_listed_so_that_the_table_reports_it(here: Path) -> None:
     Path("in/lost.jpg").symlink_to("nowhere")
     assert "in/lost.jpg" in listed("in")
     assert listed("in/lost.jpg") == ["in/lost.jpg"]
@@ -85,13 +87,13 @@ def test_a_link_that_leads_nowhere_is_listed_for_the_table_to_tell(here: Path) -
 @pytest.mark.parametrize(
     ("source", "message"),
     [
-        ("gone.jpg", "pictures=gone.jpg: there is no such file or folder"),
-        ("*.gif", r"pictures=\*.gif: no file has such a name"),
-        ("empty", r"pictures=empty: holds no file that ends in .jpg, .jpeg, .png, .webp"),
+        ("gone.jpg", "pictures=gone.jpg: no such file or folder"),
+        ("*.gif", r"pictures=\*.gif: no file matches this pattern"),
+        ("empty", r"pictures=empty: no file in this folder ends in .jpg, .jpeg, .png, .webp"),
         ("a**b", r"pictures=a\*\*b: "),
     ],
 )
-def test_a_source_that_leads_nowhere_is_named(here: Path, source: str, message: str) -> None:
+def test_a_source_without_files_is_named(here: Path, source: str, message: str) -> None:
     (here / "empty").mkdir()
     with pytest.raises(UserError, match=message):
         listed("b.jpg", source)

@@ -89,9 +89,9 @@ def test_missing_data_is_replaced_by_a_sentence(tmp_path: Path) -> None:
 
 def test_a_single_optimizer_gets_a_report_without_pairs(tmp_path: Path) -> None:
     found = document(tmp_path, "native_adam")
-    assert "no pair" in text(section(found, "Verdicts"))
-    assert "no pair" in text(section(found, "Parity"))
-    assert "no pair" in text(section(found, "Statistics"))
+    assert "No pair" in text(section(found, "Verdicts"))
+    assert "No pair" in text(section(found, "Parity"))
+    assert "No pair" in text(section(found, "Statistics"))
 
 
 def test_runs_that_all_failed_still_get_a_report(tmp_path: Path) -> None:

@@ -1,4 +1,4 @@
-"""The benchmark's script: its figures, and that the saved page says what they are from."""
+"""The benchmark of optimizers: its numbers, and the circumstances on the saved page."""
 
 import re
 import sys
@@ -40,12 +40,14 @@ def test_each_variant_is_timed_alone_with_the_reference(monkeypatch: pytest.Monk
     assert duels["custom"].ratio == pytest.approx(3.0)
 
 
-def test_the_saved_page_has_every_table_and_what_it_was_measured_with(
+def test_the_saved_page_has_every_table_and_the_circumstances(
     tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,
     capsys: pytest.CaptureFixture[str],
 ) -> None:
-    def few(native: partial[object], custom: partial[object]) -> dict[str, partial[object]]:
+    def two_variants(
+        native: partial[object], custom: partial[object]
+    ) -> dict[str, partial[object]]:
         return {
             "native default": native,
             "native fused": partial(native, fused=True),
@@ -54,11 +56,11 @@ def test_the_saved_page_has_every_table_and_what_it_was_measured_with(
 
     threads = torch.get_num_threads()
     saved = tmp_path / "new" / "page.md"
-    words = ["bench_optimizers.py", "--set", "head", "--builds", "1", "--repeats", "2"]
+    words = ["optimizers.py", "--set", "head", "--builds", "1", "--repeats", "2"]
     monkeypatch.setattr(
         sys, "argv", [*words, "--device", "cpu", "--threads", "1", "--save", str(saved)]
     )
-    monkeypatch.setattr(bench_optimizers, "contenders", few)
+    monkeypatch.setattr(bench_optimizers, "contenders", two_variants)
     monkeypatch.setitem(bench_optimizers.SETS, "head", [(3, 4), (5,)])
     try:
         bench_optimizers.main()
@@ -66,7 +68,8 @@ def test_the_saved_page_has_every_table_and_what_it_was_measured_with(
         torch.set_num_threads(threads)
     page = saved.read_text()
     assert page.rstrip() in capsys.readouterr().out
-    assert f"- command: `python {' '.join(words)} --device cpu --threads 1 --save {saved}`" in page
+    command = f"python -m scripts.bench.optimizers {' '.join(words[1:])}"
+    assert f"- command: `{command} --device cpu --threads 1 --save {saved}`\n" in page
     assert "- device: cpu, 1 threads\n" in page
     assert f"torch {torch.__version__.partition('+')[0]}" in page
     assert re.search(r"- hardware: system .*, cores \d+, memory [\d.]+ [GT]B\n", page)
@@ -79,8 +82,8 @@ def test_the_saved_page_has_every_table_and_what_it_was_measured_with(
 def test_one_measurement_is_refused_because_it_has_no_quartiles(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    monkeypatch.setattr(sys, "argv", ["bench_optimizers.py", "--builds", "1", "--repeats", "1"])
+    monkeypatch.setattr(sys, "argv", ["optimizers.py", "--builds", "1", "--repeats", "1"])
     with pytest.raises(SystemExit) as stopped:
         bench_optimizers.main()
     assert stopped.value.code == 2
-    assert "quartiles need two measurements" in capsys.readouterr().err
+    assert "quartiles need two values" in capsys.readouterr().err

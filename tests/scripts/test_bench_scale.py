@@ -1,4 +1,4 @@
-"""The benchmark of scale: what it takes for the memory of a run is that of all its processes."""
+"""The benchmark of scale: the memory of a run is that of all its processes."""
 
 import re
 import subprocess
@@ -13,7 +13,7 @@ HOLD = "import time; block = bytearray(b'x') * (64 << 20); {more}; time.sleep(1)
 CHILD = f"import subprocess, sys; subprocess.run([sys.executable, '-c', {HOLD.format(more=0)!r}])"
 
 pytestmark = pytest.mark.skipif(
-    not Path("/proc/self/smaps_rollup").exists(), reason="only Linux tells a process's memory"
+    not Path("/proc/self/smaps_rollup").exists(), reason="only Linux has smaps_rollup"
 )
 
 
@@ -21,19 +21,19 @@ def peak(code: str) -> int:
     return bench_scale.peak_memory(subprocess.Popen([sys.executable, "-c", code]))
 
 
-def test_the_peak_is_that_of_a_process_and_of_those_that_it_started() -> None:
+def test_the_peak_is_that_of_a_process_and_its_descendants() -> None:
     one, two = peak(HOLD.format(more=0)), peak(HOLD.format(more=CHILD))
     assert 64 << 20 < one < 96 << 20
     assert 2 * (64 << 20) < two < 2 * (96 << 20)
 
 
 @pytest.mark.slow
-def test_a_cold_run_is_measured_whole(
+def test_a_cold_run_is_measured_from_start_to_end(
     cache: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     saved = tmp_path / "scale.md"
     words = ["--pictures", "20", "--epochs", "1", "--threads", "1", "--device", "cpu"]
-    monkeypatch.setattr(sys, "argv", ["bench_scale.py", *words, "--save", str(saved)])
+    monkeypatch.setattr(sys, "argv", ["scale.py", *words, "--save", str(saved)])
     bench_scale.main()
     (row,) = re.findall(r"^\| 20 \| .*$", saved.read_text(), re.MULTILINE)
     peak, seconds, by_thousand, training = row.strip("| ").split(" | ")[1:]

@@ -1,4 +1,4 @@
-"""The benchmark of training: its baseline trains as the notebooks did, and its ratios are right."""
+"""The benchmark of training: the notebooks' baseline, scaling to whole runs, and ratios."""
 
 import csv
 import dataclasses
@@ -21,7 +21,7 @@ from catsdogs.data.manifest import make_manifest
 from catsdogs.features.backbone import find_weights
 from catsdogs.optim.monograph import PublishedAdam
 from scripts.bench import training as bench_training
-from scripts.bench import training_parts as training_times
+from scripts.bench import training_parts
 from scripts.bench.notebook import NotebookRun, loaders
 from scripts.bench.training_parts import (
     COLD,
@@ -56,7 +56,7 @@ def sizes() -> Sizes:
     )
 
 
-def test_a_notebooks_epoch_trains_the_head_alone_and_lets_the_features_drift(
+def test_an_epoch_as_in_the_notebooks_trains_the_head_alone_and_lets_the_features_drift(
     images: Path,
 ) -> None:
     weights = find_weights("random")
@@ -71,7 +71,7 @@ def test_a_notebooks_epoch_trains_the_head_alone_and_lets_the_features_drift(
     assert moved == statistics | {name for name in before if name.startswith("head.")}
 
 
-def test_the_notebooks_images_are_moved_anew_in_every_epoch(images: Path) -> None:
+def test_images_are_moved_differently_in_every_epoch_as_in_the_notebooks(images: Path) -> None:
     for batches in loaders(make_manifest(images, PER_CLASS), 6, 2, workers=0):
         first, second = (sorted(batches, key=lambda batch: len(batch[1])) for _ in range(2))
         assert [len(labels) for _, labels in first] == [len(labels) for _, labels in second]
@@ -85,14 +85,14 @@ def test_an_epoch_of_each_run_on_the_subset_is_scaled_to_whole_runs(
     sizes: Sizes, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     assert sizes.per_class == {"train": 1000, "val": 100, "test": 100}
-    monkeypatch.setattr(training_times, "timed", lambda work, device: 0.5)
+    monkeypatch.setattr(training_parts, "timed", lambda work, device: 0.5)
     runs = [NotebookRun(torch.optim.SGD, find_weights("random"), sizes.device)] * 4
-    ((name, seconds),) = training_times.time_notebooks(runs, [], [], sizes)
+    ((name, seconds),) = training_parts.time_notebooks(runs, [], [], sizes)
     whole_by_part = 10 * (2000 + 200) / (200 + 20)
     assert (name, seconds) == (NOTEBOOKS, 4 * 0.5 * whole_by_part)
 
 
-def test_all_rounds_together_pass_every_picture_once_and_scale_each_portion_to_all(
+def test_all_rounds_together_pass_every_image_once_and_scale_each_part_to_the_whole(
     sizes: Sizes, images: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     files = sorted(images.iterdir())
@@ -106,47 +106,47 @@ def test_all_rounds_together_pass_every_picture_once_and_scale_each_portion_to_a
         work()
         return 0.5
 
-    monkeypatch.setattr(training_times, "timed", pretend)
+    monkeypatch.setattr(training_parts, "timed", pretend)
     passes = {name: partial(keep, name) for name in passed}
     alone = dataclasses.replace(sizes, workers=0)
     for number in range(sizes.rounds):
-        found = list(training_times.time_passes(passes, files, number, alone))
-        portion = len(files) / (2 * 3)
+        found = list(training_parts.time_passes(passes, files, number, alone))
+        part = len(files) / (2 * 3)
         assert sorted(found) == sorted(
-            (name, 0.5 * len(files) / portion) for name in (EAGER, FOLDED, DECODING) for _ in "123"
+            (name, 0.5 * len(files) / part) for name in (EAGER, FOLDED, DECODING) for _ in "123"
         )
     for pixels in passed.values():
-        sums = sorted(picture.sum().item() for picture in pixels)
+        sums = sorted(image.sum().item() for image in pixels)
         every = sorted(normalise(decode(file)[None]).sum().item() for file in files)
         assert sums == pytest.approx(every)
 
 
-def test_the_comparison_finds_the_drawn_pictures_and_nothing_else_at_first(
+def test_the_cold_comparison_starts_with_the_drawn_images_alone(
     cache: Path, sizes: Sizes, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     (cache / "drawn").mkdir(parents=True)
     (cache / "features").mkdir()
     seen = []
 
-    def look(folder: Path, output: str, sizes: Sizes, *, passes: int) -> float:
+    def record(folder: Path, output: str, sizes: Sizes, *, passes: int) -> float:
         seen.append((output, passes, {path.name: path.resolve() for path in folder.iterdir()}))
         return 0.5
 
-    monkeypatch.setattr(training_times, "time_comparison", look)
-    assert list(training_times.time_comparisons(sizes)) == [(COLD, 0.5), (WARM, 0.5)]
+    monkeypatch.setattr(training_parts, "time_comparison", record)
+    assert list(training_parts.time_comparisons(sizes)) == [(COLD, 0.5), (WARM, 0.5)]
     drawn = {"drawn": cache / "drawn"}
     assert seen == [("cold", 1, drawn), ("warm", 0, drawn)]
     assert {path.name for path in cache.iterdir()} == {"drawn", "features"}
 
 
-def test_a_ratio_pairs_what_ran_in_turn_and_takes_a_rounds_median_where_there_is_more() -> None:
+def test_a_ratio_pairs_values_that_ran_in_turn_and_uses_the_median_of_a_longer_series() -> None:
     assert bench_training.paired_ratios([8.0, 6.0, 2.0], [4.0, 2.0, 4.0]) == [2.0, 3.0, 0.5]
     assert bench_training.paired_ratios([8.0, 9.0], [1.0, 4.0, 70.0, 3.0, 2.0, 60.0]) == [2.0, 3.0]
     with pytest.raises(ValueError, match="3 measurements do not fall into 2 groups"):
         bench_training.paired_ratios([1.0, 2.0], [1.0, 2.0, 3.0])
 
 
-def test_a_few_measurements_show_their_range_and_more_of_them_quartiles() -> None:
+def test_the_spread_is_the_range_of_few_values_and_the_quartiles_of_more() -> None:
     assert bench_training.spread([3.0, 1.0]) == (1.0, 3.0)
     assert bench_training.spread([5.0, 1.0, 2.0, 3.0, 4.0]) == (1.5, 4.5)
 
@@ -155,11 +155,11 @@ def test_a_few_measurements_show_their_range_and_more_of_them_quartiles() -> Non
     "wrong",
     ["--rounds=0", "--train-pictures=3", "--subset=2001", "--rounds=801"],
 )
-def test_sizes_that_leave_nothing_to_measure_are_refused_in_one_line(
+def test_wrong_sizes_are_refused_in_one_line(
     wrong: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.setattr(bench_training, "measure", lambda sizes: pytest.fail("accepted"))
-    monkeypatch.setattr(sys, "argv", ["bench_training.py", wrong])
+    monkeypatch.setattr(sys, "argv", ["training.py", wrong])
     with pytest.raises(SystemExit) as stopped:
         bench_training.main()
     assert stopped.value.code == 2
@@ -167,7 +167,7 @@ def test_sizes_that_leave_nothing_to_measure_are_refused_in_one_line(
 
 
 @pytest.mark.parametrize(
-    ("computed", "status", "passes", "said"),
+    ("computed", "status", "passes", "message"),
     [
         ([True, False, False, False], "finished", 0, "computed features 1 times instead of 0"),
         ([False, False, False, False], "finished", 1, "computed features 0 times instead of 1"),
@@ -175,11 +175,11 @@ def test_sizes_that_leave_nothing_to_measure_are_refused_in_one_line(
         ([True, False, False, False], "failed", 1, "finished 0 of 4 .*broke"),
     ],
 )
-def test_a_comparison_that_did_something_else_is_not_a_measurement(
+def test_a_comparison_that_computed_features_more_or_less_often_is_refused(
     computed: list[bool],
     status: str,
     passes: int,
-    said: str,
+    message: str,
     sizes: Sizes,
     tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,
@@ -191,12 +191,12 @@ def test_a_comparison_that_did_something_else_is_not_a_measurement(
             (cwd / "some" / str(number) / "record.json").write_text(json.dumps(facts))
 
     monkeypatch.setattr(subprocess, "run", pretend)
-    with pytest.raises(RuntimeError, match=said):
-        training_times.time_comparison(tmp_path, "some", sizes, passes=passes)
+    with pytest.raises(RuntimeError, match=message):
+        training_parts.time_comparison(tmp_path, "some", sizes, passes=passes)
 
 
 @pytest.mark.slow
-def test_every_row_is_measured_and_every_ratio_is_that_of_its_seconds(
+def test_every_row_is_measured_and_every_ratio_follows_from_the_seconds(
     cache: Path,
     tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,
@@ -206,14 +206,14 @@ def test_every_row_is_measured_and_every_ratio_is_that_of_its_seconds(
     saved = tmp_path / "new" / "training.md"
     words = [f"{option}={value}" for option, value in TINY.items()]
     words += ["--workers=0", "--device=cpu", "--threads=1", "--monograph", f"--save={saved}"]
-    monkeypatch.setattr(sys, "argv", ["bench_training.py", *words])
+    monkeypatch.setattr(sys, "argv", ["training.py", *words])
     try:
         bench_training.main()
     finally:
         torch.set_num_threads(threads)
     page = saved.read_text()
     assert page.rstrip() in capsys.readouterr().out
-    assert f"- command: `python bench_training.py {' '.join(words)}`\n" in page
+    assert f"- command: `python -m scripts.bench.training {' '.join(words)}`\n" in page
     found: dict[str, list[float]] = {name: [] for name in ROWS}
     with saved.with_suffix(".csv").open(newline="") as file:
         for line in csv.DictReader(file):

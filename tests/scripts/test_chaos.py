@@ -1,4 +1,4 @@
-"""The short version of `make chaos`: real processes, really killed."""
+"""The chaos test in short: real processes, really killed."""
 
 import subprocess
 import sys
@@ -13,15 +13,15 @@ ROOT = Path(__file__).parents[2]
 def test_four_kills_of_real_processes_change_no_bit(tmp_path: Path) -> None:
     saved = tmp_path / "chaos.md"
     arguments = ["--only", "custom_momentum", "--kills", "4", "--save", str(saved)]
-    answer = subprocess.run(
+    done = subprocess.run(
         [sys.executable, "-m", "scripts.chaos", *arguments],
         cwd=ROOT,
         capture_output=True,
         text=True,
         check=False,
     )
-    assert answer.returncode == 0, answer.stdout + answer.stderr
-    kills = answer.stdout.split("kills", 1)[0].split()[-1]
+    assert done.returncode == 0, done.stdout + done.stderr
+    kills = done.stdout.split("kills", 1)[0].split()[-1]
     assert int(kills) >= 1
-    assert f"{kills} of {kills} kills recovered bit for bit" in answer.stdout
+    assert f"{kills} of {kills} kills recovered bit for bit" in done.stdout
     assert f"{kills} of {kills} kills recovered bit for bit" in saved.read_text()

@@ -1,4 +1,4 @@
-"""The script that downloads ahead of any training."""
+"""The download script."""
 
 from collections.abc import Callable
 from pathlib import Path
@@ -21,25 +21,25 @@ def run_download(monkeypatch: pytest.MonkeyPatch) -> Callable[..., int]:
     return run
 
 
-def test_it_decodes_what_was_fetched_and_counts_it(
+def test_it_decodes_and_counts_the_downloaded_images(
     run_download: Callable[..., int],
     monkeypatch: pytest.MonkeyPatch,
     images: Path,
     capsys: pytest.CaptureFixture[str],
 ) -> None:
-    asked = []
+    calls = []
 
     def fetch(source: str, *, keep_archive: bool) -> Path:
-        asked.append((source, keep_archive))
+        calls.append((source, keep_archive))
         return images
 
     monkeypatch.setattr(download, "fetch", fetch)
     assert run_download("pets", "--keep-archive") == 0
-    assert asked == [("pets", True)]
+    assert calls == [("pets", True)]
     assert f"{images}: 9 dogs, 9 cats, 0 of them unreadable" in capsys.readouterr().out
 
 
-def test_without_a_credential_it_says_the_ways_out(
+def test_without_a_credential_it_fails_in_one_line(
     run_download: Callable[..., int],
     monkeypatch: pytest.MonkeyPatch,
     tmp_path: Path,

@@ -1,4 +1,4 @@
-"""Archives as they should not be: each a function that writes one to a path."""
+"""Harmful or damaged archives, each as a function that writes one to a path."""
 
 import io
 import stat
@@ -10,11 +10,17 @@ from collections.abc import Callable, Iterable
 from pathlib import Path
 
 Write = Callable[[Path], None]
-ZEROS = bytes(5_000_000)  # a thousandth of that when compressed
+ZEROS = bytes(5_000_000)  # compresses to a thousandth of its size
 
 
 def zipped(*members: tuple[str, bytes], kind: int = stat.S_IFREG, flags: int = 0) -> Write:
-    """Return what writes a zip whose last member is of a kind and has flags, 1 for encrypted."""
+    """Return a function that writes a zip.
+
+    Args:
+        members: Names and contents.
+        kind: File type of the last member.
+        flags: Flag bits of every member, 1 for encrypted.
+    """
 
     def write(path: Path) -> None:
         with warnings.catch_warnings(), zipfile.ZipFile(path, "w") as archive:
@@ -32,7 +38,13 @@ def zipped(*members: tuple[str, bytes], kind: int = stat.S_IFREG, flags: int = 0
 
 
 def tarred(*members: tuple[str, bytes], kind: bytes = tarfile.REGTYPE, target: str = "") -> Write:
-    """Return what writes a tar, by gzip, whose last member is of a kind and leads to a target."""
+    """Return a function that writes a tar.gz.
+
+    Args:
+        members: Names and contents.
+        kind: Type of the last member.
+        target: Link target of the last member.
+    """
 
     def write(path: Path) -> None:
         with tarfile.open(path, "w:gz") as archive:
@@ -46,18 +58,18 @@ def tarred(*members: tuple[str, bytes], kind: bytes = tarfile.REGTYPE, target: s
     return write
 
 
-def changed(atomic_write_text: Write, change: Callable[[bytes], bytes]) -> Write:
-    """Return what writes another archive with its bytes changed."""
+def changed(original: Write, change: Callable[[bytes], bytes]) -> Write:
+    """Return a function that writes an archive with its bytes changed."""
 
     def write(path: Path) -> None:
-        atomic_write_text(path)
+        original(path)
         path.write_bytes(change(path.read_bytes()))
 
     return write
 
 
 def overlapping(path: Path) -> None:
-    """Write a zip of many names for the same compressed bytes, 5 MB each."""
+    """Write a zip with many names for the same compressed bytes, 5 MB each."""
     zipped(("a.jpg", ZEROS))(path)
     content = path.read_bytes()
     start = content.index(b"PK\x01\x02")
@@ -69,12 +81,12 @@ def overlapping(path: Path) -> None:
 
 
 def names(count: int) -> Iterable[tuple[str, bytes]]:
-    """Return that many tiny members."""
+    """Return `count` members of one byte."""
     return ((f"{number}.jpg", b"x") for number in range(count))
 
 
 def _set_flags(path: Path, flags: int) -> None:
-    """Set bits in the flags of every local header and every entry of the directory."""
+    """Set bits in the flags of every local header and every directory entry."""
     content = bytearray(path.read_bytes())
     for signature, offset in ((b"PK\x03\x04", 6), (b"PK\x01\x02", 8)):
         position = content.find(signature)

@@ -1,4 +1,4 @@
-"""Ways to die: at the k-th moment at which something becomes durable, or of a signal in a step."""
+"""Simulated deaths of a process: before its k-th durable change, or by a signal in a step."""
 
 import os
 import signal
@@ -12,14 +12,14 @@ from catsdogs.training import loop
 
 
 class Death(BaseException):
-    """Ends a process that nothing can save; `finally` still runs, as it does not in a real kill."""
+    """Ends the process; unlike in a real kill, `finally` blocks still run."""
 
 
 class Mortal:
-    """Counts the moments at which a file becomes durable, and dies before the k-th of them.
+    """Counts durable changes of files (sync, replace, unlink), and dies before the k-th.
 
     Attributes:
-        moments: What became durable so far, by name.
+        moments: Name of each durable change so far.
     """
 
     def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -32,12 +32,12 @@ class Mortal:
         monkeypatch.setattr(Path, "unlink", self._living(unlink))
 
     def die_at(self, moment: int) -> None:
-        """Start over with counting, and die before that moment; never at 0."""
+        """Restart the count and die before the change with this number from 1; never for 0."""
         self.moments, self._last, self._dead = [], moment, False
 
     def _living(self, act: Callable[..., Any]) -> Callable[..., Any]:
         def do(path: Path, *arguments: Any, **named: Any) -> Any:
-            # The dead remove nothing: what they left half written stays.
+            # A dead process removes nothing, so partially written files stay.
             if self._dead:
                 return None
             self._live(f"{act.__name__} {path.name}")
@@ -57,7 +57,7 @@ class Mortal:
 def signal_in_step(
     monkeypatch: pytest.MonkeyPatch, iteration: int, *numbers: signal.Signals
 ) -> None:
-    """Let that training step of this process, counted from 1, send it these signals."""
+    """Make the training step with this number, from 1, send these signals to this process."""
     steps = 0
     train_step = loop.train_step
 

@@ -1,4 +1,4 @@
-"""What TensorBoard reads of a folder of runs, asked of its own reader and its own plugin."""
+"""Readers of event files, made of TensorBoard's own reader and HParams plugin."""
 
 from pathlib import Path
 from typing import Any
@@ -12,15 +12,15 @@ from tensorboard.plugins.hparams import api_pb2, backend_context, list_session_g
 
 
 def read_events(directory: Path) -> EventAccumulator:
-    """Return every event of a run; nothing is thinned out."""
+    """Return every event of a run, without TensorBoard's downsampling."""
     return EventAccumulator(str(directory), size_guidance={"scalars": 0}).Reload()
 
 
 def hparams_table(logdir: Path) -> tuple[list[str], dict[str, dict[str, Any]]]:
-    """Return what the HPARAMS tab shows of a folder.
+    """Return the content of the HPARAMS tab for a folder.
 
     Returns:
-        The columns of settings, and by name of the row its settings, metrics and status.
+        The columns of settings, and the settings, metrics and status of each row by its name.
     """
     multiplexer = EventMultiplexer().AddRunsFromDirectory(str(logdir))
     multiplexer.Reload()

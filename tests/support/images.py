@@ -1,4 +1,4 @@
-"""Small pictures, and the settings of a run of seconds on them."""
+"""Small images, and the settings of a short run on them."""
 
 from pathlib import Path
 
@@ -12,7 +12,7 @@ SIZES = [f"data.{split}_per_class={count}" for split, count in PER_CLASS.items()
 
 
 def write_image(path: Path, seed: int = 0) -> None:
-    """Write a small picture of noise."""
+    """Write a small image of noise; missing folders are created."""
     path.parent.mkdir(parents=True, exist_ok=True)
     noise = np.random.default_rng(seed).integers(0, 256, (12, 16, 3), dtype=np.uint8)
     Image.fromarray(noise).save(path)

@@ -1,4 +1,4 @@
-"""Servers on this machine that stand in for those that a test cannot reach."""
+"""Local servers that replace remote ones in tests."""
 
 import contextlib
 import json
@@ -10,7 +10,7 @@ from pathlib import Path
 
 @contextlib.contextmanager
 def serving(handler: type[BaseHTTPRequestHandler]) -> Iterator[str]:
-    """Serve in a thread and yield the address, without a slash at its end."""
+    """Serve in a thread and yield the address, without a trailing slash."""
     with ThreadingHTTPServer(("127.0.0.1", 0), handler) as server:
         thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.01})
         thread.start()
@@ -22,7 +22,7 @@ def serving(handler: type[BaseHTTPRequestHandler]) -> Iterator[str]:
 
 
 class Quiet(BaseHTTPRequestHandler):
-    """Answers without a line per request on stderr."""
+    """Handles requests without logging them to stderr."""
 
     def log_message(self, *_: object) -> None:
         pass
@@ -37,13 +37,13 @@ class Quiet(BaseHTTPRequestHandler):
 
 
 class FileServer(Quiet):
-    """Hands out the files of a folder.
+    """Serves the files of a folder.
 
     Attributes:
-        folder: Where they are.
-        cut: Names of which only half comes.
-        status: What every request is answered with; 200 for a file.
-        requests: The names asked for.
+        folder: The folder.
+        cut: Names of files that are sent by half.
+        status: Status of every response; 200 sends a file.
+        requests: The requested names.
     """
 
     folder: Path
@@ -66,14 +66,14 @@ class FileServer(Quiet):
 
 
 class KaggleService(Quiet):
-    """What `kaggle` 2.2 asks of Kaggle to download one file of a competition.
+    """Implements the requests of `kaggle` 2.2 for one file of a competition.
 
     Attributes:
-        token: The only access token that is active.
-        refusal: The status and the message of the answer to the request for the file; or none.
-        archive: The file.
-        etag: Of the file.
-        stops: After how many bytes each answer with the file breaks off; then none does.
+        token: The only active access token.
+        refusal: Status and message that refuse the request for the file; None to accept it.
+        archive: Content of the file.
+        etag: ETag of the file.
+        stops: Number of bytes after which each of the first responses with the file ends.
         seen: Method, path, `Authorization` and `Range` of every request.
     """
 
@@ -85,22 +85,24 @@ class KaggleService(Quiet):
     seen: list[tuple[str, str, str, str]]
 
     def note(self) -> None:
-        authorization, wanted = (self.headers.get(name, "") for name in ("Authorization", "Range"))
-        self.seen.append((self.command, self.path.partition("?")[0], authorization, wanted))
+        authorization, byte_range = (
+            self.headers.get(name, "") for name in ("Authorization", "Range")
+        )
+        self.seen.append((self.command, self.path.partition("?")[0], authorization, byte_range))
 
     def do_POST(self) -> None:
         self.note()
-        asked = json.loads(self.rfile.read(int(self.headers["Content-Length"])) or b"{}")
+        request = json.loads(self.rfile.read(int(self.headers["Content-Length"])) or b"{}")
         if self.path == "/v1/security.OAuthService/IntrospectToken":
-            active = asked["token"] == self.token
-            self.tell(200, {"active": active, "username": "someone" if active else ""})
+            active = request["token"] == self.token
+            self.respond_json(200, {"active": active, "username": "someone" if active else ""})
         elif self.path != "/v1/competitions.CompetitionApiService/DownloadDataFile":
-            self.tell(404, {"code": 404, "message": "Not found"})
+            self.respond_json(404, {"code": 404, "message": "Not found"})
         elif self.refusal:
             status, message = self.refusal
-            self.tell(status, {"code": status, "message": message})
+            self.respond_json(status, {"code": status, "message": message})
         else:
-            assert asked == {"competitionName": "dogs-vs-cats", "fileName": "train.zip"}, asked
+            assert request == {"competitionName": "dogs-vs-cats", "fileName": "train.zip"}, request
             self.answer(302, Location="/storage/bundle/train.zip?signature=sesame")
 
     def do_GET(self) -> None:
@@ -116,9 +118,9 @@ class KaggleService(Quiet):
         self.send_header("Last-Modified", "Thu, 19 Dec 2013 10:00:00 GMT")
         self.send_header("Content-Length", str(len(body)))
         self.end_headers()
-        # The client does not read the answer to its first request if it goes on from a part.
+        # A client that resumes a download does not read the response to its first request.
         with contextlib.suppress(ConnectionError):
             self.wfile.write(body[: self.stops.pop(0)] if self.stops else body)
 
-    def tell(self, status: int, answer: dict[str, object]) -> None:
-        self.answer(status, json.dumps(answer).encode(), Content_Type="application/json")
+    def respond_json(self, status: int, content: dict[str, object]) -> None:
+        self.answer(status, json.dumps(content).encode(), Content_Type="application/json")

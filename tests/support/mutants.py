@@ -1,9 +1,9 @@
-"""Correct optimizers with one defect each, and the claim that must see it.
+"""Mutants: correct optimizers with one defect each, and the claim that must fail on it.
 
-A mutant's docstring is its defect. Several are copied from published optimizers.
+The docstring of a mutant states its defect. Several defects are copied from published optimizers.
 """
 
-# Mutants pass the arguments of an update rule on without naming them all.
+# Mutants forward the arguments of an update rule without naming all of them.
 # mypy: disable-error-code="override"
 
 import functools
@@ -37,7 +37,7 @@ PARITY = "equals_the_reference_in_float64"
 
 @dataclass(frozen=True)
 class Mutant:
-    """A defective optimizer, the claim that must fail, and the reference if that needs one."""
+    """A defective optimizer, the claim that must fail, and the reference if the claim needs one."""
 
     factory: Factory
     seen_by: str
@@ -118,7 +118,7 @@ class AdamWithoutBiasCorrection(Adam):
 
 @seen_by(PARITY, torch.optim.Adam)
 class AdamSwappedBetas(Adam):
-    """beta1 and beta2 change places."""
+    """beta1 and beta2 are swapped."""
 
     def prepare_update(self, param: Tensor, group: dict[str, Any]) -> Prepared:
         arguments, state = super().prepare_update(param, group)
@@ -127,7 +127,7 @@ class AdamSwappedBetas(Adam):
 
 @seen_by(PARITY, torch.optim.Adam)
 class AdamFloat32State(Adam):
-    """The averages are float32 whatever the weights are."""
+    """The averages are float32 for weights of any dtype."""
 
     def prepare_update(self, param: Tensor, group: dict[str, Any]) -> Prepared:
         arguments, state = super().prepare_update(param, group)
@@ -198,7 +198,7 @@ class RMSpropForgetsToCenter(RMSprop):
 
 @seen_by(PARITY, torch.optim.SGD, lr=0.01)
 class SGDSkipsScalars(SGD):
-    """Parameters of no dimension are not stepped."""
+    """Parameters without dimensions are not updated."""
 
     def prepare_update(self, param: Tensor, group: dict[str, Any]) -> Prepared:
         arguments, state = super().prepare_update(param, group)
@@ -228,7 +228,7 @@ class SGDDecaysUpwards(SGD):
 
 @seen_by("decays_weights_in_one_of_the_known_ways", lr=0.01)
 class SGDIgnoresWeightDecay(SGD):
-    """Weight decay is accepted and not used."""
+    """Weight decay is accepted but not used."""
 
     @staticmethod
     def update_rule(param: Tensor, grad: Tensor, **rest: Any) -> None:
@@ -247,7 +247,7 @@ class AdamDecaysTwice(Adam):
 
 @seen_by("climbs_with_maximize", lr=0.01)
 class SGDIgnoresMaximize(SGD):
-    """maximize is accepted and not used."""
+    """maximize is accepted but not used."""
 
     @staticmethod
     def update_rule(param: Tensor, grad: Tensor, **rest: Any) -> None:
@@ -263,7 +263,7 @@ class SGDIgnoresMaximize(SGD):
 
 @seen_by("climbs_with_maximize", lr=0.01)
 class SGDMaximizesThePenalty(SGD):
-    """maximize turns weight decay around as well."""
+    """maximize negates weight decay too."""
 
     def prepare_update(self, param: Tensor, group: dict[str, Any]) -> Prepared:
         sign = -1 if group["maximize"] else 1
@@ -310,7 +310,7 @@ class SGDCachesItsGroups(SGD):
 
 @seen_by("reads_the_group_at_every_step")
 class AdamCachesBetas(Adam):
-    """betas are kept on the object."""
+    """betas are stored on the object."""
 
     def __init__(self, params: Any, betas: Any = (0.9, 0.999), **rest: Any) -> None:
         self.betas = betas
@@ -327,7 +327,7 @@ def _complement(betas: tuple[float, float]) -> tuple[float, float]:
 
 @seen_by("takes_betas_as_a_list")
 class AdamHashesBetas(Adam):
-    """betas are the key of a cache, so a list is refused."""
+    """betas are the key of a cache, so a list raises TypeError."""
 
     def __init__(self, params: Any, betas: Any = (0.9, 0.999), **rest: Any) -> None:
         super().__init__(params, betas=_complement(betas), **rest)
@@ -357,7 +357,7 @@ class SGDDecaysItsRate(SGD):
 
 @seen_by("refuses_a_negative_learning_rate")
 class SGDTakesAnyRate(Optimizer):
-    """Nothing is checked."""
+    """Hyperparameters are not checked."""
 
     def __init__(self, params: Any, lr: float = 0.01) -> None:
         super().__init__(params, {"lr": lr})
@@ -388,7 +388,7 @@ class AdamTakesAnyBetas(Adam):
 
 @seen_by("refuses_what_is_no_parameter_list", lr=0.01)
 class SGDTakesABareTensor(SGD):
-    """A bare tensor is taken as a list of one."""
+    """A bare tensor is accepted as a list of one."""
 
     def __init__(self, params: Any, lr: float) -> None:
         super().__init__([params] if isinstance(params, Tensor) else params, lr=lr)
@@ -396,7 +396,7 @@ class SGDTakesABareTensor(SGD):
 
 @seen_by("takes_named_parameters", lr=0.01)
 class SGDDropsNames(SGD):
-    """The names of named parameters are thrown away."""
+    """The names of named parameters are discarded."""
 
     def __init__(self, params: Any, lr: float, **rest: Any) -> None:
         if not isinstance(params, Tensor):
@@ -406,7 +406,7 @@ class SGDDropsNames(SGD):
 
 @seen_by("takes_new_groups_during_training", lr=0.01)
 class SGDForgetsNewGroups(SGD):
-    """The parameters are listed once, when it is built."""
+    """The parameters are listed once, at construction."""
 
     def __init__(self, params: Any, lr: float, **rest: Any) -> None:
         super().__init__(params, lr=lr, **rest)
@@ -421,7 +421,7 @@ class SGDForgetsNewGroups(SGD):
 
 @seen_by("takes_every_shape", lr=0.01)
 class SGDNormalisesByTheLargest(SGD):
-    """The largest entry of the gradient is looked up, also where there is none."""
+    """The largest entry of the gradient is computed, even of an empty one."""
 
     def prepare_update(self, param: Tensor, group: dict[str, Any]) -> Prepared:
         if param.grad is not None:
@@ -431,7 +431,7 @@ class SGDNormalisesByTheLargest(SGD):
 
 @seen_by("prints_its_groups", lr=0.01)
 class SGDPrintsItsName(SGD):
-    """repr says the class alone."""
+    """repr shows the class alone."""
 
     def __repr__(self) -> str:
         return "SGD()"
@@ -439,7 +439,7 @@ class SGDPrintsItsName(SGD):
 
 @seen_by("works_with_schedulers", lr=0.01)
 class SGDRestoresItsRate(SGD):
-    """Every step sets lr back to the one that the scheduler started from."""
+    """Every step resets lr to the value that the scheduler started from."""
 
     @torch.no_grad()
     def step(self, closure: Any = None) -> Any:
@@ -450,7 +450,7 @@ class SGDRestoresItsRate(SGD):
 
 @seen_by("refuses_a_parameter_in_two_groups", lr=0.01)
 class SGDSharesParameters(SGD):
-    """A parameter may stand in two groups, and is stepped twice."""
+    """A parameter may be in two groups and is updated twice."""
 
     def add_param_group(self, param_group: dict[str, Any]) -> None:
         groups, self.param_groups = self.param_groups, []
@@ -458,7 +458,7 @@ class SGDSharesParameters(SGD):
         self.param_groups = [*groups, *self.param_groups]
 
 
-# What a step may touch.
+# Side effects of a step.
 
 
 @seen_by("leaves_gradients_alone", lr=0.01)
@@ -520,7 +520,7 @@ class AdamGivesEveryParameterState(Adam):
 
 @seen_by("continues_a_frozen_parameter", lr=0.01, momentum=0.9)
 class MomentumTakesNoneForZero(SGD):
-    """A missing gradient counts as a zero one once there is state."""
+    """A missing gradient counts as zero once there is state."""
 
     def _prepare_updates(self, step_inputs: dict[str, Any]) -> Any:
         for group in self.param_groups:
@@ -532,7 +532,7 @@ class MomentumTakesNoneForZero(SGD):
 
 @seen_by("does_nothing_without_gradients")
 class AdamCountsEveryCall(Adam):
-    """The step counts of all parameters advance, whether they have a gradient or not."""
+    """The step counts of all parameters advance, with or without a gradient."""
 
     def _prepare_updates(self, step_inputs: dict[str, Any]) -> Any:
         for group in self.param_groups:
@@ -580,7 +580,7 @@ class SGDNormalisesTogether(SGD):
 
 @seen_by("starts_a_late_parameter_from_its_own_first_step")
 class AdamOneCountForAll(Adam):
-    """One step count, of the oldest parameter, serves all of them."""
+    """All parameters share one step count, that of the oldest."""
 
     def next_step(self, param: Tensor) -> int:
         if param in self.state:
@@ -598,7 +598,7 @@ class SGDRebindsData(PublishedSGD):
 
 @seen_by("shows_its_move_to_autograd", lr=0.01)
 class SGDHidesBehindData(SGD):
-    """The weights move through .data, which autograd does not see."""
+    """The weights are updated through .data, unnoticed by autograd."""
 
     @staticmethod
     def update_rule(param: Tensor, grad: Tensor, **rest: Any) -> None:
@@ -607,7 +607,7 @@ class SGDHidesBehindData(SGD):
 
 @seen_by("steps_outside_the_graph", lr=0.01, momentum=0.9)
 class MomentumGrowsAGraph(SGD):
-    """The buffer is computed with gradients on."""
+    """The buffer is computed with gradients enabled."""
 
     @staticmethod
     def update_rule(param: Tensor, grad: Tensor, **rest: Any) -> None:
@@ -639,7 +639,7 @@ class SGDPromotesWeights(SGD):
 
 @seen_by("steps_or_refuses_sparse_gradients", lr=0.01)
 class SGDMisreadsSparseGradients(SGD):
-    """Sparse gradients are silently left out."""
+    """Sparse gradients are silently ignored."""
 
     def _refuse_unsupported_tensors(self, param: Tensor, grad: Tensor) -> None:
         if grad.is_sparse:
@@ -648,7 +648,7 @@ class SGDMisreadsSparseGradients(SGD):
 
 @seen_by("steps_or_refuses_complex_parameters")
 class AdamSquaresComplexGradients(Adam):
-    """Complex gradients are squared as they are."""
+    """Complex gradients are squared as complex numbers."""
 
     def _refuse_unsupported_tensors(self, param: Tensor, grad: Tensor) -> None:
         return
@@ -656,7 +656,7 @@ class AdamSquaresComplexGradients(Adam):
 
 @seen_by("works_under_a_gradient_scaler", lr=0.01)
 class SGDPromisesToUnscale(SGD):
-    """It tells GradScaler that it unscales by itself, and does not."""
+    """It declares to GradScaler that it unscales gradients, and does not."""
 
     _step_supports_amp_scaling = True
 
@@ -694,7 +694,7 @@ class ClosureMutant(SGD):
 
 @seen_by("runs_the_closure_once_with_gradients_on", lr=0.01)
 class ClosureWithoutGrad(ClosureMutant):
-    """The closure runs with gradients off."""
+    """The closure runs with gradients disabled."""
 
     def evaluate(self, closure: Callable[[], Any]) -> Any:
         return closure()
@@ -744,7 +744,7 @@ class SGDReturnsZero(SGD):
 
 @seen_by("runs_step_hooks", lr=0.01)
 class SGDBypassesHooks(SGD):
-    """step is replaced on the object, past the wrapper that runs hooks."""
+    """step is replaced on the object, which bypasses the wrapper that runs hooks."""
 
     def __init__(self, params: Any, **rest: Any) -> None:
         super().__init__(params, **rest)
@@ -763,7 +763,7 @@ class SGDBypassesHooks(SGD):
 
 @seen_by("clears_gradients")
 class AdamForgetsOnZeroGrad(Adam):
-    """zero_grad clears the state as well."""
+    """zero_grad clears the state too."""
 
     def zero_grad(self, set_to_none: bool = True) -> None:
         super().zero_grad(set_to_none)
@@ -775,7 +775,7 @@ class AdamForgetsOnZeroGrad(Adam):
 
 @seen_by("resumes_from_a_state_dict")
 class AdamKeepsStateOnItself(Adam):
-    """State hangs on the object, so the state dict is empty."""
+    """State is an attribute of the object, so the state dict is empty."""
 
     def __init__(self, params: Any, **rest: Any) -> None:
         super().__init__(params, **rest)
@@ -790,7 +790,7 @@ class AdamKeepsStateOnItself(Adam):
 
 @seen_by("resumes_from_a_file")
 class AdamKeepsAnObject(Adam):
-    """The state holds an object that a weights-only load refuses."""
+    """The state contains an object that a weights-only load refuses."""
 
     def prepare_update(self, param: Tensor, group: dict[str, Any]) -> Prepared:
         arguments, state = super().prepare_update(param, group)
@@ -799,7 +799,7 @@ class AdamKeepsAnObject(Adam):
 
 @seen_by("resumes_from_a_state_dict")
 class AdamStartsAgainAfterLoading(Adam):
-    """The step count starts again after loading."""
+    """Loading resets the step count."""
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
         super().load_state_dict(state_dict)
@@ -809,7 +809,7 @@ class AdamStartsAgainAfterLoading(Adam):
 
 @seen_by("survives_deepcopy")
 class SGDWithAnAttribute(SGD):
-    """A setting is an attribute of the object, which copying an optimizer loses."""
+    """A setting is an attribute of the object, which a copy of an optimizer lacks."""
 
     def __init__(self, params: Any, lr: float = 0.01, factor: float = 0.5, **rest: Any) -> None:
         super().__init__(params, lr=lr, **rest)
@@ -868,7 +868,7 @@ class SGDKeepsItsOwnSettings(SGD):
 
 @seen_by("loads_without_tying_to_the_source")
 class AdamLoadsByReference(Adam):
-    """Loading puts the given groups and state in place instead of copying them."""
+    """Loading shares the given state instead of copying it."""
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
         super().load_state_dict(state_dict)
@@ -881,7 +881,7 @@ class AdamLoadsByReference(Adam):
 
 @seen_by("loads_without_tying_to_the_source")
 class SGDEmptiesTheGivenDict(SGD):
-    """Loading takes entries out of the dict it was given."""
+    """Loading removes entries from the given dict."""
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
         super().load_state_dict(state_dict)
@@ -891,7 +891,7 @@ class SGDEmptiesTheGivenDict(SGD):
 
 @seen_by("loads_state_into_another_type")
 class AdamKeepsItsOldType(Adam):
-    """Loading puts state back in the type that it was saved in."""
+    """Loading restores the dtype that the state was saved in."""
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
         super().load_state_dict(state_dict)
@@ -902,7 +902,7 @@ class AdamKeepsItsOldType(Adam):
 
 @seen_by("refuses_a_state_dict_of_another_shape", lr=0.01)
 class SGDLoadsAnything(SGD):
-    """A state dict that does not fit is ignored in silence."""
+    """A state dict that does not fit is silently ignored."""
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
         try:
@@ -913,7 +913,7 @@ class SGDLoadsAnything(SGD):
 
 @seen_by("loads_a_checkpoint_without_flags")
 class AdamNeedsItsFlag(Optimizer):
-    """A flag that an older checkpoint lacks is looked up without a default."""
+    """A flag that older checkpoints lack is read without a default."""
 
     def __init__(self, params: Any, lr: float = 0.01, foreach: bool = False) -> None:
         super().__init__(params, {"lr": lr, "foreach": foreach})
@@ -979,7 +979,7 @@ class SAGAKeyedByPosition(SAGA):
 
 @seen_by("reaches_the_least_squares_solution", **BLOCKS)
 class SAGAWithOneRow(SAGA):
-    """One previous gradient is kept for all blocks (found in several published SAGAs)."""
+    """One previous gradient is stored for all blocks (found in several published SAGAs)."""
 
     def prepare_update(self, param: Tensor, group: dict[str, Any], *, block: int) -> Prepared:
         return super().prepare_update(param, group, block=0)
@@ -987,7 +987,7 @@ class SAGAWithOneRow(SAGA):
 
 @seen_by("reaches_the_least_squares_solution", **BLOCKS)
 class SAGAOnReshuffledBlocks(SAGA):
-    """A block's number means other samples in the next pass."""
+    """A block has other samples in the next epoch."""
 
     def prepare_update(self, param: Tensor, group: dict[str, Any], *, block: int) -> Prepared:
         visits, count = self.state.get(param, {}).get("visits", 0), len(group["block_sizes"])
@@ -998,7 +998,7 @@ class SAGAOnReshuffledBlocks(SAGA):
 
 @seen_by(CORRECTS, **BLOCKS)
 class SAGAMovesTheMeanFirst(SAGA):
-    """The mean takes in the new gradient before it is used."""
+    """The mean is updated by the new gradient before it is used."""
 
     @staticmethod
     def update_rule(param: Tensor, grad: Tensor, **rest: Any) -> None:
@@ -1010,7 +1010,7 @@ class SAGAMovesTheMeanFirst(SAGA):
 
 @seen_by(CORRECTS, **BLOCKS)
 class SAGAFreezesItsMean(SAGA):
-    """The mean is filled in the first pass and never updated."""
+    """The mean is computed in the first epoch and never updated."""
 
     def prepare_update(self, param: Tensor, group: dict[str, Any], *, block: int) -> Prepared:
         arguments, state = super().prepare_update(param, group, block=block)
@@ -1038,7 +1038,7 @@ class SAGADividesByAllFromTheStart(SAGA):
 
 @seen_by("refuses_a_gradient_of_unknown_origin", **BLOCKS)
 class SAGAGuessesItsBlock(SAGA):
-    """A step without a block is taken for block 0."""
+    """A step without a block uses block 0."""
 
     def step(self, closure: Any = None, *, block: int | None = 0) -> Any:
         return super().step(closure, block=block)
@@ -1046,7 +1046,7 @@ class SAGAGuessesItsBlock(SAGA):
 
 @seen_by("loads_state_as_it_was_saved", table_dtype=torch.float16, **BLOCKS)
 class SAGALosesItsTableType(SAGA):
-    """The table goes through torch's own loading, which casts it to the type of the weights."""
+    """The table is loaded by torch, which casts it to the dtype of the weights."""
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
         super(SAGA, self).load_state_dict(state_dict)
@@ -1054,7 +1054,7 @@ class SAGALosesItsTableType(SAGA):
 
 @seen_by("loads_state_as_it_was_saved", **BLOCKS)
 class SAGAMarksSeenInATensor(SAGA):
-    """Which blocks were seen is a bool tensor, which loading casts to the type of the weights."""
+    """Seen blocks are marked in a bool tensor, which loading casts to the dtype of the weights."""
 
     def prepare_update(self, param: Tensor, group: dict[str, Any], *, block: int) -> Prepared:
         arguments, state = super().prepare_update(param, group, block=block)
@@ -1081,7 +1081,7 @@ SAMPLES: dict[str, Any] = {"lr": 0.01, "num_samples": 28}
 
 @seen_by("reaches_the_least_squares_solution", **SAMPLES)
 class LinearSAGAWithoutCorrection(LinearSAGA):
-    """The table is filled and its mean followed, and no slope is taken from it."""
+    """The table is filled and its mean followed, without a correction by stored slopes."""
 
     def prepare_update(self, param: Tensor, group: dict[str, Any], **batch: Any) -> Prepared:
         arguments, state = super().prepare_update(param, group, **batch)
@@ -1099,7 +1099,7 @@ class LinearSAGADividesByAllFromTheStart(LinearSAGA):
 
 @seen_by("refuses_a_gradient_of_unknown_origin", **SAMPLES)
 class LinearSAGACountsFromTheEnd(LinearSAGA):
-    """A negative number of a sample is one from the end, as in an index."""
+    """A negative sample index counts from the end."""
 
     def step(self, closure: Any = None, *, samples: Any = None, **rest: Any) -> None:
         known = None if samples is None else samples % self.param_groups[0]["num_samples"]
@@ -1108,7 +1108,7 @@ class LinearSAGACountsFromTheEnd(LinearSAGA):
 
 @seen_by("loads_state_as_it_was_saved", **SAMPLES)
 class LinearSAGALosesItsTable(LinearSAGA):
-    """Loading starts an empty table beside the loaded mean."""
+    """Loading creates an empty table beside the loaded mean."""
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
         super().load_state_dict(state_dict)

@@ -1,4 +1,4 @@
-"""A checkpoint as a run leaves it, without the run: a seeded head on a random backbone."""
+"""Checkpoints as runs write them, with a seeded head and without a run."""
 
 from pathlib import Path
 from typing import Any
@@ -20,6 +20,15 @@ def write_checkpoint(
     statistics: StateDict | None = None,
     **replaced: Any,
 ) -> Path:
+    """Write a checkpoint to `path` and return the path.
+
+    Args:
+        path: In an existing folder.
+        head: `conv` or `linear`.
+        weights: As `model.weights`.
+        statistics: BatchNorm statistics of protocol=monograph; none for protocol=frozen.
+        replaced: Facts to replace.
+    """
     module = seeded_head(head, 0)
     config = {
         "model": {"weights": weights, "weights_seed": 0, "head": head},

@@ -25,7 +25,7 @@ def fetch_kaggle(*, keep_archive: bool = False) -> Path:
         keep_archive: Whether to keep `train.zip`, 543 MB, in the cache.
 
     Raises:
-        UserError: If there is no credential, Kaggle refuses it or cannot be reached, the disk is
+        UserError: If no credential is found, Kaggle refuses it or cannot be reached, the disk is
             too small, or the archive does not have the competition's files.
     """
     parent = make_directory(cache_directory() / "kaggle", "CATSDOGS_CACHE")

@@ -41,7 +41,7 @@ def download(archive: Path) -> None:
         archive: Path of the result. An interrupted download beside it is resumed.
 
     Raises:
-        UserError: If there is no credential, or the client fails.
+        UserError: If no credential is found, or the client fails.
     """
     credential = find_credential()
     if credential is None:

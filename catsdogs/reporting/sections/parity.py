@@ -66,7 +66,7 @@ def parity_section(runs: Runs, chosen: Runs) -> Section:
     """
     pairs = pairs_of(runs.comparison.contenders)
     if not pairs:
-        return Section("Parity", (Paragraph("There is no pair of optimizers to compare."),))
+        return Section("Parity", (Paragraph("No pair of optimizers to compare."),))
     return Section("Parity", present(cost_difference(chosen), parity_table(runs, pairs)))
 
 

@@ -1,4 +1,4 @@
-"""A checkpoint's backbone is found again, or refused with the way out."""
+"""Trained models: the backbone of a checkpoint is found, or the error says how to get it."""
 
 import shutil
 from pathlib import Path
@@ -10,7 +10,8 @@ import torch
 from catsdogs.data.images import normalise
 from catsdogs.errors import UserError
 from catsdogs.features.backbone import Backbone, find_weights
-from catsdogs.inference.classifier import load, read_trained
+from catsdogs.inference.classifier import load
+from catsdogs.inference.trained_model import read_trained_model
 from catsdogs.training.heads import ConvHead, seeded_head
 from tests.support.sample_checkpoint import write_checkpoint
 
@@ -24,54 +25,56 @@ def weights(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.mark.parametrize("choice", ["random", "embedded"])
-def test_the_head_and_the_weights_are_those_of_the_training(tmp_path: Path, choice: str) -> None:
-    trained = read_trained(write_checkpoint(tmp_path / "best.pt", weights=choice))
+def test_the_head_and_the_weights_are_those_of_training(tmp_path: Path, choice: str) -> None:
+    model = read_trained_model(write_checkpoint(tmp_path / "best.pt", weights=choice))
     expected = find_weights(choice).state
-    assert all(torch.equal(trained.weights.state[name], expected[name]) for name in expected)
+    assert all(torch.equal(model.weights.state[name], expected[name]) for name in expected)
     head = seeded_head("conv", 0).state_dict()
-    assert all(torch.equal(value, head[name]) for name, value in trained.head.state_dict().items())
+    assert all(torch.equal(value, head[name]) for name, value in model.head.state_dict().items())
 
 
-def test_weights_that_moved_are_found_where_the_setting_says(tmp_path: Path, weights: Path) -> None:
+def test_moved_weights_are_found_where_the_setting_says(tmp_path: Path, weights: Path) -> None:
     place = shutil.copy(weights, tmp_path / "old.pth")
     checkpoint = write_checkpoint(tmp_path / "best.pt", weights=str(place))
     Path(place).rename(tmp_path / "new.pth")
-    with pytest.raises(UserError, match="old.pth: there is no such file; .*give weights=PATH"):
-        read_trained(checkpoint)
-    with pytest.raises(UserError, match="weights=gone.pth: there is no such file"):
-        read_trained(checkpoint, "gone.pth")
-    found = read_trained(checkpoint, str(tmp_path / "new.pth"))
+    with pytest.raises(UserError, match="old.pth: no such file; .* as weights=PATH"):
+        read_trained_model(checkpoint)
+    with pytest.raises(UserError, match="weights=gone.pth: no such file"):
+        read_trained_model(checkpoint, "gone.pth")
+    found = read_trained_model(checkpoint, str(tmp_path / "new.pth"))
     assert found.weights.sha256 == found.facts["weights"]["sha256"]
 
 
-def test_a_file_that_changed_since_the_training_is_refused(tmp_path: Path, weights: Path) -> None:
+def test_a_weights_file_that_changed_since_training_is_refused(
+    tmp_path: Path, weights: Path
+) -> None:
     place = shutil.copy(weights, tmp_path / "weights.pth")
     checkpoint = write_checkpoint(tmp_path / "best.pt", weights=str(place))
     torch.save(find_weights("random", seed=8).state, place)
     with pytest.raises(UserError, match=r"not the backbone of this checkpoint.*state dict weights"):
-        read_trained(checkpoint)
+        read_trained_model(checkpoint)
 
 
 @pytest.mark.parametrize(
-    ("source", "origin"),
+    ("source", "remedy"),
     [
-        ("random", "drawn by torch .* and torchvision"),
-        ("embedded", "those of catsdogs"),
+        ("random", "use torch .* and torchvision .*, which drew them"),
+        ("embedded", "use catsdogs .*, which contains them"),
         ("imagenet", "give weights=PATH"),
     ],
 )
-def test_other_weights_of_the_same_name_are_refused_with_their_origin(
-    tmp_path: Path, source: str, origin: str
+def test_other_weights_of_the_same_name_are_refused_with_a_remedy(
+    tmp_path: Path, source: str, remedy: str
 ) -> None:
     recorded = {"source": source, "description": "other weights", "sha256": "0" * 64}
     checkpoint = write_checkpoint(tmp_path / "best.pt")
     content = torch.load(checkpoint, weights_only=True)
     torch.save(content | {"weights": recorded}, checkpoint)
-    with pytest.raises(UserError, match=f"trained on other weights .*{origin}"):
-        read_trained(checkpoint)
+    with pytest.raises(UserError, match=f"trained with other weights .*{remedy}"):
+        read_trained_model(checkpoint)
 
 
-def test_the_statistics_of_the_judged_epoch_are_used(
+def test_the_batch_norm_statistics_of_the_evaluated_epoch_are_used(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("catsdogs.inference.classifier.BATCH", 2)
@@ -95,11 +98,14 @@ def test_the_statistics_of_the_judged_epoch_are_used(
 @pytest.mark.parametrize(
     ("replaced", "message"),
     [
-        ({"pixels": "grey"}, "was trained on pixels of another kind .grey; here exif-rgb"),
-        ({"config": {}}, "not what a run of catsdogs.train leaves .KeyError: 'model'"),
-        ({"config": None}, "not what a run of catsdogs.train leaves .TypeError"),
-        ({"head": {"weight": torch.zeros(1)}}, "not what a run .*RuntimeError: Error.* in loading"),
-        ({"format": 1}, "not a checkpoint of catsdogs, format 2"),
+        (
+            {"pixels": "grey"},
+            "trained on images that were prepared differently .grey; this version: exif-rgb",
+        ),
+        ({"config": {}}, "not written by catsdogs.train .KeyError: 'model'"),
+        ({"config": None}, "not written by catsdogs.train .TypeError"),
+        ({"head": {"weight": torch.zeros(1)}}, "not written by .*RuntimeError: Error.* in loading"),
+        ({"format": 1}, "best.pt: .*format"),
     ],
     ids=str,
 )
@@ -109,10 +115,10 @@ def test_a_checkpoint_that_cannot_work_is_refused_in_one_line(
     checkpoint = write_checkpoint(tmp_path / "best.pt")
     torch.save(torch.load(checkpoint, weights_only=True) | replaced, checkpoint)
     with pytest.raises(UserError, match=message) as caught:
-        read_trained(checkpoint)
+        read_trained_model(checkpoint)
     assert "\n" not in str(caught.value)
 
 
-def test_a_folder_in_place_of_a_checkpoint_is_told_the_file(tmp_path: Path) -> None:
+def test_a_folder_in_place_of_a_checkpoint_is_refused_with_the_file_to_give(tmp_path: Path) -> None:
     with pytest.raises(UserError, match=r"is a folder; give .*best.pt"):
-        read_trained(tmp_path)
+        read_trained_model(tmp_path)

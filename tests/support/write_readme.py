@@ -1,6 +1,6 @@
 """Write real output of `catsdogs.check` into the README, shortened to the claims named here.
 
-PYTHONPATH=. python tests/write_readme.py
+python -m tests.support.write_readme
 """
 
 import json
@@ -12,7 +12,7 @@ import sys
 import tempfile
 from pathlib import Path
 
-README = Path(__file__).parents[1] / "README.md"
+README = Path(__file__).parents[2] / "README.md"
 COMMAND = "python -m catsdogs.check optimizer=published_adam reference=native_adam"
 # One claim that holds, and one that fails from each kind of claim.
 SHOWN = (
