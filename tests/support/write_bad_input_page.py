@@ -18,7 +18,7 @@ from tests.bad_input import test_catalogue
 from tests.bad_input.test_catalogue import IMAGES, PARTS, ROW
 from tests.support import catalogue
 
-MINUTES = 30  # for all cases; two idle cores need two
+MINUTES = 30  # for all cases; two idle cores need one
 TESTS = (
     test_catalogue.test_an_image_is_used_or_left_out_with_its_reason,
     test_catalogue.test_a_command_refuses_bad_input_in_one_line_and_leaves_nothing_behind,
