@@ -18,13 +18,13 @@ def without_compiler(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 
 def own_yaml(text: str) -> Callable[[Path, pytest.MonkeyPatch], None]:
     def make(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-        (folder / "conf" / "optimizer").mkdir(parents=True)
-        (folder / "conf" / "optimizer" / "own.yaml").write_bytes(text.encode("latin-1"))
+        (folder / "own" / "optimizer").mkdir(parents=True)
+        (folder / "own" / "optimizer" / "own.yaml").write_bytes(text.encode("latin-1"))
 
     return make
 
 
-OWN = ["--config-dir", "conf", "optimizer=own"]
+OWN = ["--config-dir", "own", "optimizer=own"]
 SAGA = ["optimizer=custom_saga", "batch_size=8"]
 LINEAR_SAGA = ["optimizer=custom_linear_saga", "model.head=linear"]
 CASES = [
