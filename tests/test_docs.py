@@ -220,7 +220,9 @@ def test_make_targets_that_the_pages_name_exist() -> None:
 def test_files_that_the_pages_name_exist() -> None:
     absent = []
     for page in [page for page in PAGES if page.parent.name != "measurements"]:  # of their commits
-        named = re.findall(r"\b((?:catsdogs|conf|docs|scripts|tests)/[\w/.-]*)", page.read_text())
+        named = re.findall(
+            r"(?<![\w/])((?:catsdogs|conf|docs|scripts|tests)/[\w/.-]*)", page.read_text()
+        )
         paths = (
             README.parent / name.rstrip(".") for name in named if not re.search("NAME|my_", name)
         )
