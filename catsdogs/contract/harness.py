@@ -6,7 +6,7 @@ that follows it.
 """
 
 import math
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
 import torch
@@ -176,18 +176,6 @@ def gradient(weight: Tensor, number: int, place: int) -> Tensor:
     """Return the gradient of step `number` for the weight with index `place`."""
     generator = torch.Generator().manual_seed(1000 * number + place)
     return torch.randn(weight.shape, generator=generator, dtype=torch.float64).to(weight.dtype)
-
-
-def tensors(value: Any, name: str = "") -> Iterator[tuple[str, Tensor]]:
-    """Yield every tensor inside nested dicts, lists and tuples, with its name."""
-    if isinstance(value, Tensor):
-        yield name, value
-    elif isinstance(value, dict):
-        for key, item in value.items():
-            yield from tensors(item, f"{name}.{key}" if name else str(key))
-    elif isinstance(value, list | tuple):
-        for index, item in enumerate(value):
-            yield from tensors(item, f"{name}[{index}]")
 
 
 def distance(ours: Tensor, others: Tensor) -> float:

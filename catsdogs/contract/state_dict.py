@@ -15,8 +15,9 @@ from torch import Tensor
 from torch.optim import Optimizer
 
 from catsdogs.contract.claims import NotApplicable, claim, require
-from catsdogs.contract.harness import OptimizerHarness, copies, distance, furthest, tensors
+from catsdogs.contract.harness import OptimizerHarness, copies, distance, furthest
 from catsdogs.contract.param_groups import changed_settings
+from catsdogs.optim.state_size import named_tensors
 
 FLAGS = ("foreach", "differentiable", "capturable", "fused")  # added in different torch versions
 StateDict = dict[str, Any]
@@ -57,7 +58,7 @@ def loads_state_as_it_was_saved(harness: OptimizerHarness) -> str:
     saved = through_a_file(optimizer.state_dict())
     fresh = harness.build([weight.detach().clone().requires_grad_() for weight in weights])
     fresh.load_state_dict(copy.deepcopy(saved))
-    before, after = (dict(tensors(d["state"])) for d in (saved, fresh.state_dict()))
+    before, after = (dict(named_tensors(d["state"])) for d in (saved, fresh.state_dict()))
     require(
         before.keys() == after.keys(),
         f"lost or gained {', '.join(sorted(before.keys() ^ after.keys()))}",
@@ -95,7 +96,7 @@ def loads_state_into_another_type(harness: OptimizerHarness) -> str:
     wrong = {
         name: tensor.dtype
         for weight in weights
-        for name, tensor in tensors(optimizer.state.get(weight, {}))
+        for name, tensor in named_tensors(optimizer.state.get(weight, {}))
         if tensor.shape == weight.shape and tensor.dtype == torch.float64
     }
     require(not wrong, f"float32 weights have float64 state: {', '.join(sorted(wrong))}")
@@ -117,9 +118,10 @@ def loads_without_tying_to_the_source(harness: OptimizerHarness) -> str:
     require(_without_tensors(given) == before, "stepping the loaded optimizer changed the dict")
     now = _without_tensors(optimizer.state_dict())
     require(now == before, "stepping the loaded optimizer changed the saved one")
-    shared = {id(t) for _, t in tensors(given)} & {id(t) for _, t in tensors(other.state_dict())}
+    dicts = given, other.state_dict()
+    ours, theirs = ({id(tensor) for _, tensor in named_tensors(each)} for each in dicts)
     # torch itself shares tensors of the same type and device with the given dict.
-    return f"separate; {len(shared) or 'no'} tensors shared with the dict"
+    return f"separate; {len(ours & theirs) or 'no'} tensors shared with the dict"
 
 
 @claim("A state dict with another number of groups or parameters is refused with ValueError.")

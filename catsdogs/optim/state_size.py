@@ -87,15 +87,19 @@ def _linear_after_one_step(
 
 
 def named_tensors(value: Any, name: str = "") -> Iterator[tuple[str, Tensor]]:
-    """Yield every tensor in nested mappings, lists and tuples, with its dotted name."""
+    """Yield every tensor in nested mappings, lists and tuples, with a name such as `state[0].sum`.
+
+    A key that is a tensor, as in an optimizer's state, is not part of the name.
+    """
     if isinstance(value, Tensor):
         yield name, value
     elif isinstance(value, Mapping):
         for key, item in value.items():
-            yield from named_tensors(item, f"{name}.{key}" if isinstance(key, str) else name)
+            parts = (name, "" if isinstance(key, Tensor) else str(key))
+            yield from named_tensors(item, ".".join(filter(None, parts)))
     elif isinstance(value, list | tuple):
-        for item in value:
-            yield from named_tensors(item, name)
+        for index, item in enumerate(value):
+            yield from named_tensors(item, f"{name}[{index}]")
 
 
 def _storage(tensor: Tensor) -> int:

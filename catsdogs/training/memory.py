@@ -172,7 +172,7 @@ def estimate_memory(
     for name in ("state", "table"):
         places: dict[str, int] = {}
         for label, tensor in held:
-            if label.endswith(".table") == (name == "table"):
+            if (label.rpartition(".")[2] == "table") == (name == "table"):
                 places[tensor.device.type] = places.get(tensor.device.type, 0) + tensor.nbytes
         parts += [MemoryItem(name, place, nbytes) for place, nbytes in places.items()]
     if checkpoints:

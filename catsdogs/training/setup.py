@@ -101,7 +101,7 @@ def optimizer_factory(build: Callable[..., Optimizer], name: str) -> MakeOptimiz
             raise UserError(f"optimizer: settings refused by {name}: {error}") from error
         if not isinstance(optimizer, Optimizer):
             raise UserError(
-                f"optimizer: {name} builds a {type(optimizer).__name__}, which is not a "
+                f"optimizer: {name} builds an object of type {type(optimizer).__name__}, not a "
                 "torch.optim.Optimizer"
             )
         return optimizer

@@ -8,6 +8,7 @@ from typing import Any
 from catsdogs.io import formatting
 from catsdogs.reporting.document import Paragraph, Section, Table
 from catsdogs.runs.reader import Run, Runs
+from catsdogs.runs.schema import flat
 
 # Settings that differ between the runs of a comparison, or that do not affect results.
 OWN_SETTINGS = ("optimizer", "seed", "output_dir", "debug")
@@ -126,10 +127,8 @@ def _facts(facts: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
 
 def _named(prefix: str, values: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
     """Yield every leaf of a nested mapping with its dotted name."""
-    for name, value in values.items():
-        if isinstance(value, Mapping):
-            yield from _named(f"{prefix}{name}.", value)
-        elif name == "memory_bytes":
+    for name, value in flat(values):
+        if name == "memory_bytes":
             yield f"{prefix}memory", formatting.size(value)
         else:
             yield f"{prefix}{name}", _text(value)
