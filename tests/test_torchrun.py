@@ -118,9 +118,9 @@ def test_an_interrupted_run_in_two_processes_can_be_resumed(
         (
             "train",
             ["optimizer=custom_linear_saga", "model.head=linear"],
-            "torchrun: custom_linear_saga must see every picture of a batch in one process",
+            "torchrun: custom_linear_saga needs all images of a batch in one process",
         ),
-        ("compare", [], "torchrun: a comparison runs in one process"),
+        ("compare", [], "torchrun: compare is one process"),
     ],
 )
 def test_a_command_that_needs_one_process_says_so_in_one_line(
