@@ -17,7 +17,7 @@ report: .venv/ready  ## native against custom, all runs of the monograph; opens 
 test: .venv/ready  ## run the test suite (offline, on the CPU)
 	OMP_NUM_THREADS=1 $(BIN)/python -m pytest --numprocesses auto --dist worksteal
 
-test-slow: .venv/ready  ## run the tests that take over ten seconds each
+test-slow: .venv/ready  ## run the long tests
 	OMP_NUM_THREADS=1 $(BIN)/python -m pytest --numprocesses auto --dist worksteal --slow -m slow
 
 lint: .venv/ready  ## check style, format and types

@@ -16,14 +16,14 @@ if TYPE_CHECKING:
 
 def pytest_addoption(parser: pytest.Parser) -> None:
     """Add `--slow`."""
-    parser.addoption("--slow", action="store_true", help="run the tests that take over ten seconds")
+    parser.addoption("--slow", action="store_true", help="run the long tests too")
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
     """Skip the slow tests without `--slow`."""
     if config.getoption("--slow"):
         return
-    skip = pytest.mark.skip(reason="takes over ten seconds: make test-slow")
+    skip = pytest.mark.skip(reason="long: make test-slow")
     for item in items:
         if item.get_closest_marker("slow"):
             item.add_marker(skip)

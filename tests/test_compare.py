@@ -129,6 +129,7 @@ def test_neither_the_place_of_the_images_nor_the_workers_make_another_run(
     assert len(moments()) == 2
 
 
+@pytest.mark.slow
 def test_the_protocol_makes_other_runs_and_each_seeds_passes_are_announced_first(
     run_compare: Run, small: list[str], capfd: pytest.CaptureFixture[str]
 ) -> None:
@@ -173,6 +174,7 @@ def test_a_diverged_run_is_a_result_and_is_not_repeated(run_compare: Run, small:
     assert moments() == before
 
 
+@pytest.mark.slow
 def test_every_contender_gets_the_whole_grid_of_learning_rates(
     run_compare: Run, small: list[str]
 ) -> None:

@@ -44,6 +44,7 @@ def files() -> set[str]:
     return {path.name for path in OUTPUT.iterdir()}
 
 
+@pytest.mark.slow
 def test_all_eight_reach_least_squares_and_custom_equals_native(
     run_diamonds: Run, capsys: pytest.CaptureFixture[str]
 ) -> None:

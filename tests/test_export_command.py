@@ -69,6 +69,7 @@ def made(tmp_path_factory: pytest.TempPathFactory) -> Made:
     return Made(folder, out.getvalue(), catsdogs.load(checkpoint, device="cpu"))
 
 
+@pytest.mark.slow
 def test_each_file_runs_in_a_new_process_by_its_example_of_five_lines(made: Made) -> None:
     examples = [block.strip() for block in made.printed.split("\n\n") if "import" in block]
     (expected,) = made.classifier.predict(made.folder / "my_pictures" / "turned.jpg")

@@ -22,6 +22,7 @@ from catsdogs.training.events import Evaluation
 from catsdogs.training.resume import is_finished, lock_run
 from scripts.chaos.same_runs import run_differences
 from tests.support.deaths import Death, Mortal, signal_in_step
+from tests.support.slow import slow_except
 
 Run = Callable[..., int]
 OPTIMIZERS = sorted(file.stem for file in (conf_directory() / "optimizer").glob("*.yaml"))
@@ -71,7 +72,9 @@ def interrupted(run_train: Run) -> Callable[..., Path]:
     return run
 
 
-@pytest.mark.parametrize("optimizer", OPTIMIZERS)
+@pytest.mark.parametrize(
+    "optimizer", slow_except(["native_adam", "custom_adam", "custom_saga"], OPTIMIZERS)
+)
 def test_a_run_interrupted_within_an_epoch_equals_the_uninterrupted_one_to_the_bit(
     run_train: Run,
     small: list[str],
@@ -97,6 +100,7 @@ def test_a_run_can_be_resumed_after_every_step(
     assert run_differences(whole(*arguments), only_run()) == []
 
 
+@pytest.mark.slow
 @pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")
 def test_a_process_may_die_before_any_write_or_rename(
     run_train: Run,
@@ -286,7 +290,7 @@ def _drop_row(path: Path) -> None:
         ),
     ],
 )
-@pytest.mark.parametrize("auto", [True, False])
+@pytest.mark.parametrize("auto", slow_except([True], [True, False]))
 def test_a_damaged_file_is_named_and_renamed_and_the_run_ends_the_same(
     run_train: Run,
     small: list[str],

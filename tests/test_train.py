@@ -370,6 +370,7 @@ def test_the_best_checkpoint_is_evaluated_on_the_features_of_its_own_epoch(
     assert 0.99 * checkpoints["nbytes"] / 2 - 32 * 1024 < size <= checkpoints["nbytes"] / 2
 
 
+@pytest.mark.slow
 def test_views_that_do_not_fit_on_the_disk_are_streamed(
     run_train: Run,
     small: list[str],

@@ -86,6 +86,7 @@ def test_images_of_one_label_differ_in_composition() -> None:
     assert np.median(between) < 0.5
 
 
+@pytest.mark.slow
 def test_colour_and_brightness_do_not_predict_the_label() -> None:
     labels = np.arange(600) % 2
     rows = np.stack([_colour_rows(draw_cat_or_dog(i % 2, i, size=32)) for i in range(600)])
@@ -117,6 +118,7 @@ def test_a_creatures_labels_are_those_of_its_parts() -> None:
         assert parts.noses == (tuple(NOSES)[labels.nose],)
 
 
+@pytest.mark.slow
 def test_the_zoos_labels_are_independent_of_colour() -> None:
     drawn = [draw_creature(index, size=32) for index in range(450)]
     rows = np.stack([_colour_rows(image) for image, _ in drawn])

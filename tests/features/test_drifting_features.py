@@ -85,6 +85,7 @@ def seen(manifest: Manifest, rows: list[int], seed: int, epoch: int) -> Tensor:
     return normalise(apply_views(pixels, drawn))
 
 
+@pytest.mark.slow
 def test_an_epoch_is_what_a_plain_loop_over_torchvision_in_train_mode_computes(
     manifest: Manifest, weights: BackboneWeights
 ) -> None:

@@ -293,6 +293,7 @@ def test_the_lock_is_free_again_when_the_store_is_open(
     assert [lock.is_locked for lock in made] == [False]
 
 
+@pytest.mark.slow
 def test_two_processes_that_open_the_same_store_compute_it_once(images: Path, cache: Path) -> None:
     script = textwrap.dedent(f"""
         from pathlib import Path

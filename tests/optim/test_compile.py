@@ -16,6 +16,7 @@ from torch.optim.lr_scheduler import LambdaLR
 
 from catsdogs import optim
 from catsdogs.optim.base import RuleOptimizer
+from tests.support.slow import slow_except
 
 CXX = os.environ.get("CXX", "clang++" if sys.platform == "darwin" else "g++")
 NEEDS_COMPILER = pytest.mark.skipif(shutil.which(CXX) is None, reason=f"no {CXX} here")
@@ -60,7 +61,9 @@ def train(optimizer: RuleOptimizer, params: list[Tensor], steps: range) -> None:
 
 
 @NEEDS_COMPILER
-@pytest.mark.parametrize("dtype", [torch.float32, torch.float64], ids=str)
+@pytest.mark.parametrize(
+    "dtype", slow_except([torch.float32], [torch.float32, torch.float64]), ids=str
+)
 @pytest.mark.parametrize("name", OPTIMIZERS)
 def test_a_compiled_rule_equals_the_eager_one_to_rounding(
     name: str, dtype: torch.dtype, fresh_dynamo: None

@@ -112,6 +112,7 @@ class Twins:
             assert torch.equal(ours, native), f"{name}, {self.setting}"
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", PAIRS)
 def test_float32_weights_and_state_of_the_head_equal_the_native_ones_bit_for_bit_over_200_steps(
     name: str,

@@ -62,6 +62,7 @@ def assert_same(one: dict[str, Tensor], other: dict[str, Tensor]) -> None:
         assert torch.equal(value, other[name]), name
 
 
+@pytest.mark.slow
 def test_an_interrupted_training_ends_with_the_weights_of_an_uninterrupted_one(
     folder: Path, pretrained: Pretrained, monkeypatch: pytest.MonkeyPatch
 ) -> None:

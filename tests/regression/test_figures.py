@@ -30,6 +30,7 @@ def drawn(result: ExperimentResult, folder: Path) -> dict[str, bytes]:
     return {file.name: file.read_bytes() for file in folder.iterdir()}
 
 
+@pytest.mark.slow
 def test_the_same_numbers_give_the_same_files_to_the_byte(
     result: ExperimentResult, tmp_path: Path
 ) -> None:
@@ -40,6 +41,7 @@ def test_the_same_numbers_give_the_same_files_to_the_byte(
     }
 
 
+@pytest.mark.slow
 def test_the_users_own_matplotlibrc_changes_nothing(
     result: ExperimentResult, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
