@@ -115,6 +115,7 @@ def test_other_settings_make_other_runs_but_other_folders_do_not(
     assert {path.parent.name for path in Path("elsewhere").glob("*/record.json")} < names
 
 
+@pytest.mark.slow
 def test_neither_the_place_of_the_images_nor_the_workers_make_another_run(
     run_compare: Run, small: list[str], images: Path, tmp_path: Path
 ) -> None:

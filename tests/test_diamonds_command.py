@@ -146,6 +146,7 @@ def test_without_plotnine_one_line_says_how_to_install_it(
     assert not Path("outputs").exists()
 
 
+@pytest.mark.slow
 def test_a_run_that_is_interrupted_while_it_draws_keeps_the_former_figures(
     run_diamonds: Run, monkeypatch: pytest.MonkeyPatch
 ) -> None:

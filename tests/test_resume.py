@@ -89,6 +89,7 @@ def test_a_run_interrupted_within_an_epoch_equals_the_uninterrupted_one_to_the_b
     assert run_differences(whole(*arguments), only_run()) == []
 
 
+@pytest.mark.slow
 def test_a_run_can_be_resumed_after_every_step(
     run_train: Run, small: list[str], whole: Callable[..., Path], interrupted: Callable[..., Path]
 ) -> None:

@@ -120,6 +120,7 @@ def own_colour(element: WebElement, css: str) -> tuple[int, ...]:
     return tuple(map(int, re.findall(r"\d+", element.value_of_css_property(css))[:3]))
 
 
+@pytest.mark.slow
 def test_custom_scalars_draw_the_curves_of_both_runs_in_each_of_the_four_charts(
     browser: WebDriver, page: str
 ) -> None:

@@ -331,6 +331,7 @@ def test_the_protocols_have_different_features(run_train: Run, small: list[str])
     assert keys[0] != keys[1]
 
 
+@pytest.mark.slow
 def test_a_precision_names_its_features_and_the_default_adds_no_name(
     run_train: Run, small: list[str]
 ) -> None:

@@ -43,6 +43,7 @@ def allocations(*, tuned: bool) -> str:
     return done.stdout.strip()
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(not sys.platform.startswith("linux"), reason="needs glibc")
 def test_a_block_as_large_as_the_heads_gradient_is_reused_and_not_mapped_anew() -> None:
     assert allocations(tuned=False) == "1 False"
