@@ -71,8 +71,8 @@ def run(config: DictConfig) -> int:
     )
     _write(directory, result, values, timings, memory, tables)
     print(f"\n{result.verdict}")
-    if result.failed:
-        names = ", ".join(finding.name for finding in result.failed)
+    if result.failures:
+        names = ", ".join(finding.name for finding in result.failures)
         print(textwrap.fill(f"failed: {names}", _width(), subsequent_indent=" " * 8))
     print(f"records: {directory}")
     return 0 if result.passed else FAILED

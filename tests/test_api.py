@@ -73,7 +73,7 @@ def test_an_attribute_that_is_not_there_is_named() -> None:
 def test_a_right_optimizer_passes_the_check_and_prints_as_a_table() -> None:
     result = catsdogs.check_optimizer(catsdogs.optim.Adam, reference=torch.optim.Adam, lr=1e-2)
     assert result.passed
-    assert not result.failed
+    assert not result.failures
     assert result.name == "Adam"
     assert str(result).endswith(result.verdict)
     assert result.verdict.startswith("Adam is a drop-in replacement: ")
@@ -84,7 +84,7 @@ def test_a_right_optimizer_passes_the_check_and_prints_as_a_table() -> None:
 def test_a_wrong_optimizer_fails_the_check_by_name() -> None:
     result = catsdogs.check_optimizer(partial(SignSGD, lr=0.1), name="sign")
     assert not result.passed
-    assert "leaves_gradients_alone" in {finding.name for finding in result.failed}
+    assert "leaves_gradients_alone" in {finding.name for finding in result.failures}
     assert result.verdict.startswith("sign is not a drop-in replacement: ")
 
 

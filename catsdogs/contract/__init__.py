@@ -7,13 +7,13 @@
     for finding in check(mine, reference=adam):
         print(finding)
 
-The contract is the one that PyTorch's own optimizers keep: every first-order optimizer of
-`torch.optim` 2.15 that takes dense gradients passes every claim. It imports torch alone and knows
-no optimizer by name. Passing says nothing about how well an optimizer trains.
+The contract is the one that PyTorch's own optimizers keep. Before a claim is tried, trial steps
+find out what the optimizer can do and what it needs, and claims judge it by that. It imports torch
+alone and knows no optimizer by name. Passing says nothing about how well an optimizer trains.
 """
 
 from catsdogs.contract.claims import Finding
-from catsdogs.contract.harness import Factory
+from catsdogs.contract.subject import CannotBeChecked, Factory
 from catsdogs.contract.suite import CheckResult, check
 
-__all__ = ["CheckResult", "Factory", "Finding", "check"]
+__all__ = ["CannotBeChecked", "CheckResult", "Factory", "Finding", "check"]

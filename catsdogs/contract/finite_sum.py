@@ -24,13 +24,15 @@ from catsdogs.contract.harness import (
     gradient,
     origin,
     samples_of_a_batch,
-    step,
 )
 
 FEATURES = 3
 
 
-@claim("A step without its block or samples, or with unknown ones, is refused and moves nothing.")
+@claim(
+    "A step without its block or samples, or with unknown ones, is refused and moves nothing.",
+    "update",
+)
 def refuses_a_gradient_of_unknown_origin(harness: OptimizerHarness) -> str:
     sizes = _block_sizes(harness)
     weights = harness.weights()
@@ -42,7 +44,7 @@ def refuses_a_gradient_of_unknown_origin(harness: OptimizerHarness) -> str:
     if harness.step_inputs == "block":
         wrong |= {f"block {number}": {"block": number} for number in (len(sizes), -1)}
     else:
-        inputs, count = origin(optimizer, 0), harness.defaults["num_samples"]
+        inputs, count = origin(optimizer, 0), harness.subject.defaults["num_samples"]
         for number in (count, -1):
             samples = inputs["samples"].clone()
             samples[0] = number
@@ -57,7 +59,10 @@ def refuses_a_gradient_of_unknown_origin(harness: OptimizerHarness) -> str:
     return f"refused: {', '.join(wrong)}"
 
 
-@claim("Once every block was seen, a step follows the mean gradient, corrected for its block.")
+@claim(
+    "Once every block was seen, a step follows the mean gradient, corrected for its block.",
+    "update",
+)
 def corrects_by_the_last_gradient_of_the_block(harness: OptimizerHarness) -> str:
     sizes = _block_sizes(harness)
     total, count = sum(sizes), len(sizes)
@@ -65,7 +70,7 @@ def corrects_by_the_last_gradient_of_the_block(harness: OptimizerHarness) -> str
     optimizer = harness.build(weights, **_plain(harness, lr=0.0))
     stored = [_gradients(weights, 100 + block) for block in range(count)]
     for block in [*range(count), *reversed(range(count))]:
-        _step(optimizer, weights, stored[block], block)
+        _step(harness, optimizer, weights, stored[block], block)
     optimizer.param_groups[0]["lr"] = 1.0
     # In another order than before, and with one block twice in a row.
     for number, block in enumerate([1 % count, 0, 0, count - 1, *range(count)]):
@@ -75,7 +80,7 @@ def corrects_by_the_last_gradient_of_the_block(harness: OptimizerHarness) -> str
             for old, new in zip(stored[block], _gradients(weights, 200 + number), strict=True)
         ]
         before = copies(weights)
-        _step(optimizer, weights, latest, block)
+        _step(harness, optimizer, weights, latest, block)
         moved = [old - weight.detach() for old, weight in zip(before, weights, strict=True)]
         share = count * sizes[block] / total
         # Unbiased over blocks drawn uniformly; a correction of weight 1 is accepted as well.
@@ -89,7 +94,9 @@ def corrects_by_the_last_gradient_of_the_block(harness: OptimizerHarness) -> str
     return f"{count} blocks of sizes {list(sizes)}, {count + 4} steps"
 
 
-@claim("The optimizer reaches the exact least-squares solution at a constant learning rate.")
+@claim(
+    "The optimizer reaches the exact least-squares solution at a constant learning rate.", "update"
+)
 def reaches_the_least_squares_solution(harness: OptimizerHarness) -> str:
     sizes = _block_sizes(harness)
     random = torch.Generator().manual_seed(1)
@@ -135,16 +142,21 @@ def _block_sizes(harness: OptimizerHarness) -> tuple[int, ...]:
     if harness.step_inputs is None:
         raise NotApplicable("its step takes no blocks or samples")
     if harness.step_inputs == "block":
-        sizes: tuple[int, ...] = harness.defaults["block_sizes"]
+        sizes: tuple[int, ...] = harness.subject.defaults["block_sizes"]
         return sizes
-    size, num_samples = samples_of_a_batch(harness.weights()), harness.defaults["num_samples"]
+    size, num_samples = (
+        samples_of_a_batch(harness.weights()),
+        harness.subject.defaults["num_samples"],
+    )
     return (size,) * int(num_samples // size)
 
 
 def _plain(harness: OptimizerHarness, lr: float) -> dict[str, Any]:
     # A table of lower precision would round the stored gradients.
     off = {"weight_decay": 0.0, "maximize": False, "table_dtype": None}
-    return {"lr": lr} | {name: value for name, value in off.items() if name in harness.defaults}
+    return {"lr": lr} | {
+        name: value for name, value in off.items() if name in harness.subject.defaults
+    }
 
 
 def _gradients(weights: Sequence[Tensor], number: int) -> list[Tensor]:
@@ -152,11 +164,13 @@ def _gradients(weights: Sequence[Tensor], number: int) -> list[Tensor]:
 
 
 def _step(
-    optimizer: Optimizer, weights: Sequence[Tensor], gradients: Sequence[Tensor], block: int
+    harness: OptimizerHarness,
+    optimizer: Optimizer,
+    weights: Sequence[Tensor],
+    gradients: Sequence[Tensor],
+    block: int,
 ) -> None:
-    for weight, due in zip(weights, gradients, strict=True):
-        weight.grad = due.clone()
-    step(optimizer, block)
+    harness.step(optimizer, block, weights, gradients)
 
 
 def _mean(gradients: Sequence[Tensor], sizes: tuple[int, ...]) -> Tensor:

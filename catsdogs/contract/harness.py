@@ -13,87 +13,70 @@ import torch
 from torch import Tensor
 from torch.optim import Optimizer
 
+from catsdogs.contract.subject import BuildFrom, Factory, Shape, Subject
 from catsdogs.optim.step_inputs import declared_step_inputs
-
-Factory = Callable[..., Optimizer]
-"""`factory(params, **overrides)`, such as `functools.partial(torch.optim.Adam, lr=1e-3)`."""
-
-SHAPES: tuple[tuple[int, ...], ...] = ((4, 3), (2, 5), (5,), (1,), ())
-# Weight and bias of one linear model, for an optimizer that takes samples and logit gradients.
-LINEAR_MODEL: tuple[tuple[int, ...], ...] = ((1, 5), (1,))
-TOLERANCE = 1e-12
 
 
 class OptimizerHarness:
-    """An optimizer factory, its default hyperparameters and the parameter shapes that it accepts.
+    """An optimizer that is known well enough to be driven, and what it should equal.
 
     Args:
-        factory: Builds the optimizer, `factory(params, **overrides)`.
+        subject: The optimizer, as far as it is known.
         reference: Builds the optimizer that it should equal, if there is one.
-
-    Raises:
-        ValueError: If it accepts no shape, with its own message, or if the contract cannot drive
-            it.
     """
 
-    def __init__(self, factory: Factory, reference: Factory | None = None) -> None:
-        self.factory = factory
+    def __init__(self, subject: Subject, reference: Factory | None = None) -> None:
+        self.subject = subject
         self.reference = reference
-        self.refused: dict[tuple[int, ...], str] = {}
-        self.shapes = tuple(shape for shape in SHAPES if self._accepts(shape))
-        if not self.shapes and self._accepts(*LINEAR_MODEL):
-            self.shapes = LINEAR_MODEL
-        if not self.shapes:
-            raise ValueError(
-                f"the factory accepts no parameters: {next(iter(self.refused.values()))}"
-            )
-        optimizer = factory(self.weights())
-        if not isinstance(optimizer, Optimizer):
-            raise ValueError(
-                f"the factory builds a {type(optimizer).__name__}, not a torch.optim.Optimizer"
-            )
-        self.defaults: dict[str, Any] = dict(optimizer.defaults)
-        self.step_inputs = declared_step_inputs(optimizer)
-        if self.step_inputs == "samples":
-            self._require_samples()
-
-    def _accepts(self, *shapes: tuple[int, ...]) -> bool:
-        try:
-            self.factory([torch.zeros(shape, requires_grad=True) for shape in shapes])
-        except ValueError as error:
-            self.refused[shapes[0]] = str(error)
-            return False
-        return True
-
-    def _require_samples(self) -> None:
-        self.shapes = LINEAR_MODEL
-        size, num_samples = samples_of_a_batch(self.weights()), self.defaults["num_samples"]
-        if num_samples < 2 * size:
-            raise ValueError(
-                f"num_samples={num_samples}: must be {2 * size} or above, since a linear model is "
-                f"tried on at least two batches of {size}"
-            )
+        self.factory = subject.factory
+        self.settings = subject.settings
+        self.build_from: BuildFrom = subject.build_from
+        self.shapes = subject.shapes
+        self.dtype = subject.dtype
+        self.tolerance = subject.tolerance
+        self.step_inputs = subject.step_inputs
 
     def weights(
-        self,
-        shapes: Iterable[tuple[int, ...]] | None = None,
-        dtype: torch.dtype = torch.float64,
+        self, shapes: Iterable[Shape] | None = None, dtype: torch.dtype | None = None
     ) -> list[Tensor]:
         """Return random weights, the same in every call.
 
         Args:
-            shapes: The accepted shapes by default.
-            dtype: Of all weights.
+            shapes: Those that the optimizer steps on by default.
+            dtype: Of all weights; that in which claims compare weights by default.
         """
         generator = torch.Generator().manual_seed(0)
         return [
-            torch.randn(shape, generator=generator, dtype=torch.float64).to(dtype).requires_grad_()
+            torch.randn(shape, generator=generator, dtype=torch.float64)
+            .to(self.subject.device, dtype or self.dtype)
+            .requires_grad_()
             for shape in (self.shapes if shapes is None else shapes)
         ]
 
     def build(self, params: Iterable[Any], **overrides: Any) -> Optimizer:
-        """Build the optimizer with some hyperparameters overridden."""
-        return self.factory(params, **overrides)
+        """Build the optimizer with some hyperparameters overridden, ready for its first step."""
+        return self._ready(self.factory(self._as_built_from(params), **overrides))
+
+    def build_reference(self, params: Iterable[Any], **overrides: Any) -> Optimizer:
+        """Build the reference with some hyperparameters overridden, ready for its first step."""
+        assert self.reference is not None
+        return self._ready(self.reference(params, **overrides))
+
+    def _ready(self, optimizer: Optimizer) -> Optimizer:
+        if self.subject.prepare is not None:
+            self.subject.prepare(optimizer)
+        train = getattr(optimizer, "train", None)
+        if callable(train):  # such as schedule-free optimizers
+            train()
+        return optimizer
+
+    def _as_built_from(self, params: Iterable[Any]) -> Any:
+        if self.build_from == "parameters" or not isinstance(params, Sequence):
+            return params
+        if not all(isinstance(param, Tensor) for param in params):
+            return params
+        named = [(f"weight{index}", param) for index, param in enumerate(params)]
+        return named if self.build_from == "named" else _Model(named)
 
     def run(
         self,
@@ -108,31 +91,126 @@ class OptimizerHarness:
 
         Args:
             optimizer: Holds the weights.
-            weights: The parameters that get a gradient.
+            weights: The parameters that get a gradient; the gradients of others are left as they
+                are.
             steps: Step numbers; a number always means the same gradients and the same block.
             places: Index of the gradient of each weight; 0, 1, 2, ... by default.
             scale: Factor of the gradients.
         """
+        where = range(len(weights)) if places is None else places
         for number in steps:
-            for place, weight in zip(places or range(len(weights)), weights, strict=True):
-                weight.grad = scale * gradient(weight, number, place)
-            step(optimizer, number)
+            grads = [
+                scale * gradient(weight, number, place)
+                for place, weight in zip(where, weights, strict=True)
+            ]
+            self.step(optimizer, number, weights, grads)
+
+    def step(
+        self,
+        optimizer: Optimizer,
+        number: int,
+        weights: Sequence[Tensor] = (),
+        grads: Sequence[Tensor] = (),
+    ) -> Any:
+        """Give the weights these gradients and take one step, in the way that the optimizer needs.
+
+        Args:
+            optimizer: Holds the weights.
+            number: Of the step: it seeds a random rule, and counts blocks or batches.
+            weights: The parameters that get a gradient; other gradients are left as they are.
+            grads: Their gradients; the optimizer gets copies.
+
+        Returns:
+            What `optimizer.step` returned.
+        """
+
+        def closure() -> Tensor:
+            with torch.enable_grad():
+                return self._provide(weights, grads)
+
+        closure()
+        return self.take(optimizer, number, closure if self.subject.closure else None)
+
+    def take(
+        self, optimizer: Optimizer, number: int, closure: Callable[[], Any] | None = None
+    ) -> Any:
+        """Take one step on the gradients that there are.
+
+        Args:
+            optimizer: Gets blocks or samples in turn if it takes them.
+            number: Of the step: it seeds a random rule, and counts blocks or batches.
+            closure: Passed on if given.
+        """
+        if self.subject.random:
+            torch.manual_seed(number)
+        take_step: Callable[..., Any] = optimizer.step  # torch's signature has no further keywords
+        given = {} if closure is None else {"closure": closure}
+        return take_step(**given, **origin(optimizer, number))
+
+    def _provide(self, weights: Sequence[Tensor], grads: Sequence[Tensor]) -> Tensor:
+        """Set the gradients and return a cost that has them at these weights."""
+        cost = torch.zeros((), device=self.subject.device)
+        if self.subject.create_graph and weights:
+            # w - w.detach() is 0, so the gradient is exactly grad, and the Hessian the identity.
+            costs = [
+                (grad.detach() * weight + (weight - weight.detach()).square() / 2).sum()
+                for weight, grad in zip(weights, grads, strict=True)
+            ]
+            cost = torch.stack([each.to(costs[0]) for each in costs]).sum()
+            for weight in weights:
+                weight.grad = None
+            torch.autograd.backward(cost, create_graph=True)
+            return cost
+        for weight, grad in zip(weights, grads, strict=True):
+            weight.grad = grad.clone()
+            if self.subject.closure and not grad.is_sparse and not grad.is_complex():
+                cost = cost + (grad * weight.detach()).sum().to(cost.dtype)
+        return cost
+
+    def descend(
+        self, optimizer: Optimizer, weights: Sequence[Tensor], number: int, sign: float = 1.0
+    ) -> None:
+        """Take one step on the gradients of `bowl`, times a sign."""
+
+        def closure() -> Tensor:
+            with torch.enable_grad():
+                for weight in weights:
+                    weight.grad = None
+                cost = sign * bowl(weights)
+                torch.autograd.backward(cost, create_graph=self.subject.create_graph)
+                return cost
+
+        closure()
+        self.take(optimizer, number, closure if self.subject.closure else None)
 
     def trained(
-        self, steps: int, *, dtype: torch.dtype = torch.float64, **overrides: Any
+        self, steps: int, *, dtype: torch.dtype | None = None, **overrides: Any
     ) -> tuple[list[Tensor], Optimizer]:
-        """Return new weights and an optimizer that has taken `steps` steps on them."""
+        """Return new weights and an optimizer that has taken steps on them.
+
+        Args:
+            steps: Number of steps, after those that move no weight.
+            dtype: Of the weights.
+            overrides: Hyperparameters.
+        """
         weights = self.weights(dtype=dtype)
         optimizer = self.build(weights, **overrides)
-        self.run(optimizer, weights, range(steps))
+        self.run(optimizer, weights, range(self.after(steps)))
         return weights, optimizer
 
+    def after(self, steps: int) -> int:
+        """Return a number of steps with the first ones added, those that move no weight."""
+        return self.subject.waiting + steps
 
-def step(optimizer: Optimizer, number: int, closure: Callable[[], Any] | None = None) -> Any:
-    """Take one step; an optimizer that takes blocks or samples gets them in turn."""
-    take_step: Callable[..., Any] = optimizer.step  # torch's signature has no further keywords
-    given = {} if closure is None else {"closure": closure}
-    return take_step(**given, **origin(optimizer, number))
+
+class _Model(torch.nn.Module):
+    """A module with the given tensors as its parameters."""
+
+    def __init__(self, named: Sequence[tuple[str, Tensor]]) -> None:
+        super().__init__()
+        for name, weight in named:
+            # Parameter(...) would be another tensor than the one that gets the gradient.
+            self._parameters[name] = weight  # type: ignore[assignment]
 
 
 def origin(optimizer: Optimizer, number: int) -> dict[str, Any]:
@@ -175,7 +253,13 @@ def samples_of_a_batch(params: Iterable[Tensor]) -> int:
 def gradient(weight: Tensor, number: int, place: int) -> Tensor:
     """Return the gradient of step `number` for the weight with index `place`."""
     generator = torch.Generator().manual_seed(1000 * number + place)
-    return torch.randn(weight.shape, generator=generator, dtype=torch.float64).to(weight.dtype)
+    return torch.randn(weight.shape, generator=generator, dtype=torch.float64).to(weight)
+
+
+def bowl(weights: Sequence[Tensor]) -> Tensor:
+    """Return a convex cost with its minimum where every weight is 3."""
+    costs = [(weight - 3).square().sum() for weight in weights]
+    return torch.stack([cost.to(costs[0].dtype) for cost in costs]).sum()
 
 
 def distance(ours: Tensor, others: Tensor) -> float:
@@ -187,7 +271,7 @@ def distance(ours: Tensor, others: Tensor) -> float:
         return math.inf
     if ours.numel() == 0:
         return 0.0
-    a, b = ours.detach().double(), others.detach().double()
+    a, b = (x.detach().to("cpu").double() for x in (ours, others))
     gap = (a - b).abs() / b.abs().clamp(min=1.0)
     gap = torch.where(a.isnan() & b.isnan() | (a == b), 0.0, gap)
     return float(gap.nan_to_num(nan=math.inf).max())

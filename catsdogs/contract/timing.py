@@ -5,14 +5,14 @@ import statistics
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from functools import partial
 from typing import Any
 
 import torch
 from torch import Tensor
 from torch.optim import Optimizer
 
-from catsdogs.contract.harness import Factory, step
+from catsdogs.contract.harness import origin
+from catsdogs.contract.subject import Factory
 from catsdogs.optim.step_inputs import declared_step_inputs
 
 TakeStep = Callable[[int], Any]
@@ -84,10 +84,10 @@ def _build(
     for param in params:
         param.grad = torch.randn_like(param)
     optimizer = factory(params)
-    take_step: TakeStep = partial(step, optimizer)
+    bare_step: Callable[..., Any] = optimizer.step
+    take_step: TakeStep = lambda number: bare_step(**origin(optimizer, number))  # noqa: E731
     if declared_step_inputs(optimizer) == "samples":
         batch = _batch(optimizer, params)
-        bare_step: Callable[..., Any] = optimizer.step
         take_step = lambda _: bare_step(**batch)  # noqa: E731
     _time(take_step, 2, device)
     return take_step

@@ -15,7 +15,7 @@ from filelock import FileLock, Timeout
 from tqdm import tqdm
 
 from catsdogs.compute.device import choose_device
-from catsdogs.contract.harness import Factory
+from catsdogs.contract.subject import Factory
 from catsdogs.contract.timing import time_steps
 from catsdogs.errors import UserError
 from catsdogs.features.epoch_features import EpochFeatures

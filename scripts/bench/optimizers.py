@@ -18,7 +18,7 @@ import torch
 from torch import Tensor
 
 from catsdogs import optim
-from catsdogs.contract.harness import Factory
+from catsdogs.contract.subject import Factory
 from catsdogs.contract.timing import Timing, time_steps
 from catsdogs.io.progress import progress
 from catsdogs.optim.base import RuleOptimizer

@@ -68,9 +68,10 @@ def test_linear_saga_passes_every_claim_that_applies_to_a_linear_model(
     assert [str(finding) for finding in findings if finding.verdict == "fail"] == []
     not_applicable = {f.name: f.evidence for f in findings if f.verdict == "not applicable"}
     assert not_applicable == {
-        "takes_betas_as_a_list": "it has no betas",
+        "takes_betas_as_a_list": "its constructor takes no betas",
+        "honours_the_settings_of_each_group": ONE_MODEL,
         "takes_new_groups_during_training": ONE_MODEL,
-        "climbs_with_maximize": "it has no maximize",
+        "climbs_with_maximize": "its constructor takes no maximize",
         "skips_parameters_without_gradient": ONE_MODEL,
         "does_nothing_without_gradients": ONE_MODEL,
         "moves_each_parameter_by_itself": ONE_MODEL,
@@ -81,7 +82,12 @@ def test_linear_saga_passes_every_claim_that_applies_to_a_linear_model(
         ),
         "steps_or_refuses_sparse_gradients": ONE_MODEL,
         "steps_or_refuses_complex_parameters": ONE_MODEL,
-        "loads_a_checkpoint_without_flags": "it has no flags",
+        "loads_a_checkpoint_without_flags": "its __setstate__ gives no hyperparameter a default",
+        "refuses_a_state_dict_of_another_shape": (
+            "it takes no further groups: ValueError: LinearSAGA moves a weight of shape "
+            "(1, features) and a bias of shape (1,), not parameters of shapes "
+            "[(1, 5), (1,), (1, 5), (1,)]"
+        ),
         "equals_the_reference_in_float64": "no reference was given",
         "equals_the_reference_in_float32": "no reference was given",
     }

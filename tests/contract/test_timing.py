@@ -5,7 +5,7 @@ from functools import partial
 import torch
 
 from catsdogs import optim
-from catsdogs.contract.harness import Factory
+from catsdogs.contract.subject import Factory
 from catsdogs.contract.timing import Timing, time_steps
 
 

@@ -12,7 +12,7 @@ import pytest
 import torch
 
 from catsdogs.contract import check
-from catsdogs.contract.harness import Factory
+from catsdogs.contract.subject import Factory
 
 PAGE = Path(__file__).parents[2] / "docs" / "add-your-own-optimizer.md"
 

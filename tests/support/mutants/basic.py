@@ -1,14 +1,10 @@
-"""Mutants: correct optimizers with one defect each, and the claim that must fail on it.
-
-The docstring of a mutant states its defect. Several defects are copied from published optimizers.
-"""
+"""Mutants of the rules, of groups, state, hooks and closures, and of finite sums."""
 
 # Mutants forward the arguments of an update rule without naming all of them.
 # mypy: disable-error-code="override"
 
 import functools
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
 from typing import Any
 
 import torch
@@ -29,35 +25,10 @@ from catsdogs.optim.compiled import apply_each
 from catsdogs.optim.rmsprop import rmsprop_update
 from catsdogs.optim.saga import saga_update
 from catsdogs.optim.sgd import sgd_update
+from tests.support.mutants.registry import MUTANTS, Mutant, seen_by
 
-Factory = Callable[..., Optimizer]
 Prepared = tuple[dict[str, Any], dict[str, Any]]  # arguments of the rule, and state to keep
 PARITY = "equals_the_reference_in_float64"
-
-
-@dataclass(frozen=True)
-class Mutant:
-    """A defective optimizer, the claim that must fail, and the reference if the claim needs one."""
-
-    factory: Factory
-    seen_by: str
-    reference: Factory | None = None
-
-
-MUTANTS: dict[str, Mutant] = {}
-
-
-def seen_by(
-    claim: str, reference: Factory | None = None, **settings: Any
-) -> Callable[[type[Optimizer]], type[Optimizer]]:
-    """Register a mutant under its class name, built with these hyperparameters."""
-
-    def register(mutant: type[Optimizer]) -> type[Optimizer]:
-        twin = functools.partial(reference, **settings) if reference else None
-        MUTANTS[mutant.__name__] = Mutant(functools.partial(mutant, **settings), claim, twin)
-        return mutant
-
-    return register
 
 
 # The formula.
@@ -912,20 +883,24 @@ class SGDLoadsAnything(SGD):
 
 
 @seen_by("loads_a_checkpoint_without_flags")
-class AdamNeedsItsFlag(Optimizer):
-    """A flag that older checkpoints lack is read without a default."""
+class SGDRestoresTheWrongDefault(Optimizer):
+    """Loading a checkpoint that is older than an option switches the option on."""
 
-    def __init__(self, params: Any, lr: float = 0.01, foreach: bool = False) -> None:
-        super().__init__(params, {"lr": lr, "foreach": foreach})
+    def __init__(self, params: Any, lr: float = 0.01, maximize: bool = False) -> None:
+        super().__init__(params, {"lr": lr, "maximize": maximize})
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        super().__setstate__(state)
+        for group in self.param_groups:
+            group.setdefault("maximize", True)
 
     @torch.no_grad()
     def step(self, closure: Any = None) -> Any:
         for group in self.param_groups:
-            if group["foreach"]:
-                raise NotImplementedError
+            sign = 1 if group["maximize"] else -1
             for param in group["params"]:
                 if param.grad is not None:
-                    param.add_(param.grad, alpha=-group["lr"])
+                    param.add_(param.grad, alpha=sign * group["lr"])
 
 
 @seen_by("runs_state_dict_hooks", lr=0.01)
