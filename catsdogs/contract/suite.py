@@ -11,11 +11,17 @@ from typing import Any
 import torch
 
 from catsdogs.contract import (
+    compiling,
+    cuda,
     finite_sum,
+    flags,
     interop,
+    layouts,
     param_groups,
     parity,
+    precision,
     schedules,
+    side_effects,
     state_dict,
     update,
 )
@@ -24,7 +30,21 @@ from catsdogs.contract.harness import OptimizerHarness
 from catsdogs.contract.probe import learn
 from catsdogs.contract.subject import Factory
 
-MODULES = (update, schedules, param_groups, interop, state_dict, finite_sum, parity)
+MODULES = (
+    update,
+    schedules,
+    flags,
+    layouts,
+    precision,
+    param_groups,
+    interop,
+    side_effects,
+    state_dict,
+    compiling,
+    cuda,
+    finite_sum,
+    parity,
+)
 CLAIMS: tuple[Claim, ...] = tuple(
     value for module in MODULES for value in vars(module).values() if isinstance(value, Claim)
 )

@@ -1,0 +1,1 @@
+"""Claims about torch.compile of the step."""

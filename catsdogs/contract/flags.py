@@ -1,0 +1,1 @@
+"""Claims about options: foreach, fused, amsgrad and others do what they say."""
