@@ -115,7 +115,7 @@ def lets_gradients_flow_through_a_differentiable_step(harness: OptimizerHarness)
     if harness.subject.closure or harness.subject.create_graph or harness.subject.random:
         raise NotApplicable(f"its steps need {harness.subject.needs or 'random numbers'}")
     (start,) = harness.weights(harness.shapes[:1])
-    _require_accepted(harness, [start.clone()], differentiable=True)
+    require_accepted(harness, [start.clone()], differentiable=True)
     grad, along, probe = (gradient(start, harness.after(1), place) for place in range(3))
     recorded = grad.clone().requires_grad_()
     end = _stepped_last_on(harness, recorded, differentiable=True)
@@ -145,7 +145,7 @@ def _agrees(harness: OptimizerHarness, flag: str, fraction: float = SCALAR) -> s
     if harness.subject.random:
         raise NotApplicable("its steps draw random numbers, in an order that may differ")
     others = {name: False for name in EXCLUSIVE if name != flag and harness.settings.get(name)}
-    _require_accepted(harness, harness.weights(), **others, **{flag: True})
+    require_accepted(harness, harness.weights(), **others, **{flag: True})
     gaps, remarks = {}, []
     for situation, dtype, overrides in _situations(harness):
         late = LATE if situation == "with a late parameter" else 0
@@ -258,7 +258,7 @@ def _stepped_last_on(harness: OptimizerHarness, grad: Tensor, *, differentiable:
     return weight
 
 
-def _require_accepted(
+def require_accepted(
     harness: OptimizerHarness, weights: Sequence[Tensor], **overrides: Any
 ) -> None:
     """Raise `NotApplicable` if hyperparameters are refused before any weight moves."""
