@@ -140,8 +140,13 @@ def honours_the_settings_of_each_group(harness: OptimizerHarness) -> str:
         weights = harness.weights()
         half = len(weights) // 2 or 1
         groups = [{"params": weights[:half]}, {"params": weights[half:] or [], name: value}]
-        optimizer = harness.build([group for group in groups if group["params"]])
-        harness.run(optimizer, weights, range(harness.after(4)))
+        try:
+            optimizer = harness.build([group for group in groups if group["params"]])
+            harness.run(optimizer, weights, range(harness.after(4)))
+        except Exception as error:
+            if not deliberate(error):
+                raise
+            raise NotApplicable(f"a group with {name}={value}: {describe(error)}") from None
         gap = furthest(weights, [*plain[:half], *altered[half:]])
         require(gap <= harness.tolerance, f"a group with {name}={value} differs by {gap:.1e}")
         tried.append(f"{name}={value}")
