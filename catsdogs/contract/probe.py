@@ -341,23 +341,23 @@ def _counts_of_groups(subject: Subject) -> tuple[str, ...]:
     harness = OptimizerHarness(subject)
     weights = harness.weights()
     optimizer = harness.build(weights)
-    seen = []
-    for number in range(harness.after(3)):
-        harness.run(optimizer, weights, [number])
-        seen.append(
-            {
-                name: float(value)
-                for name, value in optimizer.param_groups[0].items()
-                if isinstance(value, int | float)
-                or (isinstance(value, Tensor) and value.dim() == 0)
-            }
-        )
-    before, now = seen[-2], seen[-1]
+    before = _numbers(optimizer)
+    harness.run(optimizer, weights, range(harness.after(3)))
+    named = constructor_settings(subject.factory)
     return tuple(
         name
-        for name, value in now.items()
-        if value != before.get(name, value) and name not in subject.settings
+        for name, value in _numbers(optimizer).items()
+        if value != before.get(name) and name not in named
     )
+
+
+def _numbers(optimizer: Optimizer) -> dict[str, float]:
+    """Return the numbers in the first group."""
+    return {
+        name: float(value)
+        for name, value in optimizer.param_groups[0].items()
+        if isinstance(value, int | float) or (isinstance(value, Tensor) and value.dim() == 0)
+    }
 
 
 def _steps(subject: Subject, shapes: Sequence[Shape], dtype: torch.dtype) -> list[Tensor]:
