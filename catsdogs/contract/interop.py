@@ -165,31 +165,6 @@ def shows_its_move_to_autograd(harness: OptimizerHarness) -> str:
 
 
 @claim(
-    "Transposed parameters and gradients step like contiguous ones and keep their strides.",
-    "update",
-)
-def takes_any_memory_layout(harness: OptimizerHarness) -> str:
-    matrices = [shape for shape in harness.shapes if len(shape) == 2]
-    if not matrices:
-        raise NotApplicable("it accepts no matrices")
-    plain, weight = (harness.weights(matrices[:1])[0] for _ in range(2))
-    weight = weight.detach().t().contiguous().t().requires_grad_()
-    strides = weight.stride()
-    steps = range(harness.after(3))
-    harness.run(harness.build([plain]), [plain], steps)
-    optimizer = harness.build([weight])
-    for number in steps:
-        grad = gradient(weight, number, 0)
-        harness.step(
-            optimizer, number, [weight], [grad if number % 2 else grad.t().contiguous().t()]
-        )
-    gap = distance(weight, plain)
-    require(gap <= harness.tolerance, f"a transposed weight differs by {gap:.1e}")
-    require(weight.stride() == strides, f"strides went from {strides} to {weight.stride()}")
-    return "transposed weight, gradients of both layouts"
-
-
-@claim(
     "Weights of float64, float32 and bfloat16 keep their dtype, if possible in one optimizer.",
     "use",
 )

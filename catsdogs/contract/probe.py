@@ -227,9 +227,24 @@ def _with_waiting(subject: Subject) -> Subject:
 
 
 def _draws_random_numbers(subject: Subject) -> bool:
-    """Return whether other seeds give another run and equal seeds the same."""
+    """Return whether steps use torch's generator, or other seeds give another run."""
+    harness = OptimizerHarness(subject)
+    weights = harness.weights()
+    optimizer = harness.build(weights)
+    before = _random_state(subject)
+    harness.run(optimizer, weights, range(harness.after(3)))
+    if not torch.equal(_random_state(subject), before):
+        return True
     one, other, again = (_seeded_run(subject, seed) for seed in (1, 2, 1))
     return furthest(one, other) > 0 and furthest(one, again) == 0
+
+
+def _random_state(subject: Subject) -> Tensor:
+    """Return the state of the generators that a step could use."""
+    state = torch.get_rng_state()
+    if subject.device.type != "cuda":
+        return state
+    return torch.cat([state, torch.cuda.get_rng_state(subject.device)])
 
 
 def _seeded_run(subject: Subject, seed: int) -> list[Tensor]:
