@@ -23,6 +23,7 @@ from catsdogs.contract.probe import deliberate
 from catsdogs.contract.update import (
     does_nothing_without_gradients,
     pair,
+    require_no_group_counts,
     skips_parameters_without_gradient,
     starts_a_late_parameter_from_its_own_first_step,
 )
@@ -107,7 +108,7 @@ def takes_an_empty_group(harness: OptimizerHarness) -> str:
 
 @claim(
     "After a first step without gradients, training goes as if that step had not been.",
-    "update",
+    "use",
     causes=(
         does_nothing_without_gradients,
         starts_a_late_parameter_from_its_own_first_step,
@@ -130,6 +131,7 @@ def ignores_a_first_step_without_gradients(harness: OptimizerHarness) -> str:
     gap = furthest(weights, before)
     require(gap == 0, f"the first step had no gradients, and moved weights by {gap:.1e}")
     harness.run(optimizer, weights, range(harness.after(STEPS)))
+    require_no_group_counts(harness, furthest(weights, plain))
     _require_equal(harness, weights, plain, "after a first step without gradients")
     return f"same weights after {harness.after(STEPS)} more steps{_late_group(harness)}"
 
