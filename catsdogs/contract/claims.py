@@ -61,7 +61,7 @@ class Claim:
         group: How grave a failure is.
         attempt: The function.
         causes: Claims whose failure explains a failure of this one, which then does not apply: one
-            defect is one finding. An exception is explained by the same exception alone.
+            defect is one finding. An exception is explained by another of the same type alone.
     """
 
     name: str
@@ -85,7 +85,7 @@ class Claim:
         return dataclasses.replace(finding, verdict="not applicable", evidence=evidence)
 
     def _tried(self, harness: OptimizerHarness, seconds: float | None) -> tuple[Finding, str]:
-        """Try the claim, and return the exception in words if that is why it fails."""
+        """Try the claim, and return the type of the exception in words if that is why it fails."""
         verdict: Verdict = "pass"
         said = ""
         try:
@@ -99,8 +99,8 @@ class Claim:
         except OutOfTime:
             verdict, evidence = "fail", f"did not end within {seconds:g} s"
         except Exception as error:  # noqa: BLE001 - the code under test may raise anything
-            said = one_line(describe(error))
-            verdict, evidence = "fail", f"raised {said}{_place(error)}"
+            said = f"raised {type(error).__name__}"
+            verdict, evidence = "fail", f"raised {describe(error)}{_place(error)}"
         return Finding(self.name, self.sentence, verdict, one_line(evidence), self.group), said
 
     def _cause(self, harness: OptimizerHarness, said: str, seconds: float | None) -> Finding | None:
