@@ -285,6 +285,22 @@ def furthest(ours: Sequence[Tensor], others: Sequence[Tensor]) -> float:
     return max((distance(a, b) for a, b in zip(ours, others, strict=True)), default=0.0)
 
 
+def widest(ours: Tensor, others: Tensor) -> str:
+    """Return the two entries that differ most, such as "0.25 instead of 0.5"."""
+    a, b = (x.detach().double().flatten().cpu() for x in (ours, others))
+    if a.shape != b.shape:
+        return f"of shapes {tuple(ours.shape)} and {tuple(others.shape)}"
+    at = int((a - b).abs().nan_to_num(nan=float("inf")).argmax())
+    return f"{a[at]:.9g} instead of {b[at]:.9g}"
+
+
+def difference(ours: Sequence[Tensor], others: Sequence[Tensor]) -> str:
+    """Return where two lists of tensors differ most, with both numbers."""
+    gaps = [distance(a, b) for a, b in zip(ours, others, strict=True)]
+    at = gaps.index(max(gaps))
+    return f"by {gaps[at]:.1e}: {widest(ours[at], others[at])} in tensor {at}"
+
+
 def copies(weights: Sequence[Tensor]) -> list[Tensor]:
     """Return detached clones."""
     return [weight.detach().clone() for weight in weights]

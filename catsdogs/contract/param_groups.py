@@ -18,7 +18,9 @@ from catsdogs.contract.claims import (
     require_setting,
 )
 from catsdogs.contract.harness import OptimizerHarness, copies, furthest
+from catsdogs.contract.parameters import steps_every_group
 from catsdogs.contract.probe import MORE_SHAPES, SHAPES, deliberate
+from catsdogs.contract.update import starts_a_late_parameter_from_its_own_first_step
 
 # Hyperparameters that torch's own optimizers read from the group at every step.
 READ_EACH_STEP = ("lr", "weight_decay", "momentum", "dampening", "betas", "eps", "alpha", "rho")
@@ -129,7 +131,11 @@ def takes_betas_as_a_list(harness: OptimizerHarness) -> str:
     return f"same weights after {harness.after(3)} steps"
 
 
-@claim("A hyperparameter set for one group affects that group alone.", "update")
+@claim(
+    "A hyperparameter set for one group affects that group alone.",
+    "update",
+    causes=(steps_every_group,),
+)
 def honours_the_settings_of_each_group(harness: OptimizerHarness) -> str:
     require_separable(harness)
     require_plain_parameters(harness)
@@ -172,7 +178,11 @@ def reads_the_group_at_every_step(harness: OptimizerHarness) -> str:
     return "; ".join([f"tried {', '.join(tried)}", *ignored])
 
 
-@claim("A group added during training starts new and leaves the other groups unchanged.", "use")
+@claim(
+    "A group added during training starts new and leaves the other groups unchanged.",
+    "use",
+    causes=(steps_every_group, starts_a_late_parameter_from_its_own_first_step),
+)
 def takes_new_groups_during_training(harness: OptimizerHarness) -> str:
     require_separable(harness)
     half = len(harness.shapes) // 2 or 1

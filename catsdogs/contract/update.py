@@ -304,7 +304,7 @@ def does_nothing_without_gradients(harness: OptimizerHarness) -> str:
     harness.run(optimizer, weights, range(harness.after(2), harness.after(4)))
     never_idle, _ = harness.trained(4)
     gap = furthest(weights, never_idle)
-    _require_no_group_counts(harness, gap)
+    require_no_group_counts(harness, gap)
     require(gap <= harness.tolerance, f"later steps differ by {gap:.1e}")
     return "same weights, same later steps"
 
@@ -354,12 +354,12 @@ def continues_a_frozen_parameter(harness: OptimizerHarness) -> str:
             harness.run(optimizer, [weight, other], [number])
             harness.run(reference, [alone], [number])
     gap = distance(weight, alone)
-    _require_no_group_counts(harness, gap)
+    require_no_group_counts(harness, gap)
     require(gap <= harness.tolerance, f"differs by {gap:.1e} from a run without the frozen steps")
     return f"frozen in steps {first + 1} and {first + 2} of {first + 5}"
 
 
-def _require_no_group_counts(harness: OptimizerHarness, gap: float) -> None:
+def require_no_group_counts(harness: OptimizerHarness, gap: float) -> None:
     """Leave a difference to the claim about late parameters if groups count the steps."""
     if gap > harness.tolerance and harness.subject.group_counts:
         counts = ", ".join(harness.subject.group_counts)
