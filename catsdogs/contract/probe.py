@@ -285,9 +285,13 @@ def _computes_in_float32(subject: Subject) -> bool:
         if len(lengths) < 5:
             return False
         rounding = 4e-16 * old.abs().clamp(min=1.0)
-        as_float32 = (moved.float().double() - moved).abs() <= rounding
-        rounded = now.float().double() == now
-        seen += bool((as_float32 | rounded).all())
+        lr = optimizer.param_groups[0].get("lr")
+        scales = [1.0, float(lr)] if isinstance(lr, float | Tensor) and float(lr) > 0 else [1.0]
+        coarse = (now.float().double() == now).clone()
+        for scale in scales:  # the rate may be multiplied to the direction in float64
+            direction = moved / scale
+            coarse |= (direction.float().double() - direction).abs() <= rounding / scale
+        seen += bool(coarse.all())
     return seen == 2
 
 

@@ -119,6 +119,8 @@ def _decay_seen(harness: OptimizerHarness, decay: float) -> str:
             here = ways[place] & {way for way, gap in gaps.items() if gap <= close}
             if not here and ways[place] <= FITTED_WAYS:
                 continue  # its first move was one; later ones start from state that has decayed
+            if not here and each[0].numel() < 3 and ways[0] <= FITTED_WAYS:
+                continue  # too few numbers to fit a factor to
             ways[place] = here
             if not here:
                 closest = ", ".join(
