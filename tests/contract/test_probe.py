@@ -61,7 +61,7 @@ class WaitsThreeSteps(Trait):
 
     def move(self, param: Tensor) -> Tensor:
         self.state[param]["seen"] = self.state[param].get("seen", 0) + 1
-        return super().move(param) * (self.state[param]["seen"] > 3)
+        return super().move(param) * float(self.state[param]["seen"] > 3)
 
 
 class AddsNoise(Trait):
@@ -78,7 +78,8 @@ class DividesByTheGlobalNorm(Trait):
         grads = [
             p.grad.norm() for g in self.param_groups for p in g["params"] if p.grad is not None
         ]
-        return super().move(param) / (torch.stack(grads).norm() + 1e-12)
+        norm: Tensor = torch.stack(grads).norm() + 1e-12
+        return super().move(param) / norm
 
 
 class ComputesInFloat32(Trait):
