@@ -30,10 +30,7 @@ CPU, GPU = torch.device("cpu"), torch.device("cuda")
 TOLERANCES: dict[Precision, float] = {"float32": 1e-5, "bfloat16": 1e-2, "float16": 2e-3}
 PER_CLASS: dict[Split, int] = {"train": 6, "val": 2, "test": 2}
 
-pytestmark = [
-    pytest.mark.gpu,
-    pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a CUDA device"),
-]
+pytestmark = pytest.mark.gpu
 
 
 @pytest.fixture(autouse=True)
