@@ -6,6 +6,8 @@ import threading
 from collections.abc import Iterator
 from types import FrameType
 
+WAIT = 6
+
 
 class OutOfTime(BaseException):
     """The time is up. Not an `Exception`, so that the code under test does not catch it."""
@@ -15,26 +17,35 @@ class OutOfTime(BaseException):
 def deadline(seconds: float | None) -> Iterator[None]:
     """Raise `OutOfTime` in the code inside once the time is up.
 
-    A signal interrupts Python code, so the limit needs the main thread, and does not end a call
-    into compiled code that never returns. Elsewhere, and without `SIGALRM`, there is no limit.
+    The limit is on the processor's time, so that a busy machine changes nothing; code that waits
+    is stopped after `WAIT` times as many seconds. A signal interrupts Python code: it needs the
+    main thread, and does not end a call into compiled code that never returns. Elsewhere, and
+    without these signals, there is no limit.
 
     Args:
-        seconds: Above 0; None for no limit.
+        seconds: Of the processor, above 0; None for no limit.
     """
     in_main = threading.current_thread() is threading.main_thread()
-    if seconds is None or not in_main or not hasattr(signal, "SIGALRM"):
+    if seconds is None or not in_main or not hasattr(signal, "SIGPROF"):
         yield
         return
 
     def stop(signum: int, frame: FrameType | None) -> None:
         raise OutOfTime
 
-    before = signal.signal(signal.SIGALRM, stop)
-    left, _ = signal.setitimer(signal.ITIMER_REAL, seconds)
+    timers = {
+        signal.ITIMER_PROF: (signal.SIGPROF, seconds),
+        signal.ITIMER_REAL: (signal.SIGALRM, WAIT * seconds),
+    }
+    before = {number: signal.signal(number, stop) for number, _ in timers.values()}
+    left = {timer: signal.setitimer(timer, limit)[0] for timer, (_, limit) in timers.items()}
     try:
         yield
     finally:
-        signal.setitimer(signal.ITIMER_REAL, 0)
-        signal.signal(signal.SIGALRM, before)
-        if left:  # a limit of the caller's, such as pytest-timeout's
-            signal.setitimer(signal.ITIMER_REAL, left)
+        for timer in timers:
+            signal.setitimer(timer, 0)
+        for number, handler in before.items():
+            signal.signal(number, handler)
+        for timer, rest in left.items():
+            if rest:  # a limit of the caller's, such as pytest-timeout's
+                signal.setitimer(timer, rest)
