@@ -48,7 +48,10 @@ MODULES = (
     parity,
 )
 CLAIMS: tuple[Claim, ...] = tuple(
-    value for module in MODULES for value in vars(module).values() if isinstance(value, Claim)
+    value
+    for module in MODULES
+    for value in vars(module).values()
+    if isinstance(value, Claim) and value.attempt.__module__ == module.__name__
 )
 BY_NAME = {claim.name: claim for claim in CLAIMS}
 DROP_IN: tuple[Group, ...] = ("update", "state")  # a failure of these groups is grave

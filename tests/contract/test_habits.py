@@ -12,6 +12,7 @@ from torch.optim import SGD, Optimizer
 from catsdogs.contract import CannotBeChecked, check
 from catsdogs.contract.claims import GROUPS
 from catsdogs.contract.suite import CLAIMS
+from tests.support.mutants import MUTANTS
 from tests.support.mutants.parameters import PlainSGD
 from tests.support.mutants.state_dict import PlainMomentum
 
@@ -223,9 +224,59 @@ def test_a_legal_habit_has_exactly_the_findings_that_a_reader_expects(name: str)
     assert failed.keys() == expected, failed
 
 
+# Each of these has many consequences: it cannot be resumed in one way and so in no other.
+ONE_FINDING = (
+    "SGDStepsTheFirstGroup",
+    "SGDStopsAtAFrozenGroup",
+    "SGDNormalizesTheGradientsOfAGroup",
+    "MomentumKeepsTrainableAnchors",
+    "MomentumNestsItsStateDict",
+    "MomentumReportsCallsOfTheObject",
+    "MomentumLoadsMissingStateOnly",
+    "MomentumKeepsAnEnum",
+    "MomentumRestoresItsRateLate",
+    "AdamStartsAgainAfterLoading",
+    "SGDWithAnAttribute",
+)
+
+
+@pytest.mark.parametrize("name", ONE_FINDING)
+def test_one_defect_is_one_finding(name: str) -> None:
+    mutant = MUTANTS[name]
+    findings = check(mutant.factory)
+    assert [f.name for f in findings if f.verdict == "fail"] == [mutant.seen_by]
+    explained = [f for f in findings if f.evidence.startswith(f"it fails {mutant.seen_by}: ")]
+    assert all(f.verdict == "not applicable" for f in explained)
+
+
+@pytest.mark.parametrize(
+    ("name", "evidence"),
+    [
+        ("MomentumKeepsADeque", "refuses collections.deque, such as state.0.counts"),
+        ("MomentumKeepsAnEnum", "state_dict.Mode, such as param_groups[0].mode"),
+        ("SGDKeepsItsOwnSettings", "lr=0.0005 was saved, lr=0.001 was loaded"),
+        ("MomentumReportsCallsOfTheObject", "state.0.calls is 5 instead of 10"),
+        ("SGDWithAnAttribute", "no attribute 'factor': torch's Optimizer.__getstate__ copies"),
+        ("SGDEmptiesTheGivenDict", "the dict it was given: param_groups[0].maximize is missing"),
+        ("MomentumKeepsOldBuffers", "state.0.buffer16, state.0.buffer24"),
+        ("SGDStopsAtAFrozenGroup", "with a frozen group first, weights differ by 3.8e-02: 1.1006"),
+    ],
+)
+def test_evidence_names_what_is_wrong_and_both_numbers(name: str, evidence: str) -> None:
+    mutant = MUTANTS[name]
+    (finding,) = check(mutant.factory, only=[mutant.seen_by])
+    assert finding.verdict == "fail"
+    assert evidence in finding.evidence
+
+
 def test_an_optimizer_that_needs_an_argument_cannot_be_checked_and_says_which() -> None:
     with pytest.raises(CannotBeChecked, match="missing 1 required positional argument: 'total_st"):
         check(NeedsTotalSteps)
+
+
+def test_a_claim_that_another_module_names_as_a_cause_is_tried_once() -> None:
+    names = [claim.name for claim in CLAIMS]
+    assert len(names) == len(set(names))
 
 
 def test_no_failure_is_explained_by_a_milder_one() -> None:

@@ -791,9 +791,9 @@ class SGDWithAnAttribute(SGD):
         return arguments | {"lr": self.factor * arguments["lr"]}, state
 
 
-@seen_by("survives_pickle", lr=0.01)
+@seen_by("resumes_from_a_file", lr=0.01)
 class SGDWithALambda(SGD):
-    """The group holds a lambda, which cannot be pickled."""
+    """The group holds an object that cannot be pickled."""
 
     def __init__(self, params: Any, **rest: Any) -> None:
         super().__init__(params, **rest)

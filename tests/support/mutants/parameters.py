@@ -223,8 +223,9 @@ class SGDGivesUpOnIdleGroups(PlainSGD):
     """A group without gradients in the first step is never stepped on."""
 
     def groups(self) -> Iterator[Group]:
-        for group in self.param_groups:
-            if group.setdefault("trainable", bool(grads_of([group]))):
+        trained: dict[int, bool] = self.__dict__.setdefault("trained", {})
+        for place, group in enumerate(self.param_groups):
+            if trained.setdefault(place, bool(grads_of([group]))):
                 yield group
 
 

@@ -267,6 +267,35 @@ class MomentumCountsUpwardsOnly(PlainMomentum):
 # Copies.
 
 
+@seen_by("survives_deepcopy")
+class MomentumCopiesItsGroupsAlone(PlainMomentum):
+    """A copy has the groups and not the state."""
+
+    def __deepcopy__(self, memo: Any) -> Optimizer:
+        return type(self)(copy.deepcopy(self.param_groups, memo))
+
+
+@seen_by("survives_pickle")
+class MomentumPicklesALambda(PlainMomentum):
+    """A pickle contains a lambda, which Python cannot pickle."""
+
+    def __getstate__(self) -> dict[str, Any]:
+        return {**super().__getstate__(), "schedule": lambda number: 1.0}
+
+
+@seen_by("survives_pickle")
+class MomentumPicklesItsGroupsAlone(PlainMomentum):
+    """A pickle contains the groups and not the state."""
+
+    def __reduce__(self) -> Any:
+        return type(self), (self.param_groups,)
+
+    def __deepcopy__(self, memo: Any) -> Optimizer:
+        other = type(self)(copy.deepcopy(self.param_groups, memo))
+        other.state = copy.deepcopy(self.state, memo)
+        return other
+
+
 @seen_by("works_on_after_deepcopy")
 class MomentumCopiesWithoutDefaults(PlainMomentum):
     """A copy has no defaults, so that a new group has no learning rate."""
