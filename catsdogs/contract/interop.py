@@ -84,6 +84,8 @@ def runs_the_closure_once_with_gradients_on(harness: OptimizerHarness) -> str:
         )
     if harness.subject.create_graph:
         raise NotApplicable("its gradients must be part of a graph")
+    if harness.subject.needs_no_grad:
+        raise NotApplicable("its steps need torch.no_grad() around them")
     plain, _ = harness.trained(1)
     weights = harness.weights()
     optimizer = harness.build(weights)
@@ -251,8 +253,9 @@ def steps_or_refuses_complex_parameters(harness: OptimizerHarness) -> str:
     "use",
 )
 def works_under_a_gradient_scaler(harness: OptimizerHarness) -> str:
-    if harness.subject.closure or harness.subject.create_graph:
-        raise NotApplicable(f"its steps need {harness.subject.needs}, which a scaler has not")
+    subject = harness.subject
+    if subject.closure or subject.create_graph or subject.needs_no_grad:
+        raise NotApplicable(f"its steps need {subject.needs}, which a scaler has not")
     if torch.float32 not in harness.subject.dtypes:
         raise NotApplicable("it does not step on float32")
     plain, _ = harness.trained(2, dtype=torch.float32)
