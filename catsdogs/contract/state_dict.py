@@ -516,16 +516,6 @@ def obeys_state_dict_hooks(harness: OptimizerHarness) -> str:
     return f"entries added after saving, {name}={value} before loading"
 
 
-@claim("State is as large after 24 steps as after 8 steps.", "state")
-def keeps_state_of_constant_size(harness: OptimizerHarness) -> str:
-    weights, optimizer = _trained(harness, 8)
-    early = _size(optimizer.state_dict())
-    harness.run(optimizer, weights, range(harness.after(8), harness.after(24)))
-    late = _size(optimizer.state_dict())
-    require(late == early, f"{early} numbers after 8 steps, {late} after 24")
-    return f"{early} numbers"
-
-
 def through_a_file(state_dict: StateDict) -> StateDict:
     """Return a state dict after `torch.save` and a weights-only `torch.load`."""
     file = io.BytesIO()
@@ -670,9 +660,3 @@ def _without_tensors(value: Any) -> Any:
     if isinstance(value, list | tuple):
         return [_without_tensors(item) for item in value]
     return value
-
-
-def _size(state_dict: StateDict) -> int:
-    return sum(
-        value.numel() if isinstance(value, Tensor) else 1 for _, value in _entries(state_dict)
-    )
