@@ -5,6 +5,7 @@ weights. Runs that should be equal therefore are, and a wrong step cannot be hid
 that follows it.
 """
 
+import contextlib
 import math
 from collections.abc import Callable, Iterable, Sequence
 from typing import Any
@@ -145,7 +146,8 @@ class OptimizerHarness:
             torch.manual_seed(number)
         take_step: Callable[..., Any] = optimizer.step  # torch's signature has no further keywords
         given = {} if closure is None else {"closure": closure}
-        return take_step(**given, **origin(optimizer, number))
+        with torch.no_grad() if self.subject.needs_no_grad else contextlib.nullcontext():
+            return take_step(**given, **origin(optimizer, number))
 
     def _provide(self, weights: Sequence[Tensor], grads: Sequence[Tensor]) -> Tensor:
         """Set the gradients and return a cost that has them at these weights."""

@@ -84,6 +84,8 @@ def runs_the_closure_once_with_gradients_on(harness: OptimizerHarness) -> str:
         )
     if harness.subject.create_graph:
         raise NotApplicable("its gradients must be part of a graph")
+    if harness.subject.needs_no_grad:
+        raise NotApplicable("its steps need torch.no_grad() around them")
     plain, _ = harness.trained(1)
     weights = harness.weights()
     optimizer = harness.build(weights)
@@ -164,33 +166,6 @@ def shows_its_move_to_autograd(harness: OptimizerHarness) -> str:
     return "every version counter increased"
 
 
-@claim(
-    "Weights of float64, float32 and bfloat16 keep their dtype, if possible in one optimizer.",
-    "use",
-)
-def keeps_the_type_of_weights(harness: OptimizerHarness) -> str:
-    types = [
-        t for t in (torch.float64, torch.float32, torch.bfloat16) if t in harness.subject.dtypes
-    ]
-    models = [harness.weights(dtype=dtype) for dtype in types]
-    steps = range(harness.after(3))
-    together = harness.step_inputs != "samples" and not harness.subject.coupled
-    if together:
-        weights = [model[0] for model in models]
-        harness.run(harness.build(weights), weights, steps, places=[0] * len(weights))
-    else:
-        for model in models:
-            harness.run(harness.build(model), model, steps)
-    for (weight, *_), dtype in zip(models, types, strict=True):
-        require(weight.dtype == dtype, f"{dtype} became {weight.dtype}")
-        # bfloat16 has 8 bits of precision, so a step may round to 0.
-        gap = distance(weight, models[0][0])
-        coarse = dtype == torch.bfloat16 and harness.subject.random
-        require(coarse or gap < 0.1, f"{dtype} differs by {gap:.1e} from {types[0]}")
-    names = ", ".join(str(dtype).removeprefix("torch.") for dtype in types)
-    return f"{names}, {'mixed in one optimizer' if together else 'one optimizer each'}"
-
-
 @claim("Sparse gradients step like dense ones or are refused before any weight moves.", "update")
 def steps_or_refuses_sparse_gradients(harness: OptimizerHarness) -> str:
     require_separable(harness)
@@ -251,8 +226,9 @@ def steps_or_refuses_complex_parameters(harness: OptimizerHarness) -> str:
     "use",
 )
 def works_under_a_gradient_scaler(harness: OptimizerHarness) -> str:
-    if harness.subject.closure or harness.subject.create_graph:
-        raise NotApplicable(f"its steps need {harness.subject.needs}, which a scaler has not")
+    subject = harness.subject
+    if subject.closure or subject.create_graph or subject.needs_no_grad:
+        raise NotApplicable(f"its steps need {subject.needs}, which a scaler has not")
     if torch.float32 not in harness.subject.dtypes:
         raise NotApplicable("it does not step on float32")
     plain, _ = harness.trained(2, dtype=torch.float32)

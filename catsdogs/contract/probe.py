@@ -103,10 +103,11 @@ def _with_needs(
 ) -> Subject:
     """Find a way of taking two steps on parameters of some shape."""
     first: Refusal | None = None
+    said: dict[tuple[bool, bool], str] = {}  # by the steps with gradients enabled
     sets = [[shape] for shape in shapes]
     ways = [
-        (needs_closure, needs_graph)
-        for needs_graph, needs_closure in itertools.product((False, True), repeat=2)
+        (needs_closure, needs_graph, needs_no_grad)
+        for needs_no_grad, needs_graph, needs_closure in itertools.product((False, True), repeat=3)
         if closure in (None, needs_closure) and create_graph in (None, needs_graph)
     ]
     if isinstance(built := _build_once(subject, [*sets, list(LINEAR_MODEL)]), Refusal):
@@ -115,15 +116,20 @@ def _with_needs(
     if subject.step_inputs == "samples":
         return subject
     for dtype in (dtype for dtype in dtypes if dtype in (torch.float64, torch.float32)):
-        for needs_closure, needs_graph in ways:
+        for needs_closure, needs_graph, needs_no_grad in ways:
             trial = dataclasses.replace(
-                subject, closure=needs_closure, create_graph=needs_graph, dtype=dtype
+                subject,
+                closure=needs_closure,
+                create_graph=needs_graph,
+                needs_no_grad=said[needs_closure, needs_graph] if needs_no_grad else "",
+                dtype=dtype,
             )
             for each in sets:
                 try:
                     _steps(trial, each, dtype)
                 except Refused as refused:
                     first = first or refused.args[0]
+                    said.setdefault((needs_closure, needs_graph), refused.args[0].said)
                 else:
                     return trial
     assert first is not None

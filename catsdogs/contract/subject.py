@@ -52,6 +52,8 @@ class Subject:
         closure: Whether a step needs a closure.
         create_graph: Whether gradients must be part of a graph.
         train_mode: Whether `optimizer.train()` is called before the first step.
+        needs_no_grad: What its step raises unless gradients are disabled around it; empty if
+            nothing.
         waiting: Number of first steps that move no weight.
         random: Whether its steps draw random numbers from torch's generator.
         coupled: How the parameters depend on one another; empty if they do not.
@@ -75,6 +77,7 @@ class Subject:
     closure: bool = False
     create_graph: bool = False
     train_mode: bool = False
+    needs_no_grad: str = ""
     waiting: int = 0
     random: bool = False
     coupled: str = ""
@@ -90,6 +93,7 @@ class Subject:
             "a closure": self.closure,
             "gradients with a graph": self.create_graph,
             "train()": self.train_mode,
+            "torch.no_grad() around them": bool(self.needs_no_grad),
         }
         return ", ".join(name for name, needed in needs.items() if needed)
 

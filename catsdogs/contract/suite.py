@@ -244,17 +244,13 @@ def select(only: Iterable[str] | None = None, skip: Iterable[str] = ()) -> tuple
 
 @contextlib.contextmanager
 def quiet_torch() -> Iterator[None]:
-    """Compute with one thread inside, and restore torch's threads and random numbers afterwards.
+    """Compute with one thread inside, and restore torch's settings and random numbers afterwards.
 
     The tensors are tiny, and waking threads takes longer than the work.
     """
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)
-    try:
-        with torch.random.fork_rng(devices=range(torch.cuda.device_count())):
-            yield
-    finally:
-        torch.set_num_threads(threads)
+    with side_effects.restored_settings(), side_effects.restored_generators():
+        torch.set_num_threads(1)
+        yield
 
 
 def _paragraphs(finding: Finding, width: int) -> Sequence[str]:

@@ -84,6 +84,9 @@ def test_linear_saga_passes_every_claim_that_applies_to_a_linear_model(
         ),
         "starts_a_late_parameter_from_its_own_first_step": ONE_MODEL,
         "continues_a_frozen_parameter": ONE_MODEL,
+        "counts_every_step_of_half_precision_models": "it counts no steps in its state or groups",
+        "keeps_nan_in_its_parameter": ONE_MODEL,
+        "needs_memory_in_proportion_to_the_parameters": "it accepts no matrices of any size",
         "runs_the_closure_once_with_gradients_on": (
             "its step takes the logit gradients of one evaluation, which a closure would repeat"
         ),
