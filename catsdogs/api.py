@@ -91,8 +91,9 @@ def check_optimizer(
         prepare: Called with every optimizer that is built.
         build_from: What the constructor takes: parameters, pairs of name and parameter, or a
             module.
-        seconds: Time limit of the whole check, above 0; None for no limit. A claim that takes more
-            than a quarter of it fails. Compiled code cannot be interrupted; the command can.
+        seconds: Processor time for the whole check, above 0; None for no limit. A claim that takes
+            more than a quarter of it fails. Compiled code that never returns is not interrupted
+            here; the command checks in a process that it kills.
         **kwargs: Hyperparameters of the optimizer, such as `lr=1e-3`. One with the name of an
             argument above, such as `device`, belongs into a `functools.partial`.
 

@@ -20,13 +20,16 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
-    """Skip the slow tests without `--slow`."""
-    if config.getoption("--slow"):
-        return
-    skip = pytest.mark.skip(reason="long: make test-slow")
+    """Skip the slow tests without `--slow`, and those of a GPU on a machine without one."""
+    reasons = {}
+    if not config.getoption("--slow"):
+        reasons["slow"] = "long: make test-slow"
+    if not torch.cuda.is_available():
+        reasons["gpu"] = "needs a CUDA device"
     for item in items:
-        if item.get_closest_marker("slow"):
-            item.add_marker(skip)
+        for marker, reason in reasons.items():
+            if item.get_closest_marker(marker):
+                item.add_marker(pytest.mark.skip(reason=reason))
 
 
 @pytest.fixture(autouse=True)

@@ -10,8 +10,7 @@ from omegaconf import OmegaConf
 
 from catsdogs import cli
 from catsdogs.cli import machine_error
-
-ROOT = Path(__file__).parents[1]
+from tests.support.processes import environment
 
 
 @pytest.mark.parametrize("arguments", [["--help"], ["--cfg", "job"], ["runs=nowhere"]], ids=str)
@@ -21,7 +20,7 @@ def test_a_closed_pipe_ends_a_command_silently(tmp_path: Path, arguments: list[s
     answer = subprocess.run(
         [sys.executable, "-m", "catsdogs.report", *arguments],
         cwd=tmp_path,
-        env=os.environ | {"PYTHONPATH": str(ROOT)},
+        env=environment(),
         stdout=writer,
         stderr=subprocess.PIPE,
         text=True,
@@ -91,11 +90,10 @@ def test_the_system_error_behind_an_error_of_torch_is_found() -> None:
 
 def test_a_terminal_with_another_encoding_gets_escapes(tmp_path: Path) -> None:
     code = "from catsdogs import report; report.main()"
-    environment = os.environ | {"PYTHONPATH": str(ROOT), "PYTHONIOENCODING": "ascii"}
     answer = subprocess.run(
         [sys.executable, "-c", code, "runs='нигде'"],
         cwd=tmp_path,
-        env=environment,
+        env=environment(PYTHONIOENCODING="ascii"),
         capture_output=True,
         text=True,
         check=False,

@@ -2,7 +2,7 @@
 
 import ast
 import functools
-import importlib
+import importlib.util
 import json
 import os
 import re
@@ -228,6 +228,17 @@ def test_files_that_the_pages_name_exist() -> None:
         )
         absent += [f"{page.name}: {path}" for path in paths if not path.exists()]
     assert not absent
+
+
+def test_pages_start_scripts_in_a_way_in_which_they_start() -> None:
+    """A file that imports from `scripts` starts as a module only."""
+    for page in [page for page in PAGES if page.parent.name != "measurements"]:
+        text = page.read_text()
+        for module in re.findall(r"python -m (scripts[.\w]*\w)", text):
+            assert importlib.util.find_spec(module), f"{page.name}: {module}"
+        for file in re.findall(r"python (scripts/[\w/]+\.py)", text):
+            source = (README.parent / file).read_text()
+            assert not re.search(r"^from scripts\b", source, re.M), f"{page.name}: {file}"
 
 
 def test_the_readme_checks_an_optimizer_from_python_and_in_pytest(

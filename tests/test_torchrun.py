@@ -2,7 +2,6 @@
 
 import csv
 import json
-import os
 import shutil
 import signal
 import subprocess
@@ -15,6 +14,7 @@ import torch
 
 from catsdogs.compute.distributed import ProcessGroup
 from catsdogs.training.heads import ConvHead, LinearHead, SharedHead, logits_of
+from tests.support.processes import environment
 
 TOLERANCE = 1e-6
 
@@ -33,12 +33,7 @@ def start(
             *arguments,
         ],
         cwd=folder,
-        env=os.environ
-        | {
-            "CATSDOGS_CACHE": str(cache),
-            "OMP_NUM_THREADS": "1",
-            "PYTHONPATH": str(Path(__file__).parents[1]),
-        },
+        env=environment(CATSDOGS_CACHE=str(cache), OMP_NUM_THREADS="1"),
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         text=True,

@@ -16,6 +16,7 @@ from safetensors.numpy import load_file
 
 from catsdogs.training.checkpoint import load_checkpoint
 from tests.support.event_files import hparams_table, read_events
+from tests.support.processes import environment
 
 Run = Callable[..., int]
 
@@ -411,7 +412,7 @@ def test_the_module_runs_from_any_directory_and_prints_its_configuration(tmp_pat
     answer = subprocess.run(
         [sys.executable, "-m", "catsdogs.train", "--cfg", "job", "optimizer=native_sgd"],
         cwd=tmp_path,
-        env=os.environ | {"PYTHONPATH": str(Path(__file__).parents[1])},
+        env=environment(),
         capture_output=True,
         text=True,
         check=True,

@@ -1,5 +1,6 @@
 """Claims about optimizers, and findings, the results of trying them."""
 
+import dataclasses
 import traceback
 import warnings
 from collections.abc import Callable
@@ -53,12 +54,21 @@ class Claim:
 
     The function returns the evidence, or raises `ClaimFailed` or `NotApplicable` with it. Any other
     exception counts as a failure too: the claim could not be tried.
+
+    Attributes:
+        name: Of the function.
+        sentence: What must hold.
+        group: How grave a failure is.
+        attempt: The function.
+        causes: Claims whose failure explains a failure of this one, which then does not apply: one
+            defect is one finding. An exception is explained by another of the same type alone.
     """
 
     name: str
     sentence: str
     group: Group
     attempt: Callable[[OptimizerHarness], str]
+    causes: tuple["Claim", ...] = ()
 
     def try_on(self, harness: OptimizerHarness, seconds: float | None = None) -> Finding:
         """Try the claim; warnings are silenced, since several claims provoke them.
@@ -67,7 +77,17 @@ class Claim:
             harness: Drives the optimizer.
             seconds: After which the claim counts as failed; None for no limit.
         """
+        finding, said = self._tried(harness, seconds)
+        known = self._cause(harness, said, seconds) if finding.verdict == "fail" else None
+        if known is None:
+            return finding
+        evidence = f"it fails {known.name}: {known.evidence}"
+        return dataclasses.replace(finding, verdict="not applicable", evidence=evidence)
+
+    def _tried(self, harness: OptimizerHarness, seconds: float | None) -> tuple[Finding, str]:
+        """Try the claim, and return the type of the exception in words if that is why it fails."""
         verdict: Verdict = "pass"
+        said = ""
         try:
             with warnings.catch_warnings(), deadline(seconds):
                 warnings.simplefilter("ignore")
@@ -79,8 +99,17 @@ class Claim:
         except OutOfTime:
             verdict, evidence = "fail", f"did not end within {seconds:g} s"
         except Exception as error:  # noqa: BLE001 - the code under test may raise anything
+            said = f"raised {type(error).__name__}"
             verdict, evidence = "fail", f"raised {describe(error)}{_place(error)}"
-        return Finding(self.name, self.sentence, verdict, one_line(evidence), self.group)
+        return Finding(self.name, self.sentence, verdict, one_line(evidence), self.group), said
+
+    def _cause(self, harness: OptimizerHarness, said: str, seconds: float | None) -> Finding | None:
+        """Return the failure that explains one of this claim, or None."""
+        for cause in self.causes:
+            finding, its_own = cause._tried(harness, seconds)
+            if finding.verdict == "fail" and said in finding.evidence:
+                return cause._cause(harness, its_own, seconds) or finding
+        return None
 
 
 def describe(error: BaseException) -> str:
@@ -94,9 +123,11 @@ def one_line(text: str) -> str:
     return " ".join(text.split())
 
 
-def claim(sentence: str, group: Group) -> Callable[[Callable[[OptimizerHarness], str]], Claim]:
+def claim(
+    sentence: str, group: Group, causes: tuple[Claim, ...] = ()
+) -> Callable[[Callable[[OptimizerHarness], str]], Claim]:
     """Turn a function into a claim of the same name."""
-    return lambda attempt: Claim(attempt.__name__, sentence, group, attempt)
+    return lambda attempt: Claim(attempt.__name__, sentence, group, attempt, causes)
 
 
 def require(holds: bool, evidence: str) -> None:

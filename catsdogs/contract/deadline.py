@@ -7,7 +7,8 @@ import time
 from collections.abc import Iterator
 from types import FrameType
 
-SOON = 1e-3  # seconds; 0 would cancel the timer
+WAIT = 6
+SOON = 1e-3  # seconds; 0 would cancel a timer
 
 
 class OutOfTime(BaseException):
@@ -18,30 +19,39 @@ class OutOfTime(BaseException):
 def deadline(seconds: float | None) -> Iterator[None]:
     """Raise `OutOfTime` in the code inside once the time is up.
 
-    A signal interrupts Python code, so the limit needs the main thread, and does not end a call
-    into compiled code that never returns. Elsewhere, and without `SIGALRM`, there is no limit.
+    The limit is on the processor's time, so that a busy machine changes nothing; code that waits
+    is stopped after `WAIT` times as many seconds. A signal interrupts Python code: it needs the
+    main thread, and does not end a call into compiled code that never returns. Elsewhere, and
+    without these signals, there is no limit.
 
     Args:
-        seconds: Above 0; None for no limit.
+        seconds: Of the processor, above 0; None for no limit.
     """
     in_main = threading.current_thread() is threading.main_thread()
-    if seconds is None or not in_main or not hasattr(signal, "SIGALRM"):
+    if seconds is None or not in_main or not hasattr(signal, "SIGPROF"):
         yield
         return
 
     def stop(signum: int, frame: FrameType | None) -> None:
         raise OutOfTime
 
-    before = signal.signal(signal.SIGALRM, stop)
-    started = time.monotonic()
-    # A limit around this one may end earlier: one of a check, or pytest-timeout's.
-    left, _ = signal.getitimer(signal.ITIMER_REAL)
-    signal.setitimer(signal.ITIMER_REAL, min(seconds, left) if left else seconds)
+    limits = {signal.ITIMER_PROF: seconds, signal.ITIMER_REAL: WAIT * seconds}
+    numbers = {signal.ITIMER_PROF: signal.SIGPROF, signal.ITIMER_REAL: signal.SIGALRM}
+    clocks = {signal.ITIMER_PROF: time.process_time, signal.ITIMER_REAL: time.monotonic}
+    before = {number: signal.signal(number, stop) for number in numbers.values()}
+    # A limit around this one goes on: that of a check, or pytest-timeout's.
+    left = {timer: signal.getitimer(timer)[0] for timer in limits}
+    started = {timer: clock() for timer, clock in clocks.items()}
+    for timer, limit in limits.items():
+        signal.setitimer(timer, min(limit, left[timer]) if left[timer] else limit)
     try:
         yield
     finally:
-        signal.setitimer(signal.ITIMER_REAL, 0)
-        signal.signal(signal.SIGALRM, before)
-        if left:
-            rest = left - (time.monotonic() - started)
-            signal.setitimer(signal.ITIMER_REAL, max(rest, SOON))
+        for timer in limits:
+            signal.setitimer(timer, 0)
+        for number, handler in before.items():
+            signal.signal(number, handler)
+        for timer, rest in left.items():
+            if rest:
+                passed = clocks[timer]() - started[timer]
+                signal.setitimer(timer, max(rest - passed, SOON))

@@ -257,8 +257,11 @@ def gradient(weight: Tensor, number: int, place: int) -> Tensor:
 
 
 def bowl(weights: Sequence[Tensor]) -> Tensor:
-    """Return a convex cost with its minimum where every weight is 3."""
-    costs = [(weight - 3).square().sum() for weight in weights]
+    """Return a convex cost with its minimum where every weight is 3.
+
+    Its curvature is low, so that a learning rate of 1 descends, with momentum too.
+    """
+    costs = [0.1 * (weight - 3).square().sum() for weight in weights]
     return torch.stack([cost.to(costs[0].dtype) for cost in costs]).sum()
 
 
@@ -280,6 +283,22 @@ def distance(ours: Tensor, others: Tensor) -> float:
 def furthest(ours: Sequence[Tensor], others: Sequence[Tensor]) -> float:
     """Return the largest distance between two lists of tensors."""
     return max((distance(a, b) for a, b in zip(ours, others, strict=True)), default=0.0)
+
+
+def widest(ours: Tensor, others: Tensor) -> str:
+    """Return the two entries that differ most, such as "0.25 instead of 0.5"."""
+    a, b = (x.detach().double().flatten().cpu() for x in (ours, others))
+    if a.shape != b.shape:
+        return f"of shapes {tuple(ours.shape)} and {tuple(others.shape)}"
+    at = int((a - b).abs().nan_to_num(nan=float("inf")).argmax())
+    return f"{a[at]:.9g} instead of {b[at]:.9g}"
+
+
+def difference(ours: Sequence[Tensor], others: Sequence[Tensor]) -> str:
+    """Return where two lists of tensors differ most, with both numbers."""
+    gaps = [distance(a, b) for a, b in zip(ours, others, strict=True)]
+    at = gaps.index(max(gaps))
+    return f"by {gaps[at]:.1e}: {widest(ours[at], others[at])} in tensor {at}"
 
 
 def copies(weights: Sequence[Tensor]) -> list[Tensor]:

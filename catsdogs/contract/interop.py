@@ -97,15 +97,14 @@ def runs_the_closure_once_with_gradients_on(harness: OptimizerHarness) -> str:
             weight.grad = gradient(weight, number, place)
         return value
 
-    before = harness.weights() if number else copies(weights)
-    with torch.no_grad():  # a caller may disable them
-        try:
-            returned = harness.take(optimizer, number, closure)
-        except Exception as error:
-            unmoved = furthest(weights, before) == 0
-            if deliberate(error) and unmoved and not harness.subject.closure:
-                raise NotApplicable(f"it refuses a closure: {describe(error)}") from None
-            raise
+    before = copies(weights)
+    try:
+        returned = harness.take(optimizer, number, closure)
+    except Exception as error:
+        unmoved = furthest(weights, before) == 0
+        if deliberate(error) and unmoved and not harness.subject.closure:
+            raise NotApplicable(f"it refuses a closure: {describe(error)}") from None
+        raise
     require(len(grad_modes) > 0, "the closure was not called")
     require(all(grad_modes), "the closure was called with gradients disabled by the step")
     if harness.subject.closure:  # such as LBFGS, and steps that look ahead
@@ -166,31 +165,6 @@ def shows_its_move_to_autograd(harness: OptimizerHarness) -> str:
 
 
 @claim(
-    "Transposed parameters and gradients step like contiguous ones and keep their strides.",
-    "update",
-)
-def takes_any_memory_layout(harness: OptimizerHarness) -> str:
-    matrices = [shape for shape in harness.shapes if len(shape) == 2]
-    if not matrices:
-        raise NotApplicable("it accepts no matrices")
-    plain, weight = (harness.weights(matrices[:1])[0] for _ in range(2))
-    weight = weight.detach().t().contiguous().t().requires_grad_()
-    strides = weight.stride()
-    steps = range(harness.after(3))
-    harness.run(harness.build([plain]), [plain], steps)
-    optimizer = harness.build([weight])
-    for number in steps:
-        grad = gradient(weight, number, 0)
-        harness.step(
-            optimizer, number, [weight], [grad if number % 2 else grad.t().contiguous().t()]
-        )
-    gap = distance(weight, plain)
-    require(gap <= harness.tolerance, f"a transposed weight differs by {gap:.1e}")
-    require(weight.stride() == strides, f"strides went from {strides} to {weight.stride()}")
-    return "transposed weight, gradients of both layouts"
-
-
-@claim(
     "Weights of float64, float32 and bfloat16 keep their dtype, if possible in one optimizer.",
     "use",
 )
@@ -242,7 +216,7 @@ def steps_or_refuses_sparse_gradients(harness: OptimizerHarness) -> str:
     return "same weights as with a dense gradient"
 
 
-@claim("Complex parameters step like their real and imaginary parts or are refused.", "update")
+@claim("Complex parameters step like their real and imaginary parts or are refused.", "use")
 def steps_or_refuses_complex_parameters(harness: OptimizerHarness) -> str:
     require_separable(harness)
     if harness.subject.create_graph:
@@ -260,7 +234,11 @@ def steps_or_refuses_complex_parameters(harness: OptimizerHarness) -> str:
     except Exception as error:  # noqa: BLE001 - the code under test may raise anything
         require(torch.equal(weight, before), f"weights moved, then refused: {describe(error)}")
         return f"refused: {describe(error)}"
-    gap = distance(torch.view_as_real(weight.detach()).view(real.shape), real)
+    parts_of_weight = torch.view_as_real(weight.detach()).view(real.shape)
+    if not harness.subject.elementwise:
+        require(bool(parts_of_weight.isfinite().all()), "weights are not finite after 3 steps")
+        return "finite after 3 steps; its entries are not moved one by one"
+    gap = distance(parts_of_weight, real)
     require(
         gap <= harness.tolerance,
         f"weights differ by {gap:.1e} from a run on real and imaginary parts",
@@ -352,8 +330,9 @@ def gives_the_same_bits_twice(harness: OptimizerHarness) -> str:
 def leaves_hyperparameters_alone(harness: OptimizerHarness) -> str:
     weights = harness.weights()
     optimizer = harness.build(weights)
+    counts = harness.subject.group_counts
     before = [
-        {k: copy.copy(v) for k, v in g.items() if k in harness.settings}
+        {k: copy.copy(v) for k, v in g.items() if k in harness.settings and k not in counts}
         for g in optimizer.param_groups
     ]
     steps = range(harness.after(3))
@@ -362,7 +341,7 @@ def leaves_hyperparameters_alone(harness: OptimizerHarness) -> str:
         changed = [
             f"{name} from {value} to {new.get(name)}"
             for name, value in old.items()
-            if new.get(name) != value
+            if value is not None and new.get(name) != value  # None: it finds its own
         ]
         require(not changed, f"{', '.join(changed)} within {len(steps)} steps")
     return f"unchanged after {len(steps)} steps"

@@ -13,7 +13,7 @@ import torch
 from torch import Tensor
 
 from catsdogs.contract.claims import ClaimFailed, NotApplicable, claim, closeness
-from catsdogs.contract.harness import OptimizerHarness, distance
+from catsdogs.contract.harness import OptimizerHarness, distance, widest
 from catsdogs.contract.subject import Factory, constructor_settings
 
 STEPS = 30
@@ -65,19 +65,10 @@ def _equals(harness: OptimizerHarness, dtype: torch.dtype, tolerance: float) -> 
                         raise ClaimFailed(
                             f"with {situation} at step {number + 1}: {name} of tensor "
                             f"{index} {tuple(mine.shape)} differs by {gap:.1e}: "
-                            f"{_numbers(a, b)}; {both_settings(harness)}"
+                            f"{widest(a, b)}; {both_settings(harness)}"
                         )
     tried = ", ".join(situation for situation, _ in situations)
     return f"{closeness(largest)} over {STEPS} steps with {tried}; {both_settings(harness)}"
-
-
-def _numbers(ours: Tensor, theirs: Tensor) -> str:
-    """Return the two entries that differ most."""
-    a, b = (x.detach().double().flatten().cpu() for x in (ours, theirs))
-    if a.shape != b.shape:
-        return f"of shapes {tuple(ours.shape)} and {tuple(theirs.shape)}"
-    at = int((a - b).abs().nan_to_num(nan=float("inf")).argmax())
-    return f"{a[at]:.9g} instead of {b[at]:.9g}"
 
 
 def both_settings(harness: OptimizerHarness) -> str:

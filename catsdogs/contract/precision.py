@@ -1,1 +1,1 @@
-"""Claims about types and extreme values: half precision, step counts, nan, tiny and huge numbers."""
+"""Claims about types and extreme values: half precision, step counts, nan, huge numbers."""

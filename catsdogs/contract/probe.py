@@ -43,7 +43,7 @@ LINEAR_MODEL: tuple[Shape, ...] = ((1, 5), (1,))
 DTYPES = (torch.float64, torch.float32, torch.bfloat16, torch.float16)
 FLOAT64, FLOAT32 = 1e-12, 1e-5  # tolerances
 PATIENCE = 24  # steps in which some weight must move
-TRIAL = 5.0  # seconds for a trial of a few steps
+TRIAL = 5.0  # seconds of the processor for a trial of a few steps
 
 
 class Refused(Exception):
@@ -86,7 +86,12 @@ def learn(
         subject = _with_waiting(subject)
         subject = dataclasses.replace(subject, random=_draws_random_numbers(subject))
         subject = _with_precision(subject)
-        return dataclasses.replace(subject, coupled=_coupling(subject))
+        subject = dataclasses.replace(subject, coupled=_coupling(subject))
+        return dataclasses.replace(
+            subject,
+            elementwise=_acts_on_each_element(subject),
+            group_counts=_counts_of_groups(subject),
+        )
 
 
 def _with_needs(
@@ -222,9 +227,24 @@ def _with_waiting(subject: Subject) -> Subject:
 
 
 def _draws_random_numbers(subject: Subject) -> bool:
-    """Return whether other seeds give another run and equal seeds the same."""
+    """Return whether steps use torch's generator, or other seeds give another run."""
+    harness = OptimizerHarness(subject)
+    weights = harness.weights()
+    optimizer = harness.build(weights)
+    before = _random_state(subject)
+    harness.run(optimizer, weights, range(harness.after(3)))
+    if not torch.equal(_random_state(subject), before):
+        return True
     one, other, again = (_seeded_run(subject, seed) for seed in (1, 2, 1))
     return furthest(one, other) > 0 and furthest(one, again) == 0
+
+
+def _random_state(subject: Subject) -> Tensor:
+    """Return the state of the generators that a step could use."""
+    state = torch.get_rng_state()
+    if subject.device.type != "cuda":
+        return state
+    return torch.cat([state, torch.cuda.get_rng_state(subject.device)])
 
 
 def _seeded_run(subject: Subject, seed: int) -> list[Tensor]:
@@ -265,9 +285,13 @@ def _computes_in_float32(subject: Subject) -> bool:
         if len(lengths) < 5:
             return False
         rounding = 4e-16 * old.abs().clamp(min=1.0)
-        as_float32 = (moved.float().double() - moved).abs() <= rounding
-        rounded = now.float().double() == now
-        seen += bool((as_float32 | rounded).all())
+        lr = optimizer.param_groups[0].get("lr")
+        scales = [1.0, float(lr)] if isinstance(lr, float | Tensor) and float(lr) > 0 else [1.0]
+        coarse = (now.float().double() == now).clone()
+        for scale in scales:  # the rate may be multiplied to the direction in float64
+            direction = moved / scale
+            coarse |= (direction.float().double() - direction).abs() <= rounding / scale
+        seen += bool(coarse.all())
     return seen == 2
 
 
@@ -279,32 +303,80 @@ def _coupling(subject: Subject) -> str:
     """
     if subject.step_inputs == "samples":
         return ""
-    try:
-        usual, *others = (_ends(subject, larger) for larger in (None, 0, 1, 2))
-    except Exception:  # noqa: BLE001 - the code under test may raise anything
-        return ""
-    feels = {
-        (one, other): distance(others[other][one], usual[one]) > 10 * subject.tolerance
-        for one, other in itertools.permutations(range(3), 2)
-    }
+    feels = dict.fromkeys(itertools.permutations(range(3), 2), False)
+    # Always the same gradients let a rule grow that estimates a distance or a rate for all.
+    for steady in (True, False):
+        try:
+            usual, *others = (_ends(subject, changed, steady) for changed in (None, 0, 1, 2))
+        except Exception:  # noqa: BLE001 - the code under test may raise anything
+            return ""
+        for one, other in feels:
+            moved = distance(others[other][one], usual[one])
+            feels[one, other] |= moved > 10 * subject.tolerance
     if any(feels[a, b] and feels[b, a] for a, b in itertools.combinations(range(3), 2)):
-        return "a larger gradient of one moves the others by another distance"
+        return "another gradient of one moves the others by another distance"
     return ""
 
 
-def _ends(subject: Subject, larger: int | None) -> list[Tensor]:
-    """Return three weights after some steps, one of them with gradients 100 times as large."""
+def _ends(subject: Subject, changed: int | None, steady: bool) -> list[Tensor]:
+    """Return three weights after some steps, one of them with other and larger gradients.
+
+    Args:
+        subject: The optimizer.
+        changed: The one; None for none.
+        steady: Whether every step has the same gradients.
+    """
     three = (subject.shapes[0],) * 3
     harness = OptimizerHarness(dataclasses.replace(subject, shapes=three))
     weights = harness.weights()
     optimizer = harness.build(weights)
-    for number in range(harness.after(4)):
-        grads = [
-            gradient(weight, number, place) * (100.0 if place == larger else 1.0)
-            for place, weight in enumerate(weights)
-        ]
+    for number in range(harness.after(6)):
+        grads = [gradient(w, 0 if steady else number, place) for place, w in enumerate(weights)]
+        if changed is not None:
+            other = grads[changed] if steady else gradient(weights[changed], number, 3)
+            grads[changed] = 100 * other
         harness.step(optimizer, number, weights, grads)
     return weights
+
+
+def _acts_on_each_element(subject: Subject) -> bool:
+    """Return whether the gradient of one entry moves no other entry of its tensor."""
+    shape = max(subject.shapes, key=lambda each: torch.Size(each).numel())
+    harness = OptimizerHarness(dataclasses.replace(subject, shapes=(shape,)))
+    ends = []
+    for factor in (1.0, 100.0):
+        weights = harness.weights()
+        optimizer = harness.build(weights)
+        for number in range(harness.after(3)):
+            grad = gradient(weights[0], number, 0)
+            grad.view(-1)[0] *= factor
+            harness.step(optimizer, number, weights, [grad])
+        ends.append(weights[0].detach().flatten()[1:])
+    return distance(*ends) <= subject.tolerance
+
+
+def _counts_of_groups(subject: Subject) -> tuple[str, ...]:
+    """Return the names of numbers in the groups that change from step to step."""
+    harness = OptimizerHarness(subject)
+    weights = harness.weights()
+    optimizer = harness.build(weights)
+    before = _numbers(optimizer)
+    harness.run(optimizer, weights, range(harness.after(3)))
+    named = constructor_settings(subject.factory)
+    return tuple(
+        name
+        for name, value in _numbers(optimizer).items()
+        if value != before.get(name) and name not in named
+    )
+
+
+def _numbers(optimizer: Optimizer) -> dict[str, float]:
+    """Return the numbers in the first group."""
+    return {
+        name: float(value)
+        for name, value in optimizer.param_groups[0].items()
+        if isinstance(value, int | float) or (isinstance(value, Tensor) and value.dim() == 0)
+    }
 
 
 def _steps(subject: Subject, shapes: Sequence[Shape], dtype: torch.dtype) -> list[Tensor]:

@@ -116,6 +116,8 @@ def obeys_a_tensor_learning_rate_changed_in_place(harness: OptimizerHarness) -> 
         raise NotApplicable(f"a tensor lr is refused: {describe(error)}") from None
     other = harness.build(plain, lr=EXACT)
     harness.run(other, plain, early)
+    if furthest(weights, plain) > max(1e-6, harness.tolerance):
+        raise NotApplicable("a tensor lr steps unlike a float, see takes_a_tensor_as_learning_rate")
     held = optimizer.param_groups[0].get("lr")
     if not isinstance(held, Tensor):
         raise NotApplicable("its groups hold the tensor as a number, which schedulers replace")

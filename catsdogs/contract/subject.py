@@ -55,6 +55,8 @@ class Subject:
         waiting: Number of first steps that move no weight.
         random: Whether its steps draw random numbers from torch's generator.
         coupled: How the parameters depend on one another; empty if they do not.
+        elementwise: Whether the gradient of an entry moves no other entry of its tensor.
+        group_counts: Names of the numbers in its groups that change from step to step.
         tolerance: Largest difference between equal runs, relative where a weight exceeds 1.
         step_inputs: The extra inputs that its step declares, see `catsdogs.optim.step_inputs`.
     """
@@ -76,6 +78,8 @@ class Subject:
     waiting: int = 0
     random: bool = False
     coupled: str = ""
+    elementwise: bool = True
+    group_counts: tuple[str, ...] = ()
     tolerance: float = 1e-12
     step_inputs: Literal["block", "samples"] | None = None
 

@@ -74,19 +74,25 @@ def apply_compiled(
         for param, grad, maximize, arguments, _ in updates:
             values += [param, grad, maximize, *(arguments[name] for name in names)]
             numbers += [arguments[name] for name in varying]
-        compile_rule(rule, names, varying)(values, torch.tensor(numbers, dtype=torch.float64))
+        tensor = torch.tensor(numbers, dtype=torch.float64)
+        on_cpu = all(update.param.is_cpu for update in updates)
+        compile_rule(rule, names, varying)(values, tensor if on_cpu else tensor.unbind())
     yield from updates
 
 
 @functools.cache
 def compile_rule(
     rule: Callable[..., None], names: tuple[str, ...], varying: tuple[str, ...]
-) -> Callable[[list[Any], Tensor], None]:
+) -> Callable[[list[Any], Tensor | tuple[Tensor, ...]], None]:
     """Return a function that applies `rule` to all parameters of a step, compiled.
 
     Its inputs are flat lists, which keep the compiled guards cheap. A Python number is a constant
     to the compiler, which compiles again when it changes; an element of a tensor is an input. So
-    the varying numbers are passed in one tensor; the rules take either.
+    the varying numbers are passed as tensors; the rules take either.
+
+    One tensor for all of them is the fastest on the CPU. For parameters on another device each
+    number is a separate CPU tensor without dimensions, which a kernel takes by value: of a larger
+    one it would get the address, which is not on its device.
 
     Args:
         rule: The update function.
@@ -95,12 +101,13 @@ def compile_rule(
 
     Returns:
         A function of a list with parameter, gradient, maximize and the named arguments of each
-        update, and of a float64 tensor with the varying numbers, update by update.
+        update, and of the varying numbers, update by update: a float64 tensor with all of them, or
+        a tuple of float64 tensors with one each.
     """
     width = 3 + len(names)
 
-    def apply_flat(values: list[Any], numbers: Tensor) -> None:
-        number = iter(numbers.unbind())
+    def apply_flat(values: list[Any], numbers: Tensor | tuple[Tensor, ...]) -> None:
+        number = iter(numbers)
         for start in range(0, len(values), width):
             param, grad, maximize, *others = values[start : start + width]
             arguments = dict(zip(names, others, strict=True))

@@ -35,6 +35,9 @@ TWINS: dict[str, tuple[Any, Any]] = {
 }
 
 DEFAULT, FUSED = "native default", "native fused"
+EXPLANATION = f"""\
+`{DEFAULT}` is what torch chooses: foreach on CUDA, the loop on the CPU. Times on CUDA are from the
+call of the first of a few steps to the end of the last one's kernels, per step."""
 
 
 class Duel(NamedTuple):
@@ -107,6 +110,7 @@ def bench(
     page = [
         "# Time of an optimizer's step",
         circumstances(PROGRAM, device, torch.get_num_threads()),
+        EXPLANATION,
     ]
     print("\n\n".join(page))
     with progress(total=len(sets) * len(TWINS), description="timing", unit="table") as bar:
@@ -131,8 +135,10 @@ def bench(
                 page += [title, table(by_default, by_fused)]
                 bar.write(f"\n{title}\n\n{page[-1]}", file=sys.stdout)
                 bar.update()
+                if save is not None:
+                    save_page(save, page)
     if save is not None:
-        save_page(save, page)
+        print(f"\nsaved: {save}")
 
 
 def main() -> None:

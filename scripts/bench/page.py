@@ -9,6 +9,7 @@ from pathlib import Path
 
 import torch
 
+from catsdogs.compute.device import describe_device
 from catsdogs.io.files import atomic_write_text
 from catsdogs.io.formatting import size
 from catsdogs.runs.environment import git_state, hardware, versions
@@ -30,21 +31,21 @@ def benchmark_parser(program: str, doc: str | None) -> argparse.ArgumentParser:
 
 
 def circumstances(program: str, device: str, threads: int) -> str:
-    """Return command, date, device, hardware, versions and commit as a Markdown list.
+    """Return command, date, device, threads, hardware, versions and commit as a Markdown list.
 
     Args:
         program: The command without options, which are those of this process.
         device: As torch names it.
-        threads: Threads of torch.
+        threads: Threads of torch on the CPU.
     """
     machine, state = hardware(), git_state()
     machine["memory"] = size(machine.pop("memory_bytes"))
-    if device.startswith("cuda"):
-        machine["gpu"] = torch.cuda.get_device_name(device)
+    on_gpu = device.startswith("cuda")
     facts = {
         "command": f"`{shlex.join([*program.split(), *sys.argv[1:]])}`",
         "date": f"{datetime.now(UTC):%Y-%m-%d}",
-        "device": f"{device}, {threads} threads",
+        "device": describe_device(torch.device(device)) if on_gpu else device,
+        "CPU threads": str(threads),
         "hardware": ", ".join(f"{name} {value}" for name, value in machine.items()),
         "versions": ", ".join(f"{name} {version}" for name, version in versions().items()),
         "commit": f"{state['commit']}{', changed' * state['changed']}" if state else "unknown",
@@ -59,7 +60,9 @@ def table(header: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
 
 
 def save_page(file: Path, parts: Sequence[str]) -> None:
-    """Write the parts of a page to a Markdown file, and create its folder if necessary."""
+    """Write the parts of a page to a Markdown file, and create its folder if necessary.
+
+    Written after every part, a page loses nothing but the current part if the benchmark is stopped.
+    """
     file.parent.mkdir(parents=True, exist_ok=True)
     atomic_write_text(file, "\n\n".join(parts) + "\n")
-    print(f"\nsaved: {file}")

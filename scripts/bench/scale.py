@@ -31,6 +31,8 @@ Each row is one cold run in a separate process: images checked, features compute
 and evaluated. Of the images, 80 % are for training, 10 % for validation and 10 % for testing.
 Memory is the largest proportional set size (Pss) of the process and its decoding processes
 together, minus that of a Python process that has imported torch and torchvision."""
+ON_GPU = """\
+It is main memory: CUDA's own part of it is included, and the memory of the GPU is not measured."""
 
 
 @dataclass(frozen=True)
@@ -141,7 +143,6 @@ def rows(costs: dict[int, Cost], baseline: int) -> list[list[str]]:
 def bench(sizes: Sequence[int], epochs: int, threads: int, device: str, save: Path | None) -> None:
     """Measure and print the table; write it to `save` if given."""
     baseline = measure_baseline()
-    costs = {size: measure_run(size, epochs, threads, device) for size in sizes}
     header = [
         "images",
         f"peak above {formatting.size(baseline)} of torch",
@@ -149,15 +150,20 @@ def bench(sizes: Sequence[int], epochs: int, threads: int, device: str, save: Pa
         "seconds per 1,000",
         f"training, {epochs} epochs, s",
     ]
-    page = [
-        "# Cost by the number of images",
-        circumstances(PROGRAM, device, threads),
-        EXPLANATION,
-        table(header, rows(costs, baseline)),
-    ]
+    costs: dict[int, Cost] = {}
+    for number in sizes:
+        costs[number] = measure_run(number, epochs, threads, device)
+        page = [
+            "# Cost by the number of images",
+            circumstances(PROGRAM, device, threads),
+            f"{EXPLANATION} {ON_GPU}" if device.startswith("cuda") else EXPLANATION,
+            table(header, rows(costs, baseline)),
+        ]
+        if save is not None:
+            save_page(save, page)
     print("\n\n".join(page))
     if save is not None:
-        save_page(save, page)
+        print(f"\nsaved: {save}")
 
 
 def main() -> None:

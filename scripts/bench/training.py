@@ -58,8 +58,8 @@ frozen features (protocol=frozen: no random moves) and is timed from the start o
 end. A cold one starts with the drawn images alone, so it checks each image and computes its
 features; a warm one starts with these too. With protocol=monograph it makes the same random moves
 as the notebooks, for all runs at once. A backbone pass reads and decodes the files; passes and
-decoding are measured on parts of the images and scaled up. Head steps consist of forward, backward
-and a step of torch's Adam."""
+decoding are measured on parts of the images and scaled up, or on all of them if the subset is the
+whole. Head steps consist of forward, backward and a step of torch's Adam."""
 
 
 def meanings(sizes: Sizes) -> dict[str, str]:
@@ -156,18 +156,20 @@ def write_measurements(file: Path, found: Seconds) -> None:
 
 def bench(sizes: Sizes, save: Path | None) -> None:
     """Measure and print the tables; write them and every measurement to `save` if given."""
-    found = measure(sizes)
-    page = [
-        "# Time of training",
-        circumstances(PROGRAM, str(sizes.device), sizes.threads),
-        EXPLANATION,
-        seconds_table(found, sizes),
-        ratios_table(found),
-    ]
+    for found in measure(sizes):
+        page = [
+            "# Time of training",
+            circumstances(PROGRAM, str(sizes.device), sizes.threads),
+            EXPLANATION,
+            seconds_table(found, sizes),
+            ratios_table(found),
+        ]
+        if save is not None:
+            save_page(save, page)
+            write_measurements(save.with_suffix(".csv"), found)
     print("\n\n".join(page))
     if save is not None:
-        save_page(save, page)
-        write_measurements(save.with_suffix(".csv"), found)
+        print(f"\nsaved: {save}")
 
 
 def main() -> None:
@@ -175,7 +177,6 @@ def main() -> None:
     parser = benchmark_parser(PROGRAM, __doc__)
     for option, default, what in (
         ("--train-pictures", 2000, "of the comparison; a tenth each for validation and testing"),
-        ("--subset", 200, "training images as in the notebooks, scaled up"),
         ("--epochs", 10, "of each run"),
         ("--rounds", 2, "number of times that everything is measured"),
         ("--repeats", 20, "steps of each head in a round"),
@@ -183,13 +184,22 @@ def main() -> None:
     ):
         parser.add_argument(option, type=int, default=default, help=f"{what} ({default})")
     parser.add_argument(
+        "--subset",
+        type=int,
+        help="training images as in the notebooks, scaled up (200; on a GPU all, since there the "
+        "start of the decoding processes takes longer than a part)",
+    )
+    parser.add_argument(
         "--monograph",
         action=argparse.BooleanOptionalAction,
         help="also measure protocol=monograph, with a pass for every epoch (default: on a GPU)",
     )
     options = vars(parser.parse_args())
+    on_gpu = options["device"].startswith("cuda")
     if options["monograph"] is None:
-        options["monograph"] = options["device"].startswith("cuda")
+        options["monograph"] = on_gpu
+    if options["subset"] is None:
+        options["subset"] = options["train_pictures"] if on_gpu else 200
     save = options.pop("save")
     try:
         sizes = Sizes(**options | {"device": choose_device(options["device"])})

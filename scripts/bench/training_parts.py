@@ -48,7 +48,8 @@ class Sizes:
 
     Attributes:
         train_pictures: Training images, even; a tenth each for validation and testing.
-        subset: Training images as in the notebooks; a tenth for validation.
+        subset: Training images as in the notebooks; a tenth for validation. If it is all of them,
+            passes are measured on all images too.
         epochs: Of each of the four runs.
         rounds: Number of times that everything is measured.
         repeats: Steps of each head in a round.
@@ -82,7 +83,7 @@ class Sizes:
             raise UserError(f"--train-pictures={self.train_pictures}: must be even")
         if self.subset > self.train_pictures:
             raise UserError(f"--subset={self.subset}: must not exceed --train-pictures")
-        if self.images < self.rounds * PARTS:
+        if not self.whole and self.images < self.rounds * PARTS:
             raise UserError(f"--rounds={self.rounds}: too many for {self.images} images")
 
     @property
@@ -97,6 +98,11 @@ class Sizes:
         return 2 * sum(self.per_class.values())
 
     @property
+    def whole(self) -> bool:
+        """Whether nothing is measured on a part."""
+        return self.subset == self.train_pictures
+
+    @property
     def subset_val(self) -> int:
         """Validation images as in the notebooks."""
         return max(1, self.subset // 10)
@@ -107,8 +113,8 @@ class Sizes:
         return self.train_pictures / self.subset * self.epochs
 
 
-def measure(sizes: Sizes) -> Seconds:
-    """Return all measurements; those of a part are scaled to the whole.
+def measure(sizes: Sizes) -> Iterator[Seconds]:
+    """Yield all measurements so far after each round; those of a part are scaled to the whole.
 
     Raises:
         UserError: If the cache cannot be written.
@@ -131,7 +137,7 @@ def measure(sizes: Sizes) -> Seconds:
             time_steps(steps, sizes),
         ):
             found[name].append(seconds)
-    return found
+        yield found
 
 
 def time_notebooks(
@@ -235,13 +241,12 @@ def prepare_passes(weights: BackboneWeights, device: torch.device) -> dict[str, 
 
 
 def time_passes(passes: Mapping[str, Pass], files: list[Path], number: int, sizes: Sizes) -> Found:
-    """Time decoding alone and every pass on each part of a round's images."""
-    parts = sizes.rounds * PARTS
-    first = number * PARTS
-    total = PARTS * (len(passes) + 1)
+    """Time decoding alone and every pass on each part of a round's images, or on all images."""
+    parts = [files[index :: sizes.rounds * PARTS] for index in range(sizes.rounds * PARTS)]
+    of_round = [files] if sizes.whole else parts[number * PARTS : (number + 1) * PARTS]
+    total = len(of_round) * (len(passes) + 1)
     with progress(total=total, description="backbone passes", unit="part") as bar:
-        for index in range(first, first + PARTS):
-            part = files[index::parts]
+        for part in of_round:
             tasks: dict[str, Callable[[], object]] = {
                 DECODING: partial(decode_all, part),
                 **{

@@ -294,6 +294,7 @@ def main() -> None:
     print(closing_line(results))
     if save is not None:
         save_page(save, page(results))
+        print(f"\nsaved: {save}")
     sys.exit(any(result.differences for result in results))
 
 

@@ -1,6 +1,5 @@
 """Images: limits, orientation, Pillow's warnings, and odd names from the folder to the report."""
 
-import os
 import subprocess
 import sys
 from collections.abc import Callable
@@ -25,6 +24,7 @@ from tests.bad_input.image_cases import (
 )
 from tests.support.catalogue import pinned_rows
 from tests.support.images import write_image
+from tests.support.processes import environment
 
 # catsdogs.data.images filters warnings too, but pytest runs under filters of its own.
 pytestmark = pytest.mark.filterwarnings("ignore::UserWarning:PIL")
@@ -83,9 +83,12 @@ try:
 except OSError as error:
     print(error)
 """
-    environment = os.environ | {"PYTHONPATH": str(Path(__file__).parents[2])}
     result = subprocess.run(
-        [sys.executable, "-c", code], cwd=tmp_path, env=environment, capture_output=True, text=True
+        [sys.executable, "-c", code],
+        cwd=tmp_path,
+        env=environment(),
+        capture_output=True,
+        text=True,
     )
     assert (result.stdout, result.stderr) == (f"{too_large}\n", "")
 

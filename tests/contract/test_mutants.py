@@ -7,12 +7,11 @@ from catsdogs.contract.suite import CLAIMS
 from tests.support.mutants import MUTANTS
 
 
-@pytest.mark.parametrize("name", MUTANTS)
+@pytest.mark.parametrize("name", [n for n, mutant in MUTANTS.items() if mutant.device == "cpu"])
 def test_the_claim_that_names_the_defect_of_a_mutant_fails(name: str) -> None:
     mutant = MUTANTS[name]
-    findings = check(mutant.factory, reference=mutant.reference)
-    failed = {finding.name: finding.evidence for finding in findings if finding.verdict == "fail"}
-    assert mutant.seen_by in failed, failed
+    (finding,) = check(mutant.factory, reference=mutant.reference, only=[mutant.seen_by])
+    assert finding.verdict == "fail", finding
 
 
 def test_every_claim_fails_on_some_mutant() -> None:

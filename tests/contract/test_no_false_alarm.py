@@ -75,6 +75,13 @@ def test_linear_saga_passes_every_claim_that_applies_to_a_linear_model(
         "skips_parameters_without_gradient": ONE_MODEL,
         "does_nothing_without_gradients": ONE_MODEL,
         "moves_each_parameter_by_itself": ONE_MODEL,
+        "steps_beside_a_frozen_group": (
+            "refused: ValueError: LinearSAGA moves a weight of shape (1, features) and a bias of "
+            "shape (1,), not parameters of shapes [(1, 5), (1, 5), (1,)]"
+        ),
+        "ignores_a_first_step_without_gradients": (
+            "its gradients come from samples, which every step has"
+        ),
         "starts_a_late_parameter_from_its_own_first_step": ONE_MODEL,
         "continues_a_frozen_parameter": ONE_MODEL,
         "runs_the_closure_once_with_gradients_on": (
@@ -83,6 +90,9 @@ def test_linear_saga_passes_every_claim_that_applies_to_a_linear_model(
         "steps_or_refuses_sparse_gradients": ONE_MODEL,
         "steps_or_refuses_complex_parameters": ONE_MODEL,
         "loads_a_checkpoint_without_flags": "its __setstate__ gives no hyperparameter a default",
+        "loads_a_checkpoint_with_plain_numbers": (
+            "its __setstate__ converts no number of its state to a tensor"
+        ),
         "refuses_a_state_dict_of_another_shape": (
             "it takes no further groups: ValueError: LinearSAGA moves a weight of shape "
             "(1, features) and a bias of shape (1,), not parameters of shapes "

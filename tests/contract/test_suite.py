@@ -24,7 +24,7 @@ class Slow(torch.optim.SGD):
 
     def load_state_dict(self, state_dict: Any) -> None:
         while True:
-            time.sleep(0.01)
+            pass
 
 
 def thin_adam(params: Any, **kwargs: Any) -> torch.optim.Adam:
@@ -44,6 +44,10 @@ def test_every_finding_names_its_claim_in_one_sentence_and_gives_evidence() -> N
         assert finding.claim.endswith(".") and finding.claim.count(". ") == 0
         assert finding.evidence and "\n" not in finding.evidence
         json.dumps(asdict(finding))
+
+
+def test_no_claim_is_tried_twice() -> None:
+    assert len({claim.name for claim in CLAIMS}) == len(CLAIMS)
 
 
 def test_progress_is_told_after_every_claim() -> None:
@@ -203,9 +207,9 @@ def test_failures_of_use_and_manners_leave_a_drop_in_replacement() -> None:
 
 
 def test_a_claim_may_take_a_quarter_of_the_time_and_the_check_ends_in_time() -> None:
-    started = time.monotonic()
+    started = time.process_time()
     result = check(Slow, only=["state"], seconds=4)
-    assert time.monotonic() - started < 10
+    assert time.process_time() - started < 6
     assert result.failures[0].evidence == "did not end within 1 s"
     assert result.stopped.startswith("stopped in ")
     assert result.stopped.endswith(", since it did not end within 4 s")

@@ -15,6 +15,7 @@ from torch import Tensor
 from torch.optim.lr_scheduler import LambdaLR
 
 from catsdogs import optim
+from catsdogs.optim import compiled as compiled_steps
 from catsdogs.optim.base import RuleOptimizer
 from tests.support.slow import slow_except
 
@@ -43,10 +44,10 @@ def graphs() -> int:
     return int(torch._dynamo.utils.counters["stats"]["unique_graphs"])
 
 
-def parameters(dtype: torch.dtype) -> list[Tensor]:
+def parameters(dtype: torch.dtype, device: str = "cpu") -> list[Tensor]:
     generator = torch.Generator().manual_seed(0)
     return [
-        torch.randn(shape, generator=generator, dtype=dtype).requires_grad_()
+        torch.randn(shape, generator=generator, dtype=dtype).to(device).requires_grad_()
         for shape in [(33, 5), (7,), (1,)]
     ]
 
@@ -55,7 +56,8 @@ def train(optimizer: RuleOptimizer, params: list[Tensor], steps: range) -> None:
     for number in steps:
         generator = torch.Generator().manual_seed(number)
         for param in params:
-            param.grad = torch.randn(param.shape, generator=generator, dtype=param.dtype)
+            drawn = torch.randn(param.shape, generator=generator, dtype=param.dtype)
+            param.grad = drawn.to(param.device)
         told: Callable[..., Any] = optimizer.step
         told(**({"block": number % 3} if hasattr(optimizer, "step_inputs") else {}))
 
@@ -64,11 +66,12 @@ def train(optimizer: RuleOptimizer, params: list[Tensor], steps: range) -> None:
 @pytest.mark.parametrize(
     "dtype", slow_except([torch.float32], [torch.float32, torch.float64]), ids=str
 )
+@pytest.mark.parametrize("device", ["cpu", pytest.param("cuda", marks=pytest.mark.gpu)])
 @pytest.mark.parametrize("name", OPTIMIZERS)
 def test_a_compiled_rule_equals_the_eager_one_to_rounding(
-    name: str, dtype: torch.dtype, fresh_dynamo: None
+    name: str, device: str, dtype: torch.dtype, fresh_dynamo: None
 ) -> None:
-    eager, compiled = parameters(dtype), parameters(dtype)
+    eager, compiled = parameters(dtype, device), parameters(dtype, device)
     plain = OPTIMIZERS[name](eager, lr=0.01, weight_decay=0.1)
     fast = OPTIMIZERS[name](compiled, lr=0.01, weight_decay=0.1)
     fast.compile()
@@ -101,6 +104,32 @@ def test_nothing_is_compiled_again_over_steps_schedules_and_epochs(
         scheduler.step()
     assert compiled_once == before + 1
     assert graphs() == compiled_once
+
+
+@pytest.mark.parametrize("name", OPTIMIZERS)
+def test_code_for_another_device_takes_no_memory_of_the_cpu_but_single_numbers(
+    name: str, monkeypatch: pytest.MonkeyPatch, fresh_dynamo: None
+) -> None:
+    """A kernel gets a CPU tensor without dimensions by value, and the address of any other."""
+    inputs: list[Tensor] = []
+
+    def record(graph: torch.fx.GraphModule, examples: list[Tensor]) -> Callable[..., Any]:
+        inputs.extend(examples)
+        return graph.forward
+
+    compile_with = partial(torch.compile, backend=record)
+    monkeypatch.setattr(torch, "compile", lambda rule, **_: compile_with(rule, fullgraph=True))
+    monkeypatch.setattr(compiled_steps, "compile_rule", compiled_steps.compile_rule.__wrapped__)
+    params = [torch.ones(shape, device="meta", requires_grad=True) for shape in [(33, 5), (7,)]]
+    for param in params:
+        param.grad = torch.ones_like(param)
+    optimizer = OPTIMIZERS[name](params, lr=0.01, weight_decay=0.1)
+    optimizer.compiled = True
+    told: Callable[..., Any] = optimizer.step
+    told(**({"block": 0} if hasattr(optimizer, "step_inputs") else {}))
+    numbers = [one for one in inputs if one.is_cpu]
+    assert {(one.dtype, one.dim()) for one in numbers} == {(torch.float64, 0)}
+    assert len(numbers) < len(inputs)
 
 
 @NEEDS_COMPILER

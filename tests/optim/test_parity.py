@@ -73,23 +73,28 @@ class Twins:
     """A native and a custom optimizer over equal weights, stepped with equal gradients."""
 
     def __init__(
-        self, name: str, shapes: list[tuple[int, ...]], dtype: torch.dtype, setting: dict[str, Any]
+        self,
+        name: str,
+        shapes: list[tuple[int, ...]],
+        dtype: torch.dtype,
+        setting: dict[str, Any],
+        device: str = "cpu",
     ) -> None:
         native, custom, _ = PAIRS[name]
         self.setting = setting
         self.generator = torch.Generator().manual_seed(0)
-        start = [torch.randn(s, generator=self.generator, dtype=dtype) for s in shapes]
+        start = self.draw(shapes, dtype, device)
         self.ours = [weight.clone().requires_grad_() for weight in start]
         self.theirs = [weight.clone().requires_grad_() for weight in start]
         self.custom = custom(self.ours, **setting)
         self.native = native(self.theirs, **{**setting, "foreach": False})
         # Seven gradients in turn: drawing new ones takes longer than the steps.
-        self.gradients = itertools.cycle(
-            [
-                [torch.randn(s, generator=self.generator, dtype=dtype) for s in shapes]
-                for _ in range(7)
-            ]
-        )
+        self.gradients = itertools.cycle([self.draw(shapes, dtype, device) for _ in range(7)])
+
+    def draw(self, shapes: list[tuple[int, ...]], dtype: torch.dtype, device: str) -> list[Tensor]:
+        return [
+            torch.randn(shape, generator=self.generator, dtype=dtype).to(device) for shape in shapes
+        ]
 
     def step(self, steps: int = 1) -> None:
         for gradients in itertools.islice(self.gradients, steps):
@@ -143,6 +148,20 @@ def test_weights_and_state_equal_the_native_ones_bit_for_bit_in_every_setting(
         for _ in range(12):
             twins.step()
             twins.assert_equal()
+
+
+@pytest.mark.gpu
+@pytest.mark.parametrize("name", PAIRS)
+def test_on_a_gpu_too_weights_and_state_equal_those_of_the_native_loop_bit_for_bit_in_every_setting(
+    name: str,
+) -> None:
+    for setting in every_setting(name):
+        twins = Twins(name, SMALL_SHAPES, torch.float32, setting, "cuda")
+        twins.step(5)
+        twins.assert_equal()
+    twins = Twins(name, HEAD_SHAPES, torch.float32, next(every_setting(name)), "cuda")
+    twins.step(50)
+    twins.assert_equal()
 
 
 @pytest.mark.parametrize("name", PAIRS)

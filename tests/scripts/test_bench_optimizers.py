@@ -11,6 +11,7 @@ import torch
 from catsdogs.contract.timing import Timing
 from scripts.bench import optimizers as bench_optimizers
 from scripts.bench.optimizers import Duel, against, table
+from scripts.bench.page import circumstances
 
 
 def test_a_row_has_milliseconds_quartiles_and_both_ratios() -> None:
@@ -70,13 +71,40 @@ def test_the_saved_page_has_every_table_and_the_circumstances(
     assert page.rstrip() in capsys.readouterr().out
     command = f"python -m scripts.bench.optimizers {' '.join(words[1:])}"
     assert f"- command: `{command} --device cpu --threads 1 --save {saved}`\n" in page
-    assert "- device: cpu, 1 threads\n" in page
+    assert "- device: cpu\n- CPU threads: 1\n" in page
     assert f"torch {torch.__version__.partition('+')[0]}" in page
     assert re.search(r"- hardware: system .*, cores \d+, memory [\d.]+ [GT]B\n", page)
     for rule in ("sgd", "adam"):
         title = f"## {rule}, head: 17 parameters, 1 builds of 2 repeats"
         assert re.search(rf"{title}\n\n(\|.*\n){{5}}", page)
     assert len(re.findall(r"^\| custom \| \d", page, re.M)) == 2
+
+
+def test_a_variant_that_fails_leaves_the_tables_before_it_on_the_page(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    duel = Duel(Timing((0.004,) * 5), 1.0)
+    answers = iter([{"native": duel}] * 2)
+
+    def against(*_: object, **__: object) -> dict[str, Duel]:
+        if (answer := next(answers, None)) is None:
+            raise RuntimeError("invalid argument")
+        return answer
+
+    monkeypatch.setattr(bench_optimizers, "against", against)
+    saved = tmp_path / "page.md"
+    with pytest.raises(RuntimeError, match="invalid argument"):
+        bench_optimizers.bench(["head"], device="cpu", builds=1, repeats=2, save=saved)
+    assert re.findall(r"^## (\w+), head", saved.read_text(), re.M) == ["sgd"]
+    assert "| native | 4.000 (4.000 to 4.000) | 1.00 | 1.00 |" in saved.read_text()
+
+
+def test_the_page_names_the_gpu_and_counts_the_threads_of_the_cpu(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr("torch.cuda.get_device_name", lambda device: "NVIDIA H200")
+    lines = circumstances("python -m scripts.bench.optimizers", "cuda", 16).splitlines()
+    assert lines[2:4] == ["- device: cuda (NVIDIA H200)", "- CPU threads: 16"]
 
 
 def test_one_measurement_is_refused_because_it_has_no_quartiles(

@@ -6,7 +6,7 @@ import json
 import re
 import subprocess
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from functools import partial
 from pathlib import Path
 from statistics import median
@@ -119,6 +119,54 @@ def test_all_rounds_together_pass_every_image_once_and_scale_each_part_to_the_wh
         sums = sorted(image.sum().item() for image in pixels)
         every = sorted(normalise(decode(file)[None]).sum().item() for file in files)
         assert sums == pytest.approx(every)
+
+
+def test_with_everything_as_the_subset_each_round_passes_all_images_unscaled(
+    sizes: Sizes, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    files = [Path(f"{number}.jpg") for number in range(7)]
+    whole = dataclasses.replace(sizes, subset=sizes.train_pictures)
+    assert (whole.subset_val, whole.subset_scale) == (200, whole.epochs)
+    passed: list[list[Path]] = []
+    monkeypatch.setattr(training_parts, "decode_all", passed.append)
+    monkeypatch.setattr(training_parts, "timed", lambda work, device: 0.5 if work() is None else 0)
+    for number in range(whole.rounds):
+        ((name, seconds),) = training_parts.time_passes({}, files, number, whole)
+        assert name == DECODING
+        assert seconds == 0.5
+    assert passed == [files, files]
+
+
+@pytest.mark.parametrize(("device", "subset"), [("cpu", 200), ("cuda", 2000)])
+def test_the_default_subset_is_everything_on_a_gpu(
+    device: str, subset: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    chosen: list[Sizes] = []
+    monkeypatch.setattr(bench_training, "choose_device", torch.device)
+    monkeypatch.setattr(bench_training, "tune_malloc", lambda: None)
+    monkeypatch.setattr(bench_training, "bench", lambda sizes, save: chosen.append(sizes))
+    monkeypatch.setattr(sys, "argv", ["training.py", f"--device={device}", "--threads=1"])
+    threads = torch.get_num_threads()
+    try:
+        bench_training.main()
+    finally:
+        torch.set_num_threads(threads)
+    assert [(one.subset, one.monograph) for one in chosen] == [(subset, device == "cuda")]
+
+
+def test_a_round_that_fails_leaves_the_rounds_before_it_on_the_page(
+    sizes: Sizes, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def measure(sizes: Sizes) -> Iterator[dict[str, list[float]]]:
+        yield {name: [2.0] for name in ROWS if name != MONOGRAPH}
+        raise RuntimeError("catsdogs.compare finished 3 of 4 runs")
+
+    monkeypatch.setattr(bench_training, "measure", measure)
+    saved = tmp_path / "training.md"
+    with pytest.raises(RuntimeError, match="3 of 4 runs"):
+        bench_training.bench(sizes, saved)
+    assert f"| {COLD} | 2 | 2 to 2 | 1 |" in saved.read_text()
+    assert f'"{COLD}",1,2.0\n' in saved.with_suffix(".csv").read_text()
 
 
 def test_the_cold_comparison_starts_with_the_drawn_images_alone(

@@ -5,7 +5,6 @@ Distances are relative: the root mean square of the difference over that of the 
 
 import csv
 import dataclasses
-import os
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -25,15 +24,13 @@ from catsdogs.features.drifting_features import ViewFeatures
 from catsdogs.features.drifting_pass import ViewPass
 from catsdogs.features.feature_store import DeviceRows, Features, open_feature_store
 from catsdogs.settings import Precision
+from tests.support.processes import environment
 
 CPU, GPU = torch.device("cpu"), torch.device("cuda")
 TOLERANCES: dict[Precision, float] = {"float32": 1e-5, "bfloat16": 1e-2, "float16": 2e-3}
 PER_CLASS: dict[Split, int] = {"train": 6, "val": 2, "test": 2}
 
-pytestmark = [
-    pytest.mark.gpu,
-    pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a CUDA device"),
-]
+pytestmark = pytest.mark.gpu
 
 
 @pytest.fixture(autouse=True)
@@ -103,7 +100,7 @@ def train(folder: Path, *arguments: str) -> Path:
     given = [*sizes, "batch_size=4", *arguments, f"output_dir={folder}"]
     done = subprocess.run(
         [sys.executable, "-m", "catsdogs.train", *given],
-        env=os.environ | {"PYTHONPATH": str(Path(__file__).parents[2])},
+        env=environment(),
         capture_output=True,
         text=True,
     )
