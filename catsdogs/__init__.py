@@ -11,10 +11,11 @@ from catsdogs._version import __version__
 if TYPE_CHECKING:
     from catsdogs import optim
     from catsdogs.api import OptimizerComparison, check_optimizer, compare_optimizers
-    from catsdogs.contract import CheckResult
+    from catsdogs.contract import CannotBeChecked, CheckResult
     from catsdogs.inference.classifier import load
 
 __all__ = [
+    "CannotBeChecked",
     "CheckResult",
     "OptimizerComparison",
     "__version__",
@@ -25,6 +26,7 @@ __all__ = [
 ]
 
 _MODULES = {
+    "CannotBeChecked": "catsdogs.contract",
     "CheckResult": "catsdogs.contract",
     "OptimizerComparison": "catsdogs.api",
     "check_optimizer": "catsdogs.api",

@@ -10,7 +10,7 @@ import re
 import warnings
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, get_args
+from typing import TYPE_CHECKING, Any, Literal, get_args
 
 import torch
 from omegaconf import OmegaConf
@@ -20,11 +20,11 @@ from torch.optim.lr_scheduler import LRScheduler
 
 from catsdogs.cli import conf_directory
 from catsdogs.contract import CheckResult, check
+from catsdogs.contract.subject import name_of
 from catsdogs.data.sources import Source
 from catsdogs.errors import UserError
 from catsdogs.io.files import expanded
 from catsdogs.io.progress import reported
-from catsdogs.optim.step_inputs import constructor_inputs
 from catsdogs.reporting.render import write_report
 from catsdogs.reporting.report import contents
 from catsdogs.reporting.results_csv import result_rows, results_csv
@@ -32,7 +32,7 @@ from catsdogs.reporting.verdict import verdicts
 from catsdogs.runs.reader import Runs, read_runs
 from catsdogs.settings import Settings
 from catsdogs.training.run_comparison import compare
-from catsdogs.training.setup import Plan, class_of, optimizer_factory
+from catsdogs.training.setup import Plan, optimizer_factory
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -40,53 +40,96 @@ if TYPE_CHECKING:
 OptimizerFactory = Callable[..., Optimizer]
 """An optimizer class, or a callable such as `functools.partial(MyAdam, betas=(0.9, 0.99))`."""
 
-# Samples and batch size with which the contract tries an optimizer that keeps a table of them.
-CONTRACT_SAMPLES, CONTRACT_BATCH = 28, 8
 LABEL = re.compile(r"[A-Za-z0-9][\w.-]*")  # a part of a directory's name
 
 
 def check_optimizer(
-    optimizer: OptimizerFactory,
+    factory_or_class: OptimizerFactory,
     /,
     *,
     reference: OptimizerFactory | None = None,
+    reference_kwargs: Mapping[str, Any] | None = None,
     name: str | None = None,
-    **hyperparameters: Any,
+    expected: Mapping[str, str] | None = None,
+    only: Iterable[str] | None = None,
+    skip: Iterable[str] = (),
+    shapes: Sequence[tuple[int, ...]] | None = None,
+    dtypes: Sequence[torch.dtype] | None = None,
+    device: torch.device | str = "cpu",
+    closure: bool | None = None,
+    create_graph: bool | None = None,
+    prepare: Callable[[Optimizer], Any] | None = None,
+    build_from: Literal["parameters", "named", "model"] = "parameters",
+    seconds: float | None = None,
+    **kwargs: Any,
 ) -> CheckResult:
     """Try the contract that PyTorch's own optimizers keep on an optimizer.
 
-    It takes some seconds, on the CPU and on tensors of a few elements. The same as
-    `python -m catsdogs.check`, without its measurements of time and memory.
+    It takes some seconds, on tensors of a few elements. The same as `python -m catsdogs.check`,
+    without its measurements of time and memory, and in this process.
 
     Args:
-        optimizer: The class, or a callable of parameters and hyperparameters that builds it.
+        factory_or_class: The class, or a callable of parameters and hyperparameters that builds the
+            optimizer, such as `functools.partial(MyAdam, betas=(0.9, 0.99))`.
         reference: What it should equal step by step, such as `torch.optim.Adam`; None to leave
-            these claims out.
+            these claims out. The reference gets all hyperparameters of the optimizer that its
+            constructor takes by the same name, but for `foreach`, `fused`, `capturable` and
+            `differentiable`, also in place of those bound in a `functools.partial`.
+        reference_kwargs: Hyperparameters of the reference that differ on purpose.
         name: Name in the result; that of the class by default.
-        **hyperparameters: Passed to both, such as `lr=1e-3`. Hyperparameters of one alone belong
-            into a `functools.partial`.
+        expected: Claims that are known to fail, with the reason, `{"goes_downhill": "it waits"}`.
+            A claim that holds nevertheless counts as a failure.
+        only: Names of the claims or groups (`update`, `state`, `use`, `manners`) to try; all by
+            default.
+        skip: Names of claims or groups to leave out.
+        shapes: Of the parameters; trial steps on usual ones by default, from 0 to 4 dimensions.
+        dtypes: Of the parameters, with float64 or float32 among them; trial steps by default.
+        device: Of all tensors.
+        closure: Whether a step needs a closure; None to find out.
+        create_graph: Whether gradients must be part of a graph, as Hessian methods need them; None
+            to find out.
+        prepare: Called with every optimizer that is built.
+        build_from: What the constructor takes: parameters, pairs of name and parameter, or a
+            module.
+        seconds: Processor time for the whole check, above 0; None for no limit. A claim that takes
+            more than a quarter of it fails. Compiled code that never returns is not interrupted
+            here; the command checks in a process that it kills.
+        **kwargs: Hyperparameters of the optimizer, such as `lr=1e-3`. One with the name of an
+            argument above, such as `device`, belongs into a `functools.partial`.
 
     Returns:
         The findings; `result.passed` is for a test, `print(result)` for a person.
 
     Raises:
-        ValueError: If the contract cannot drive the optimizer.
+        CannotBeChecked: If the optimizer cannot be driven, say if its constructor refuses its
+            arguments or no step on any shape succeeds; a `ValueError`.
+        ValueError: For the name of a claim that does not exist, for types or a device that cannot
+            be used, and for a reference that cannot be built.
 
     Example:
         >>> result = catsdogs.check_optimizer(MyAdam, reference=torch.optim.Adam, lr=1e-3)
         >>> assert result.passed, result
     """
-    subject = for_contract(optimizer, **hyperparameters)
-    other = None if reference is None else for_contract(reference, **hyperparameters)
+    factory = functools.partial(factory_or_class, **kwargs)
     with reported("trying claims", unit="claim") as show:
-        findings = check(subject, reference=other, progress=show)
-    return CheckResult(name or _name(optimizer), tuple(findings))
-
-
-def for_contract(build: OptimizerFactory, **hyperparameters: Any) -> OptimizerFactory:
-    """Complete a factory with what the contract's few samples make of its constructor's inputs."""
-    known = constructor_inputs(class_of(build), CONTRACT_SAMPLES, CONTRACT_BATCH)
-    return functools.partial(build, **known, **hyperparameters)
+        return check(
+            factory,
+            reference=reference,
+            reference_kwargs=reference_kwargs,
+            name=name,
+            expected=expected,
+            only=only,
+            skip=skip,
+            shapes=shapes,
+            dtypes=dtypes,
+            device=device,
+            closure=closure,
+            create_graph=create_graph,
+            prepare=prepare,
+            build_from=build_from,
+            seconds=seconds,
+            progress=show,
+        )
 
 
 @dataclasses.dataclass(frozen=True)
@@ -205,10 +248,6 @@ def compare_optimizers(
     return OptimizerComparison(directory)
 
 
-def _name(build: OptimizerFactory) -> str:
-    return str(getattr(class_of(build), "__name__", type(build).__name__))
-
-
 def _rates(
     label: str, lr: float | Mapping[str, float] | None, grid: Sequence[float]
 ) -> Sequence[float | None]:
@@ -297,7 +336,7 @@ def _source_hash(build: Callable[..., Any]) -> str | None:
 
 def _call(optimizers: Mapping[str, OptimizerFactory]) -> str:
     """Return the call for the report, which cannot show the classes themselves."""
-    names = ", ".join(f"{label!r}: {_name(build)}" for label, build in optimizers.items())
+    names = ", ".join(f"{label!r}: {name_of(build)}" for label, build in optimizers.items())
     return f"catsdogs.compare_optimizers({{{names}}}, ...)"
 
 

@@ -26,12 +26,12 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from catsdogs.contract.processes import Ended, run_in_processes
 from torch.optim import Optimizer
 
 from catsdogs.api import check_optimizer
 from catsdogs.contract import CheckResult
 from catsdogs.contract.claims import GROUPS, Finding
+from catsdogs.contract.processes import Ended, run_in_processes
 from catsdogs.io.formatting import count
 from catsdogs.io.progress import progress
 from scripts.bench.page import circumstances, save_page, table

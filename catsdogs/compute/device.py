@@ -63,11 +63,17 @@ def count_decoders(choice: int | Literal["auto"], beside: torch.device | None) -
         return choice
     if beside is not None and beside.type == "cpu":
         return 1
-    # A container or a batch system may allow fewer cores than the machine has.
-    affinity = getattr(os, "sched_getaffinity", None)
-    cores = len(affinity(0)) if affinity is not None else os.cpu_count() or 1
-    share = (cores - 1) // int(os.environ.get("LOCAL_WORLD_SIZE", "1"))
+    share = (usable_cores() - 1) // int(os.environ.get("LOCAL_WORLD_SIZE", "1"))
     return max(1, min(share, MOST_DECODERS))
+
+
+def usable_cores() -> int:
+    """Return the number of cores that this process may use.
+
+    A container or a batch system may allow fewer than the machine has.
+    """
+    affinity = getattr(os, "sched_getaffinity", None)
+    return len(affinity(0)) if affinity is not None else os.cpu_count() or 1
 
 
 def disable_tf32() -> None:

@@ -3,7 +3,7 @@
     from functools import partial
     from catsdogs.contract import check
 
-    mine, adam = partial(MyOptimizer, lr=1e-3), partial(torch.optim.Adam, lr=1e-3)
+    mine, adam = partial(MyOptimizer, lr=1e-3), torch.optim.Adam
     for finding in check(mine, reference=adam):
         print(finding)
 
@@ -15,5 +15,13 @@ alone and knows no optimizer by name. Passing says nothing about how well an opt
 from catsdogs.contract.claims import Finding
 from catsdogs.contract.subject import CannotBeChecked, Factory
 from catsdogs.contract.suite import CheckResult, check
+from catsdogs.contract.testing import parametrize_with_claims
 
-__all__ = ["CannotBeChecked", "CheckResult", "Factory", "Finding", "check"]
+__all__ = [
+    "CannotBeChecked",
+    "CheckResult",
+    "Factory",
+    "Finding",
+    "check",
+    "parametrize_with_claims",
+]

@@ -3,10 +3,12 @@
 import contextlib
 import signal
 import threading
+import time
 from collections.abc import Iterator
 from types import FrameType
 
 WAIT = 6
+SOON = 1e-3  # seconds; 0 would cancel a timer
 
 
 class OutOfTime(BaseException):
@@ -33,19 +35,23 @@ def deadline(seconds: float | None) -> Iterator[None]:
     def stop(signum: int, frame: FrameType | None) -> None:
         raise OutOfTime
 
-    timers = {
-        signal.ITIMER_PROF: (signal.SIGPROF, seconds),
-        signal.ITIMER_REAL: (signal.SIGALRM, WAIT * seconds),
-    }
-    before = {number: signal.signal(number, stop) for number, _ in timers.values()}
-    left = {timer: signal.setitimer(timer, limit)[0] for timer, (_, limit) in timers.items()}
+    limits = {signal.ITIMER_PROF: seconds, signal.ITIMER_REAL: WAIT * seconds}
+    numbers = {signal.ITIMER_PROF: signal.SIGPROF, signal.ITIMER_REAL: signal.SIGALRM}
+    clocks = {signal.ITIMER_PROF: time.process_time, signal.ITIMER_REAL: time.monotonic}
+    before = {number: signal.signal(number, stop) for number in numbers.values()}
+    # A limit around this one goes on: that of a check, or pytest-timeout's.
+    left = {timer: signal.getitimer(timer)[0] for timer in limits}
+    started = {timer: clock() for timer, clock in clocks.items()}
+    for timer, limit in limits.items():
+        signal.setitimer(timer, min(limit, left[timer]) if left[timer] else limit)
     try:
         yield
     finally:
-        for timer in timers:
+        for timer in limits:
             signal.setitimer(timer, 0)
         for number, handler in before.items():
             signal.signal(number, handler)
         for timer, rest in left.items():
-            if rest:  # a limit of the caller's, such as pytest-timeout's
-                signal.setitimer(timer, rest)
+            if rest:
+                passed = clocks[timer]() - started[timer]
+                signal.setitimer(timer, max(rest - passed, SOON))

@@ -127,7 +127,7 @@ class OptimizerHarness:
 
         def closure() -> Tensor:
             with torch.enable_grad():
-                return self._provide(weights, grads)
+                return self.provide(weights, grads)
 
         closure()
         return self.take(optimizer, number, closure if self.subject.closure else None)
@@ -149,7 +149,7 @@ class OptimizerHarness:
         with torch.no_grad() if self.subject.needs_no_grad else contextlib.nullcontext():
             return take_step(**given, **origin(optimizer, number))
 
-    def _provide(self, weights: Sequence[Tensor], grads: Sequence[Tensor]) -> Tensor:
+    def provide(self, weights: Sequence[Tensor], grads: Sequence[Tensor]) -> Tensor:
         """Set the gradients and return a cost that has them at these weights."""
         cost = torch.zeros((), device=self.subject.device)
         if self.subject.create_graph and weights:

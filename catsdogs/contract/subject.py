@@ -117,15 +117,25 @@ def constructor_settings(factory: Factory) -> dict[str, Any]:
         for parameter in parameters[1:]
         if parameter.kind in (parameter.KEYWORD_ONLY, parameter.POSITIONAL_OR_KEYWORD)
     }
+    if any(parameter.kind is parameter.VAR_KEYWORD for parameter in parameters):
+        named = given | named
     return {name: value for name, value in named.items() if value is not inspect.Parameter.empty}
+
+
+def class_of(factory: Callable[..., Any]) -> Any:
+    """Return what a `functools.partial`, or a chain of them, calls in the end."""
+    return class_of(factory.func) if isinstance(factory, functools.partial) else factory
+
+
+def name_of(factory: Callable[..., Any]) -> str:
+    """Return the name of the class that a factory builds, as far as it is known."""
+    return str(getattr(class_of(factory), "__name__", type(factory).__name__))
 
 
 def takes_any_keyword(factory: Factory) -> bool:
     """Return whether the signature of a factory ends in `**kwargs`."""
-    while isinstance(factory, functools.partial):
-        factory = factory.func
     try:
-        parameters = inspect.signature(factory).parameters.values()
+        parameters = inspect.signature(class_of(factory)).parameters.values()
     except (TypeError, ValueError):
         return False
     return any(parameter.kind is parameter.VAR_KEYWORD for parameter in parameters)

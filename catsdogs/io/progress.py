@@ -18,6 +18,7 @@ def progress(
     description: str,
     unit: str,
     initial: int = 0,
+    delay: float = SHORT,
 ) -> Any:
     """Return a tqdm bar on stderr; of a run's several processes only the first shows it.
 
@@ -27,6 +28,7 @@ def progress(
         description: What is happening, in the present participle.
         unit: Name of one unit.
         initial: Units done before.
+        delay: Seconds before the bar appears on a terminal.
     """
     terminal = sys.stderr.isatty()
     return tqdm(
@@ -35,7 +37,7 @@ def progress(
         initial=initial,
         desc=description,
         unit=unit,
-        delay=SHORT,
+        delay=delay if terminal else SHORT,
         mininterval=0.1 if terminal else 10.0,
         dynamic_ncols=terminal,
         leave=not terminal,

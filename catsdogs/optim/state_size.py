@@ -55,19 +55,31 @@ class _Answers(TorchDispatchMode):
         return func(*args, **(kwargs or {}))
 
 
+def plain_step(optimizer: Optimizer, params: list[Tensor]) -> None:
+    """Give the parameters gradients and take a step."""
+    for param in params:
+        param.grad = torch.empty_like(param)
+    told: Callable[..., Any] = optimizer.step
+    told(**({"block": 0} if declared_step_inputs(optimizer) == "block" else {}))
+
+
 def after_one_step(
-    factory: Callable[[list[Tensor]], Optimizer], params: list[Tensor]
+    factory: Callable[[list[Tensor]], Optimizer],
+    params: list[Tensor],
+    take_step: Callable[[Optimizer, list[Tensor]], None] = plain_step,
 ) -> tuple[list[tuple[str, Tensor]], list[tuple[str, Tensor]]]:
-    """Return what the optimizer then holds, and what of it goes into its state dict."""
+    """Return what the optimizer then holds, and what of it goes into its state dict.
+
+    Args:
+        factory: Builds the optimizer.
+        params: Its parameters. Only their shapes, types and devices matter.
+        take_step: Takes a step of an optimizer on given parameters.
+    """
     with FakeTensorMode(allow_non_fake_inputs=True), _Answers():  # type: ignore[no-untyped-call]
         fakes = [torch.empty_like(param).requires_grad_() for param in params]
         optimizer = factory(fakes)
-        declared = declared_step_inputs(optimizer)
-        if declared != "samples":
-            for fake in fakes:
-                fake.grad = torch.empty_like(fake)
-            told: Callable[..., Any] = optimizer.step
-            told(**({"block": 0} if declared == "block" else {}))
+        if declared_step_inputs(optimizer) != "samples":
+            take_step(optimizer, fakes)
             return held_tensors(optimizer), distinct(named_tensors(optimizer.state_dict()))
     return _linear_after_one_step(factory, params)
 

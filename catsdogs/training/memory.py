@@ -17,7 +17,7 @@ from catsdogs.features.shard_cache import PIXELS_PER_IMAGE
 from catsdogs.io.files import cache_directory
 from catsdogs.io.formatting import size
 from catsdogs.io.torch_file import FILE_BYTES_ONCE, FILE_BYTES_PER_TENSOR
-from catsdogs.optim.state_size import after_one_step, distinct
+from catsdogs.optim.state_size import after_one_step, distinct, plain_step
 from catsdogs.settings import Settings
 
 DISK = "disk"
@@ -150,6 +150,7 @@ def estimate_memory(
     decoded: int = 0,
     feature_dtype: torch.dtype = torch.float32,
     checkpoints: int = 2,
+    take_step: Callable[[Optimizer, list[Tensor]], None] = plain_step,
 ) -> MemoryEstimate:
     """Estimate the memory and disk space of training parameters with an optimizer.
 
@@ -163,10 +164,11 @@ def estimate_memory(
         checkpoints: Number of checkpoints that exist at the same time, beside one file with the
             parameters alone. Both items are upper bounds, for the head at most 1 % and 32 KB above
             the size of a file; all other items are exact.
+        take_step: Takes a step of the optimizer on given parameters.
     """
     given = list(params)
     device = given[0].device.type
-    held, saved = after_one_step(factory, given)
+    held, saved = after_one_step(factory, given, take_step)
     weights = sum(tensor.nbytes for _, tensor in distinct(given))
     parts = [MemoryItem("parameters", device, weights), MemoryItem("gradients", device, weights)]
     for name in ("state", "table"):

@@ -1,7 +1,6 @@
 """Plan of a run, and its preparation: everything is found and checked before files are written."""
 
 import dataclasses
-import functools
 import time
 from collections import Counter
 from collections.abc import Callable, Iterable, Sequence
@@ -16,6 +15,7 @@ from torch.optim.lr_scheduler import LRScheduler
 
 from catsdogs.compute.device import choose_device, describe_device, require_precision
 from catsdogs.compute.distributed import ProcessGroup
+from catsdogs.contract.subject import class_of
 from catsdogs.data.images import PIPELINE
 from catsdogs.data.manifest import Manifest, make_manifest
 from catsdogs.data.sources import find_folder
@@ -107,11 +107,6 @@ def optimizer_factory(build: Callable[..., Optimizer], name: str) -> MakeOptimiz
         return optimizer
 
     return make
-
-
-def class_of(build: Callable[..., Any]) -> Any:
-    """Return what a `functools.partial`, or a chain of them, calls in the end."""
-    return class_of(build.func) if isinstance(build, functools.partial) else build
 
 
 def build(plan: Plan, device: torch.device) -> TrainState:

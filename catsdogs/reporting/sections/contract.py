@@ -10,11 +10,15 @@ from catsdogs.reporting.document import Table
 from catsdogs.runs.schema import DAMAGE
 
 FORMAT = 1
-ORDER = "fail", "pass", "not applicable"  # of the rows
+ORDER = "fail", "expected", "pass", "not applicable"  # of the rows
+GROUPS = "update", "state", "use", "manners"  # of claims, from the worst
+GRAVE = GROUPS[:2]  # a failure of these says that an optimizer is not a drop-in replacement
 
 
 def check_table(directory: Path) -> Table:
-    """Return the claims of one check, failed ones first.
+    """Return the claims of one check, failed ones first, those of the worst group before others.
+
+    Checks of earlier versions have no groups; each of their failures is grave.
 
     Args:
         directory: Output directory of `check`, with `check.json`.
@@ -29,13 +33,13 @@ def check_table(directory: Path) -> Table:
             raise UserError(
                 f"checks={directory}: check.json has an unsupported format; run check again"
             )
-        findings = sorted(facts["findings"], key=lambda finding: ORDER.index(finding["verdict"]))
+        findings = sorted(facts["findings"], key=_rank)
+        grouped = any("group" in finding for finding in findings)
+        columns = ("group",) * grouped + ("verdict", "claim", "evidence")
         return Table(
-            _caption(str(facts["name"]), findings),
-            ("verdict", "claim", "evidence"),
-            tuple(
-                (str(one["verdict"]), str(one["claim"]), str(one["evidence"])) for one in findings
-            ),
+            _caption(str(facts["name"]), findings, str(facts.get("stopped", ""))),
+            columns,
+            tuple(tuple(str(one[column]) for column in columns) for one in findings),
         )
     except DAMAGE as error:
         raise UserError(
@@ -44,8 +48,16 @@ def check_table(directory: Path) -> Table:
         ) from error
 
 
-def _caption(name: str, findings: list[dict[str, Any]]) -> str:
-    failed = sum(finding["verdict"] == "fail" for finding in findings)
+def _rank(finding: dict[str, Any]) -> tuple[int, int]:
+    return ORDER.index(finding["verdict"]), GROUPS.index(finding.get("group", GROUPS[0]))
+
+
+def _caption(name: str, findings: list[dict[str, Any]], stopped: str) -> str:
+    failed = [finding for finding in findings if finding["verdict"] == "fail"]
     held = sum(finding["verdict"] == "pass" for finding in findings)
-    verdict = "is not a drop-in replacement" if failed else "is a drop-in replacement"
-    return f"{name} {verdict}: {count(held, 'claim')} held, {failed} failed."
+    declared = sum(finding["verdict"] == "expected" for finding in findings)
+    grave = stopped or any(finding.get("group", GRAVE[0]) in GRAVE for finding in failed)
+    verdict = "is not a drop-in replacement" if grave else "is a drop-in replacement"
+    tally = f"{count(held, 'claim')} held, {len(failed)} failed"
+    tally += f", {declared} failed as declared" if declared else ""
+    return f"{name} {verdict}: {tally}{f'; {stopped}' if stopped else ''}."
