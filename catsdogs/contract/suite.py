@@ -47,10 +47,14 @@ MODULES = (
     finite_sum,
     parity,
 )
-CLAIMS: tuple[Claim, ...] = tuple(
-    value for module in MODULES for value in vars(module).values() if isinstance(value, Claim)
-)
-BY_NAME = {claim.name: claim for claim in CLAIMS}
+# A module also holds the claims of others that explain a failure of its own.
+BY_NAME: dict[str, Claim] = {
+    value.name: value
+    for module in MODULES
+    for value in vars(module).values()
+    if isinstance(value, Claim)
+}
+CLAIMS: tuple[Claim, ...] = tuple(BY_NAME.values())
 DROP_IN: tuple[Group, ...] = ("update", "state")  # a failure of these groups is grave
 MEANINGS: dict[Group, str] = {
     "update": "the numbers of a step",
