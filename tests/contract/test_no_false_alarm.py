@@ -72,6 +72,19 @@ def test_linear_saga_passes_every_claim_that_applies_to_a_linear_model(
         "honours_the_settings_of_each_group": ONE_MODEL,
         "takes_new_groups_during_training": ONE_MODEL,
         "climbs_with_maximize": "its constructor takes no maximize",
+        "gives_the_same_numbers_with_foreach": "its constructor takes no foreach",
+        "gives_the_same_numbers_with_fused": "its constructor takes no fused",
+        "gives_the_same_numbers_with_capturable": "its constructor takes no capturable",
+        "keeps_the_largest_second_moment_with_amsgrad": (
+            "its constructor takes none of amsgrad, ams_bound"
+        ),
+        "looks_ahead_with_nesterov": "its constructor takes no nesterov",
+        "lets_gradients_flow_through_a_differentiable_step": (
+            "its constructor takes no differentiable"
+        ),
+        "takes_channels_last_weights": "it takes the parameters of one linear model",
+        "replays_from_a_cuda_graph": "needs device=cuda",
+        "continues_on_the_gpu_from_a_cpu_checkpoint": "needs device=cuda",
         "skips_parameters_without_gradient": ONE_MODEL,
         "does_nothing_without_gradients": ONE_MODEL,
         "moves_each_parameter_by_itself": ONE_MODEL,

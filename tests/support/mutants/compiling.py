@@ -61,3 +61,16 @@ class MomentumKeepsItsBuffersInACache(_Momentum):
 
     def buffer(self, param: Tensor) -> Tensor:
         return _new_buffer(param)
+
+
+@seen_by("steps_alike_when_compiled")
+class MomentumCountsInItsState(_Momentum):
+    """A number is where the compiler expects a tensor, as soon as there is an _init_group."""
+
+    def _init_group(self) -> None:
+        """Do nothing: it makes the compiler look at the state."""
+
+    def decay(self, param: Tensor) -> float:
+        self._init_group()
+        self.state[param]["step"] = self.state[param].get("step", 0) + 1
+        return 0.9
