@@ -22,6 +22,7 @@ from torch import Tensor
 from torch.optim.optimizer import ParamsT
 
 from catsdogs.optim.base import RuleOptimizer, require_fraction, require_non_negative
+from catsdogs.optim.compiled import add_scaled
 
 
 def adam_update(
@@ -37,19 +38,20 @@ def adam_update(
     beta1: float,
     beta2: float,
     eps: float,
-    weight_decay: float,
+    weight_decay: float | None,
     decoupled_weight_decay: bool,
 ) -> None:
-    """Change `param` and its averages in place; None for `max_exp_avg_sq` means no amsgrad.
+    """Change `param` and its averages in place by one step.
 
-    `step_size` is lr / (1 - beta1^t), `bias_correction2_sqrt` is sqrt(1 - beta2^t), and `shrinkage`
-    is 1 - lr * weight_decay.
+    None for `max_exp_avg_sq` means no amsgrad, None for `weight_decay` no weight decay. `step_size`
+    is lr / (1 - beta1^t), `bias_correction2_sqrt` is sqrt(1 - beta2^t), and `shrinkage` is
+    1 - lr * weight_decay.
     """
-    if weight_decay != 0:
+    if weight_decay is not None:
         if decoupled_weight_decay:
             param.mul_(shrinkage)
         else:
-            grad = grad.add(param, alpha=weight_decay)
+            grad = add_scaled(grad, param, weight_decay)
     exp_avg.lerp_(grad, 1 - beta1)
     exp_avg_sq.mul_(beta2).addcmul_(grad, grad, value=1 - beta2)
     if max_exp_avg_sq is None:
@@ -82,7 +84,15 @@ class Adam(RuleOptimizer):
     """
 
     update_rule = staticmethod(adam_update)
-    varying = ("step_size", "bias_correction2_sqrt", "shrinkage", "beta1")
+    varying = (
+        "step_size",
+        "bias_correction2_sqrt",
+        "shrinkage",
+        "beta1",
+        "beta2",
+        "eps",
+        "weight_decay",
+    )
     unsupported = ("foreach", "capturable", "differentiable", "fused")
 
     def __init__(
@@ -141,7 +151,7 @@ class Adam(RuleOptimizer):
             "beta1": beta1,
             "beta2": beta2,
             "eps": group["eps"],
-            "weight_decay": group["weight_decay"],
+            "weight_decay": group["weight_decay"] or None,
             "decoupled_weight_decay": group["decoupled_weight_decay"],
         }
         return arguments, {"step": step, **averages}

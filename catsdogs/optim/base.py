@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 from torch.optim import Optimizer
 
-from catsdogs.optim.compiled import ParamUpdate, apply_compiled, apply_each, require_compiler
+from catsdogs.optim.compiled import Graphs, ParamUpdate, apply_each, require_compiler
 
 # Options of torch's classes that choose how a step is computed, not what it computes.
 UNSUPPORTED = {
@@ -31,16 +31,16 @@ class RuleOptimizer(Optimizer):
     Attributes:
         update_rule: The update function, `update_rule(param, grad, **arguments)`. It changes
             `param` and the tensors of its state in place, and does not change `grad`.
-        varying: Arguments of `update_rule` that change from step to step or that a scheduler sets:
-            floats, and in compiled code tensors.
+        varying: Arguments of `update_rule` that change from step to step or that a scheduler may
+            set: floats, and in compiled code tensors. None stands for one that is left out, since a
+            tensor cannot be compared with 0 there.
         unsupported: Options that a group must not switch on.
-        compiled: Whether `compile` was called.
     """
 
     update_rule: ClassVar[Callable[..., None]]
     varying: ClassVar[tuple[str, ...]] = ("lr",)
     unsupported: ClassVar[tuple[str, ...]] = ()
-    compiled: bool = False
+    _graphs: Graphs | None = None
 
     def prepare_update(
         self, param: Tensor, group: dict[str, Any], *args: Any, **step_inputs: Any
@@ -87,8 +87,8 @@ class RuleOptimizer(Optimizer):
             with torch.enable_grad():
                 loss = closure()
         updates = self._prepare_updates(step_inputs)
-        if self.compiled and any(map(self.worth_compiling, self.param_groups)):
-            finished = apply_compiled(type(self).update_rule, updates, self.varying)
+        if self._graphs is not None and any(map(self.worth_compiling, self.param_groups)):
+            finished = self._graphs.apply(type(self).update_rule, updates, self.varying)
         else:
             finished = apply_each(type(self).update_rule, updates)
         for update in finished:
@@ -135,17 +135,25 @@ class RuleOptimizer(Optimizer):
         # torch keeps the count as a tensor, and so does a checkpoint of torch's class.
         return int(self.state.get(param, {}).get("step", 0)) + 1
 
+    @property
+    def compiled(self) -> bool:
+        """Whether `compile` was called."""
+        return self._graphs is not None
+
     def compile(self) -> None:
         """Compile the update rule, in place; the first step then takes some seconds.
 
-        Results agree with the eager rule to rounding, not to the bit. Compilation belongs to this
-        object and its copies: a state dict does not carry it to a machine without a compiler.
+        Results agree with the eager rule to rounding, not to the bit. Schedules compile nothing
+        again, but parameters that have a gradient at some steps only do. Steps that need more than
+        `torch._dynamo.config.recompile_limit` graphs, 8 by default, or that the compiler refuses,
+        run uncompiled; the first one warns. Compilation belongs to this object and its copies: a
+        state dict does not carry it to a machine without a compiler.
 
         Raises:
             RuntimeError: Without a C++ compiler that works.
         """
         require_compiler()
-        self.compiled = True
+        self._graphs = Graphs(type(self).__name__)
 
     def worth_compiling(self, group: dict[str, Any]) -> bool:
         """Return whether compiling saves a pass over memory: not for a rule of one operation."""
@@ -161,7 +169,8 @@ class RuleOptimizer(Optimizer):
         super().add_param_group(param_group)
 
     def __getstate__(self) -> dict[str, Any]:
-        return super().__getstate__() | {"compiled": self.compiled}
+        graphs = {} if self._graphs is None else {"_graphs": self._graphs}
+        return super().__getstate__() | graphs
 
     def __setstate__(self, state: dict[str, Any]) -> None:
         super().__setstate__(state)

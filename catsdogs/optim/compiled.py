@@ -2,7 +2,6 @@
 
 import ctypes
 import functools
-import inspect
 import os
 import shlex
 import shutil
@@ -10,8 +9,11 @@ import subprocess
 import sys
 import sysconfig
 import tempfile
-from collections.abc import Callable, Iterator
+import types
+import warnings
+from collections.abc import Callable, Hashable, Iterator
 from pathlib import Path
+from types import NoneType
 from typing import Any, NamedTuple
 
 import torch
@@ -30,6 +32,9 @@ FLAGS = ["-shared", "-fPIC", f"-I{sysconfig.get_path('include')}"]
 if sys.platform != "darwin":  # Apple's compiler takes OpenMP in its own way, which torch knows
     FLAGS.append("-fopenmp")
 SECONDS = 60  # a compiler that takes longer is waiting for something
+PLAIN = {bool, int, float, str, NoneType}  # types of constants that a graph depends on
+
+Graph = Callable[[list[Any], Tensor], None]
 
 
 class ParamUpdate(NamedTuple):
@@ -57,66 +62,154 @@ def apply_each(rule: Callable[..., None], updates: list[ParamUpdate]) -> Iterato
         yield update
 
 
-def apply_compiled(
-    rule: Callable[..., None], updates: list[ParamUpdate], varying: tuple[str, ...]
-) -> Iterator[ParamUpdate]:
-    """Apply the update rule to all parameters in one compiled graph, then yield the updates.
+class Graphs:
+    """The compiled steps of one optimizer.
+
+    Hyperparameters that change are inputs of a graph. A step needs another graph if other
+    parameters have a gradient, or if shapes, strides, types, devices, constants, or the arguments
+    that are None differ. An optimizer gets `torch._dynamo.config.recompile_limit` graphs, 8 by
+    default. Steps that need more, or that the compiler refuses, run uncompiled; the first one
+    warns. Optimizers share graphs, but not the limit. A copy starts without graphs.
 
     Args:
-        rule: The update function.
-        updates: One for each parameter, all with the same names of arguments.
-        varying: Names of the arguments that are floats and change from step to step.
+        name: Name of the optimizer, for the warning.
     """
-    if updates:
-        names = tuple(name for name in updates[0].arguments if name not in varying)
-        values: list[Any] = []
-        numbers: list[float] = []
-        for param, grad, maximize, arguments, _ in updates:
-            values += [param, grad, maximize, *(arguments[name] for name in names)]
-            numbers += [arguments[name] for name in varying]
-        compile_rule(rule, names, varying)(values, torch.tensor(numbers, dtype=torch.float64))
-    yield from updates
+
+    def __init__(self, name: str) -> None:
+        self._name = name
+        self._graphs: dict[Hashable, Graph | None] = {}
+        self._warned = False
+
+    def __reduce__(self) -> tuple[type["Graphs"], tuple[str]]:
+        return type(self), (self._name,)
+
+    def apply(
+        self, rule: Callable[..., None], updates: list[ParamUpdate], varying: tuple[str, ...]
+    ) -> Iterator[ParamUpdate]:
+        """Apply the update rule to all parameters at once, then yield the updates.
+
+        Args:
+            rule: The update function.
+            updates: One for each parameter, all with the same names of arguments.
+            varying: Names of the arguments that are inputs of a graph: numbers, or None.
+        """
+        if updates and not self._apply_compiled(rule, updates, varying):
+            yield from apply_each(rule, updates)
+        else:
+            yield from updates
+
+    def _apply_compiled(
+        self, rule: Callable[..., None], updates: list[ParamUpdate], varying: tuple[str, ...]
+    ) -> bool:
+        """Apply the updates in one graph. Return False, with nothing changed, if there is none."""
+        constants = tuple(name for name in updates[0].arguments if name not in varying)
+        values, numbers, layout = flatten(updates, constants, varying)
+        if layout not in self._graphs:
+            limit = torch._dynamo.config.recompile_limit
+            if len(self._graphs) >= limit:
+                self._warn(
+                    f"its steps need more than {limit} graphs, and further ones run uncompiled; "
+                    "keep shapes and constants, or raise torch._dynamo.config.recompile_limit"
+                )
+                return False
+            tensors = [value for value in values if isinstance(value, Tensor)]
+            forms = tuple([(tensor.stride(), tensor.dtype, tensor.device) for tensor in tensors])
+            self._graphs[layout] = compile_rule(rule, constants, varying, (layout, forms))
+        graph = self._graphs[layout]
+        if graph is None:
+            return False
+        try:
+            graph(values, numbers)
+        except (
+            torch._dynamo.exc.TorchDynamoException,
+            torch._dynamo.exc.FailOnRecompileLimitHit,
+        ) as error:  # raised while compiling, so before the graph has run
+            self._graphs[layout] = None
+            reason = str(error.__cause__ or error).strip().splitlines()[0]
+            self._warn(f"its step cannot be compiled and runs uncompiled: {reason}")
+            return False
+        return True
+
+    def _warn(self, reason: str) -> None:
+        if not self._warned:
+            self._warned = True
+            warnings.warn(f"{self._name}.compile: {reason}", stacklevel=2)
 
 
-@functools.cache
-def compile_rule(
-    rule: Callable[..., None], names: tuple[str, ...], varying: tuple[str, ...]
-) -> Callable[[list[Any], Tensor], None]:
-    """Return a function that applies `rule` to all parameters of a step, compiled.
+def flatten(
+    updates: list[ParamUpdate], constants: tuple[str, ...], varying: tuple[str, ...]
+) -> tuple[list[Any], Tensor, Hashable]:
+    """Return the updates as inputs of a compiled function, and what that function depends on.
 
-    Its inputs are flat lists, which keep the compiled guards cheap. A Python number is a constant
-    to the compiler, which compiles again when it changes; an element of a tensor is an input. So
-    the varying numbers are passed in one tensor; the rules take either.
+    Flat lists keep the compiled guards cheap. A Python number is a constant to the compiler, which
+    compiles again when it changes; an element of a tensor is an input. So the varying numbers are
+    passed in one tensor; the rules take either.
 
     Args:
-        rule: The update function.
-        names: Its arguments after parameter and gradient, without the varying ones.
-        varying: Names of the varying ones.
+        updates: One for each parameter.
+        constants: Names of the arguments that are not varying.
+        varying: Names of the arguments that are numbers, or None.
 
     Returns:
-        A function of a list with parameter, gradient, maximize and the named arguments of each
-        update, and of a float64 tensor with the varying numbers, update by update.
+        For each update its parameter, gradient, maximize, names of the varying arguments that are
+        None, and the constant arguments; then the varying numbers of all updates in float64; and
+        the layout, a key.
     """
-    width = 3 + len(names)
+    values: list[Any] = []
+    numbers: list[float] = []
+    layout: list[Any] = [constants]
+    for param, grad, maximize, arguments, _ in updates:
+        fixed = [arguments[name] for name in constants]
+        given = [arguments[name] for name in varying]
+        absent = tuple([name for name in varying if arguments[name] is None])
+        values += (param, grad, maximize, absent, *fixed)
+        numbers += [number for number in given if number is not None] if absent else given
+        layout += (param.shape, param.stride(), param.dtype, param.device, maximize, absent)
+        # Gradient and state mostly look like the parameter; if not, torch compiles a variant.
+        layout += [value if type(value) in PLAIN else type(value) for value in fixed]
+    return values, torch.tensor(numbers, dtype=torch.float64, device="cpu"), tuple(layout)
+
+
+@functools.cache  # torch itself keeps compiled code until the process ends
+def compile_rule(
+    rule: Callable[..., None],
+    constants: tuple[str, ...],
+    varying: tuple[str, ...],
+    layout: Hashable,  # one function for each
+) -> Graph:
+    """Return a function of what `flatten` returns that applies `rule` to all parameters.
+
+    It is compiled at its first call.
+    """
+    width = 4 + len(constants)
 
     def apply_flat(values: list[Any], numbers: Tensor) -> None:
         number = iter(numbers.unbind())
         for start in range(0, len(values), width):
-            param, grad, maximize, *others = values[start : start + width]
-            arguments = dict(zip(names, others, strict=True))
-            arguments |= {name: next(number) for name in varying}
+            param, grad, maximize, absent, *fixed = values[start : start + width]
+            arguments = dict(zip(constants, fixed, strict=True))
+            arguments |= {name: None if name in absent else next(number) for name in varying}
             rule(param, -grad if maximize else grad, **arguments)
 
-    # Without isolation, rules share one limit of recompilations, since they share this function.
-    newer = "isolate_recompiles" in inspect.signature(torch.compile).parameters
-    isolated: dict[str, Any] = {"isolate_recompiles": True} if newer else {}
+    # torch counts compiled variants by code object: with a copy, each function has its own limit.
+    code = apply_flat.__code__.replace()
     return torch.compile(
-        apply_flat,
-        fullgraph=True,  # beyond the limit, raise instead of running uncompiled
+        types.FunctionType(code, apply_flat.__globals__, closure=apply_flat.__closure__),
+        fullgraph=True,  # raise instead of running uncompiled
+        dynamic=False,
         # Waking a second thread for a bias takes longer than updating it.
         options={"cpp.min_chunk_size": 65_536},
-        **isolated,
     )
+
+
+def add_scaled(tensor: Tensor, other: Tensor, scale: float | Tensor) -> Tensor:
+    """Return `tensor.add(other, alpha=scale)`, in compiled rules too, where `scale` is a tensor."""
+    if isinstance(scale, Tensor):
+        # torch.compile would round the alpha of `add` to float32, and torch 2.11 would fail. Not so
+        # for `add_`, and the copy costs nothing there.
+        alpha: Any = scale
+        return tensor.clone().add_(other, alpha=alpha)
+    return tensor.add(other, alpha=scale)
 
 
 def require_compiler() -> None:

@@ -38,16 +38,17 @@ def linear_saga_update(
     num_unseen: int,
     num_seen: int,
     lr: float,
-    weight_decay: float,
+    weight_decay: float | None,
 ) -> None:
     """Change `param` and the mean of the table in place.
 
-    `grad` is not read. The change since the last visit of these samples is `change`, the slopes
-    minus those of the table, times `features`; a difference of gradients would lose digits.
+    None for `weight_decay` means no weight decay. `grad` is not read. The change since the last
+    visit of these samples is `change`, the slopes minus those of the table, times `features`; a
+    difference of gradients would lose digits.
     """
     summed = (change @ features).view_as(param).sub_(mean, alpha=num_unseen)
     direction = mean.add(summed, alpha=1 / len(features))
-    if weight_decay != 0:
+    if weight_decay is not None:
         direction.add_(param, alpha=weight_decay)
     param.add_(direction, alpha=-lr)
     mean.add_(summed, alpha=1 / num_seen)
@@ -172,7 +173,7 @@ class LinearSAGA(RuleOptimizer):
             "num_unseen": num_unseen,
             "num_seen": num_seen,
             "lr": float(group["lr"]),
-            "weight_decay": group["weight_decay"],
+            "weight_decay": group["weight_decay"] or None,
         }
         return arguments, mean
 

@@ -22,6 +22,7 @@ from torch import Tensor
 from torch.optim.optimizer import ParamsT
 
 from catsdogs.optim.base import RuleOptimizer, require_fraction, require_non_negative
+from catsdogs.optim.compiled import add_scaled
 
 
 def rmsprop_update(
@@ -34,15 +35,16 @@ def rmsprop_update(
     lr: float,
     alpha: float,
     eps: float,
-    weight_decay: float,
+    weight_decay: float | None,
     momentum: float,
 ) -> None:
     """Change `param` and its state in place by one step.
 
-    None for `grad_avg` means not centered, None for `momentum_buffer` means no momentum.
+    None for `grad_avg` means not centered, None for `momentum_buffer` no momentum, None for
+    `weight_decay` no weight decay.
     """
-    if weight_decay != 0:
-        grad = grad.add(param, alpha=weight_decay)
+    if weight_decay is not None:
+        grad = add_scaled(grad, param, weight_decay)
     square_avg.mul_(alpha).addcmul_(grad, grad, value=1 - alpha)
     if grad_avg is None:
         root = square_avg.sqrt()
@@ -78,7 +80,7 @@ class RMSprop(RuleOptimizer):
     """
 
     update_rule = staticmethod(rmsprop_update)
-    varying = ("lr", "momentum")
+    varying = ("lr", "alpha", "eps", "weight_decay", "momentum")
     unsupported = ("capturable", "foreach", "differentiable")
 
     def __init__(
@@ -129,7 +131,7 @@ class RMSprop(RuleOptimizer):
             "lr": float(group["lr"]),
             "alpha": group["alpha"],
             "eps": group["eps"],
-            "weight_decay": group["weight_decay"],
+            "weight_decay": group["weight_decay"] or None,
             "momentum": group["momentum"],
         }
         return arguments, {"step": self.next_step(param), **buffers}

@@ -48,16 +48,16 @@ def saga_update(
     correction: float,
     share: float,
     lr: float,
-    weight_decay: float,
+    weight_decay: float | None,
 ) -> None:
     """Change `param`, the block's row of the table and the mean of the table in place.
 
     `seen` tells whether the block was visited before, `correction` is w_b, and `share` is
-    n_b / n_seen with this block counted.
+    n_b / n_seen with this block counted. None for `weight_decay` means no weight decay.
     """
     known = row.to(mean, copy=True) if seen else mean.clone()
     direction = (grad - known).mul_(correction).add_(mean)
-    if weight_decay != 0:
+    if weight_decay is not None:
         direction.add_(param, alpha=weight_decay)
     param.add_(direction, alpha=-lr)
     row.copy_(grad)
@@ -94,7 +94,7 @@ class SAGA(RuleOptimizer):
     """
 
     update_rule = staticmethod(saga_update)
-    varying = ("lr", "correction", "share")
+    varying = ("lr", "correction", "share", "weight_decay")
     step_inputs: ClassVar[str] = "block"
 
     def __init__(
@@ -175,7 +175,7 @@ class SAGA(RuleOptimizer):
             "correction": sizes[block] * len(sizes) / sum(sizes),
             "share": sizes[block] / sum(itertools.compress(sizes, seen)),
             "lr": float(group["lr"]),
-            "weight_decay": group["weight_decay"],
+            "weight_decay": group["weight_decay"] or None,
         }
         return arguments, state | {"seen": seen}
 

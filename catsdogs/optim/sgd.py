@@ -21,6 +21,7 @@ from torch import Tensor
 from torch.optim.optimizer import ParamsT
 
 from catsdogs.optim.base import RuleOptimizer, require_finite, require_non_negative
+from catsdogs.optim.compiled import add_scaled
 
 
 def sgd_update(
@@ -31,16 +32,18 @@ def sgd_update(
     lr: float,
     momentum: float,
     dampening: float,
-    weight_decay: float,
+    weight_decay: float | None,
     nesterov: bool,
 ) -> None:
-    """Change `param` and its buffer in place by one step; None for the buffer means no momentum."""
-    if weight_decay != 0:
-        grad = grad.add(param, alpha=weight_decay)
+    """Change `param` and its buffer in place by one step.
+
+    None for the buffer means no momentum, None for `weight_decay` no weight decay.
+    """
+    if weight_decay is not None:
+        grad = add_scaled(grad, param, weight_decay)
     if momentum_buffer is not None:
         momentum_buffer.mul_(momentum).add_(grad, alpha=1 - dampening)
-        # Not grad.add: compiled, it would round a tensor for alpha to float32; add_ does not.
-        grad = grad.clone().add_(momentum_buffer, alpha=momentum) if nesterov else momentum_buffer
+        grad = add_scaled(grad, momentum_buffer, momentum) if nesterov else momentum_buffer
     param.add_(grad, alpha=-lr)
 
 
@@ -65,7 +68,7 @@ class SGD(RuleOptimizer):
     """
 
     update_rule = staticmethod(sgd_update)
-    varying = ("lr", "momentum", "dampening")
+    varying = ("lr", "momentum", "dampening", "weight_decay")
     unsupported = ("foreach", "differentiable", "fused")
 
     def __init__(
@@ -123,7 +126,7 @@ class SGD(RuleOptimizer):
             "lr": float(group["lr"]),
             "momentum": group["momentum"],
             "dampening": dampening,
-            "weight_decay": group["weight_decay"],
+            "weight_decay": group["weight_decay"] or None,
             "nesterov": group["nesterov"],
         }
         return arguments, {} if buffer is None else {"momentum_buffer": buffer}

@@ -11,6 +11,7 @@ from torch import Tensor
 
 from catsdogs import optim
 from catsdogs.optim.base import RuleOptimizer
+from catsdogs.optim.compiled import Graphs
 from catsdogs.optim.step_inputs import step_inputs
 
 Factory = Callable[..., RuleOptimizer]
@@ -114,11 +115,12 @@ def test_a_compiled_step_that_raises_changes_nothing_and_can_be_taken_again_with
         step(other, others, number)
     before = snapshot(optimizer, params)
     monkeypatch.setattr("catsdogs.optim.compiled.compile_rule", lambda *_: fail)
-    optimizer.compiled = True
+    monkeypatch.setattr("catsdogs.optim.base.require_compiler", lambda: None)
+    optimizer.compile()
     with pytest.raises(ArithmeticError):
         step(optimizer, params, done)
     assert equal(snapshot(optimizer, params), before)
-    optimizer.compiled = False
+    monkeypatch.setattr(optimizer, "_graphs", None)
     step(optimizer, params, done)
     step(other, others, done)
     assert equal(snapshot(optimizer, params), snapshot(other, others))
@@ -152,7 +154,7 @@ def test_an_update_that_raises_at_the_second_parameter_leaves_state_with_the_wei
 @pytest.mark.parametrize("name", OPTIMIZERS)
 @pytest.mark.parametrize("kind", ["sparse", "complex"])
 def test_a_parameter_that_is_not_supported_is_refused_before_the_one_ahead_of_it_is_touched(
-    name: str, done: int, compiled: bool, kind: str
+    name: str, done: int, compiled: bool, kind: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     params = model()
     optimizer = build(name, params)
@@ -161,7 +163,8 @@ def test_a_parameter_that_is_not_supported_is_refused_before_the_one_ahead_of_it
     late = torch.ones(2, dtype=torch.complex64 if kind == "complex" else None, requires_grad=True)
     late.grad = torch.ones_like(late).to_sparse() if kind == "sparse" else torch.ones_like(late)
     optimizer.add_param_group({"params": [late]})
-    optimizer.compiled = compiled
+    if compiled:
+        monkeypatch.setattr(optimizer, "_graphs", Graphs(name))
     before = snapshot(optimizer, params)
     with pytest.raises(RuntimeError, match=f"does not support {kind}"):
         step(optimizer, params, done)

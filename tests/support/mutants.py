@@ -222,8 +222,8 @@ class SGDDecaysUpwards(SGD):
     """Weight decay has the wrong sign."""
 
     @staticmethod
-    def update_rule(param: Tensor, grad: Tensor, *, weight_decay: float, **rest: Any) -> None:
-        sgd_update(param, grad, weight_decay=-weight_decay, **rest)
+    def update_rule(param: Tensor, grad: Tensor, **rest: Any) -> None:
+        sgd_update(param, grad, **rest | {"weight_decay": -(rest["weight_decay"] or 0)})
 
 
 @seen_by("decays_weights_in_one_of_the_known_ways", lr=0.01)
@@ -232,7 +232,7 @@ class SGDIgnoresWeightDecay(SGD):
 
     @staticmethod
     def update_rule(param: Tensor, grad: Tensor, **rest: Any) -> None:
-        sgd_update(param, grad, **rest | {"weight_decay": 0.0})
+        sgd_update(param, grad, **rest | {"weight_decay": None})
 
 
 @seen_by("decays_weights_in_one_of_the_known_ways", lr=0.01)
@@ -241,7 +241,7 @@ class AdamDecaysTwice(Adam):
 
     @staticmethod
     def update_rule(param: Tensor, grad: Tensor, **rest: Any) -> None:
-        param.mul_(1 - 0.01 * rest["weight_decay"])
+        param.mul_(1 - 0.01 * (rest["weight_decay"] or 0))
         adam_update(param, grad, **rest)
 
 
@@ -268,7 +268,7 @@ class SGDMaximizesThePenalty(SGD):
     def prepare_update(self, param: Tensor, group: dict[str, Any]) -> Prepared:
         sign = -1 if group["maximize"] else 1
         arguments, state = super().prepare_update(param, group)
-        return arguments | {"weight_decay": sign * arguments["weight_decay"]}, state
+        return arguments | {"weight_decay": sign * (arguments["weight_decay"] or 0)}, state
 
 
 # Hyperparameters.
@@ -466,9 +466,9 @@ class SGDDecaysThroughTheGradient(SGD):
     """Weight decay is added to p.grad."""
 
     @staticmethod
-    def update_rule(param: Tensor, grad: Tensor, *, weight_decay: float, **rest: Any) -> None:
-        grad.add_(param, alpha=weight_decay)
-        sgd_update(param, grad, weight_decay=0.0, **rest)
+    def update_rule(param: Tensor, grad: Tensor, **rest: Any) -> None:
+        grad.add_(param, alpha=rest["weight_decay"] or 0)
+        sgd_update(param, grad, **rest | {"weight_decay": None})
 
 
 @seen_by("leaves_gradients_alone", lr=0.01)
