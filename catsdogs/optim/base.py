@@ -122,13 +122,33 @@ class RuleOptimizer(Optimizer):
         if param.is_complex():
             raise RuntimeError(f"{name} does not support complex parameters; use view_as_real")
 
-    def buffers(self, param: Tensor, *names: str) -> dict[str, Tensor]:
-        """Return tensors of a parameter's state by name; zeros for those it does not have yet."""
+    def buffers(
+        self, param: Tensor, *names: str, dtype: torch.dtype | None = None
+    ) -> dict[str, Tensor]:
+        """Return tensors of a parameter's state by name; zeros for those it does not have yet.
+
+        Args:
+            param: The parameter.
+            *names: Names of entries of its state.
+            dtype: Type of the zeros; default: that of the parameter.
+        """
         state = self.state.get(param, {})
         return {
-            name: torch.zeros_like(param) if state.get(name) is None else state[name]
+            name: torch.zeros_like(param, dtype=dtype) if state.get(name) is None else state[name]
             for name in names
         }
+
+    def load_running_sums(self, state_dict: dict[str, Any], *names: str) -> None:
+        """Give running sums the type of `running_sum_dtype` again after a state dict was loaded.
+
+        torch casts what it loads to the type of the parameter.
+        """
+        for group, saved in zip(self.param_groups, state_dict["param_groups"], strict=True):
+            for param, index in zip(group["params"], saved["params"], strict=True):
+                dtype, given = running_sum_dtype(param), state_dict["state"].get(index, {})
+                for name in names:
+                    if name in given and self.state[param][name].dtype != dtype:
+                        self.state[param][name] = given[name].to(param.device, dtype, copy=True)
 
     def next_step(self, param: Tensor) -> int:
         """Return the number of the parameter's next update, from 1."""
@@ -184,8 +204,16 @@ class RuleOptimizer(Optimizer):
                     group[name] = default
 
 
+def running_sum_dtype(param: Tensor) -> torch.dtype:
+    """Return the type of a sum that grows over many steps: that of `param`, or float32 for halves.
+
+    In bfloat16 such a sum would soon be wrong in its first digit.
+    """
+    return torch.promote_types(param.dtype, torch.float32)
+
+
 def require_non_negative(name: str, value: float | Tensor) -> None:
-    """Refuse a hyperparameter that is negative, infinite, nan or a tensor of several elements.
+    """Refuse a hyperparameter that is negative, infinite, nan or an unsuitable tensor.
 
     Raises:
         ValueError: With the hyperparameter's name and value.

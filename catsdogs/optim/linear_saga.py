@@ -25,7 +25,7 @@ import torch
 from torch import Tensor
 from torch.optim.optimizer import ParamsT
 
-from catsdogs.optim.base import RuleOptimizer, require_non_negative
+from catsdogs.optim.base import RuleOptimizer, require_non_negative, running_sum_dtype
 
 
 def linear_saga_update(
@@ -58,6 +58,7 @@ class LinearSAGA(RuleOptimizer):
     """SAGA for one linear model with a single logit, with a table of one slope per sample.
 
     Clipping or otherwise changing the gradients has no effect: they are rebuilt from the slopes.
+    Table and mean are float32 for parameters of half precision.
 
     Args:
         params: The weight, of shape (1, number of features), and the bias of shape (1,) if there is
@@ -130,14 +131,16 @@ class LinearSAGA(RuleOptimizer):
             )
         weight = next(param for param in self._params() if param.dim() == 2)
         samples = samples.to(weight.device)
-        features = features.to(weight).flatten(1)
-        slopes = logit_grad.to(weight).flatten() * len(features)  # each sample's own cost
+        dtype = running_sum_dtype(weight)
+        features = features.to(weight.device, dtype).flatten(1)
+        slopes = logit_grad.to(weight.device, dtype).flatten()
+        slopes = slopes * len(features)  # each sample's own cost
         self._refuse_what_does_not_fit(weight, samples, features, slopes)
         table = self.state.get(weight, {}).get("table")
         if table is None:
             self._refuse_another_gradient(weight, features, slopes)
             # nan marks a sample that was not visited yet; it survives every cast.
-            table = torch.full((self.param_groups[0]["num_samples"],), torch.nan).to(weight)
+            table = slopes.new_full((self.param_groups[0]["num_samples"],), torch.nan)
         known = table[samples]
         num_unseen = int(known.isnan().sum())
         num_seen = self.state.get(weight, {}).get("num_seen", 0) + num_unseen
@@ -165,7 +168,7 @@ class LinearSAGA(RuleOptimizer):
         num_seen: int,
     ) -> tuple[dict[str, Any], dict[str, Any]]:
         """Return the batch and the mean, which starts at the first gradient; a bias sees ones."""
-        mean = self.buffers(param, "mean")
+        mean = self.buffers(param, "mean", dtype=running_sum_dtype(param))
         arguments = {
             "mean": mean["mean"],
             "features": features if param.dim() == 2 else features.new_ones(len(features), 1),
@@ -176,6 +179,11 @@ class LinearSAGA(RuleOptimizer):
             "weight_decay": group["weight_decay"] or None,
         }
         return arguments, mean
+
+    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
+        """Load a state dict; tables and means keep their precision."""
+        super().load_state_dict(state_dict)
+        self.load_running_sums(state_dict, "table", "mean")
 
     def _params(self) -> list[Tensor]:
         return [param for group in self.param_groups for param in group["params"]]
@@ -199,7 +207,10 @@ class LinearSAGA(RuleOptimizer):
     def _refuse_another_gradient(self, weight: Tensor, features: Tensor, slopes: Tensor) -> None:
         rebuilt = (slopes @ features).view_as(weight) / len(features)
         if weight.grad is not None and not torch.allclose(
-            rebuilt, weight.grad, rtol=1e-2, atol=1e-2 * float(weight.grad.abs().max())
+            rebuilt,
+            weight.grad.to(rebuilt.dtype),
+            rtol=1e-2,
+            atol=1e-2 * float(weight.grad.abs().max()),
         ):
             raise ValueError(
                 "The weight's gradient is not logit_grad times features: the model is not linear "

@@ -35,7 +35,7 @@ import torch
 from torch import Tensor
 from torch.optim.optimizer import ParamsT
 
-from catsdogs.optim.base import RuleOptimizer, require_non_negative
+from catsdogs.optim.base import RuleOptimizer, require_non_negative, running_sum_dtype
 
 
 def saga_update(
@@ -82,7 +82,8 @@ class SAGA(RuleOptimizer):
         weight_decay: L2 penalty, added to the direction and not stored in the table, 0 or above.
         maximize: Ascend instead of descend.
         table_dtype: Floating-point type of the table, or its name; default: that of the parameter.
-            Half precision halves the table and adds its rounding noise to the direction.
+            Half precision halves the table and adds its rounding noise to the direction. The mean
+            of the table is float32 for parameters of half precision.
         table_device: Device of the table; default: that of the parameter.
 
     Raises:
@@ -163,7 +164,7 @@ class SAGA(RuleOptimizer):
                 dtype=group["table_dtype"] or param.dtype,
                 device=group["table_device"] or param.device,
             ),
-            "mean": torch.zeros_like(param),
+            "mean": torch.zeros_like(param, dtype=running_sum_dtype(param)),
             # A list: loading a state dict would cast a bool tensor to the parameter's type.
             "seen": [False] * len(sizes),
         }
@@ -199,6 +200,7 @@ class SAGA(RuleOptimizer):
             for index, state in state_dict["state"].items()
         }
         super().load_state_dict({**state_dict, "state": without_tables})
+        self.load_running_sums(state_dict, "mean")
         saved_groups = state_dict["param_groups"]
         for group, before, saved in zip(self.param_groups, own, saved_groups, strict=True):
             group["block_sizes"] = before["block_sizes"]

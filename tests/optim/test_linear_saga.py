@@ -141,6 +141,24 @@ def test_linear_saga_resumes_from_a_file_with_the_same_bits() -> None:
     assert torch.equal(weight, others[0]) and torch.equal(bias, others[1])
 
 
+def test_the_mean_of_a_bfloat16_model_stays_that_of_its_slopes_and_is_saved_whole() -> None:
+    weight, bias = model(torch.bfloat16)
+    optimizer = LinearSAGA([weight, bias], lr=0.01, num_samples=SAMPLES)
+    fit(optimizer, weight, bias, passes(30, size=8))
+    state = optimizer.state[weight]
+    features = classification()[0].to(torch.bfloat16).double()
+    mean = state["table"].double() @ features / SAMPLES
+    torch.testing.assert_close(state["mean"].double().flatten(), mean, rtol=0, atol=1e-6)
+    others = [param.detach().clone().requires_grad_() for param in (weight, bias)]
+    loaded = LinearSAGA(others, num_samples=SAMPLES)
+    loaded.load_state_dict(optimizer.state_dict())
+    fit(optimizer, weight, bias, passes(1, size=8))
+    fit(loaded, others[0], others[1], passes(1, size=8))
+    assert torch.equal(loaded.state[others[0]]["mean"], state["mean"])
+    assert torch.equal(loaded.state[others[0]]["table"], state["table"])
+    assert torch.equal(weight, others[0]) and torch.equal(bias, others[1])
+
+
 def test_features_of_several_dimensions_are_flattened() -> None:
     flat, shaped = model(), model()
     features, labels = classification()

@@ -14,6 +14,7 @@ from catsdogs.optim import SAGA, SGD
 from catsdogs.optim.saga import block_sizes
 
 SIZES = (8, 8, 8, 8, 8, 3)
+LAYOUTS = (torch.contiguous_format, torch.channels_last)
 
 
 def least_squares(seed: int = 0) -> tuple[list[Tensor], list[Tensor]]:
@@ -140,6 +141,53 @@ def test_the_running_mean_is_that_of_the_rounded_rows_of_a_half_precision_table(
     sizes = torch.tensor(SIZES, dtype=torch.float64)
     mean = sizes @ state["table"].double() / sizes.sum()
     torch.testing.assert_close(state["mean"], mean, rtol=0, atol=1e-13)
+
+
+@pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float16], ids=str)
+def test_the_running_mean_of_a_half_precision_model_stays_that_of_its_table_and_is_saved_whole(
+    dtype: torch.dtype,
+) -> None:
+    def train(weight: Tensor, optimizer: SAGA, seed: int, steps: int) -> None:
+        generator = torch.Generator().manual_seed(seed)
+        for _ in range(steps):
+            weight.grad = torch.randn(20, generator=generator).to(dtype)
+            optimizer.step(block=int(torch.randint(10, (1,), generator=generator)))
+
+    weight = torch.zeros(20, dtype=dtype, requires_grad=True)
+    optimizer = SAGA([weight], lr=1e-3, block_sizes=(1,) * 10)
+    train(weight, optimizer, seed=0, steps=1000)
+    state = optimizer.state[weight]
+    mean = state["table"].double().mean(0)
+    torch.testing.assert_close(state["mean"].double(), mean, rtol=0, atol=1e-5)
+    other = weight.detach().clone().requires_grad_()
+    loaded = SAGA([other], lr=1.0, block_sizes=(1,) * 10)
+    loaded.load_state_dict(optimizer.state_dict())
+    for param, one in ((weight, optimizer), (other, loaded)):
+        train(param, one, seed=1, steps=20)
+    assert torch.equal(loaded.state[other]["mean"], state["mean"])
+    assert torch.equal(other, weight)
+
+
+@pytest.mark.parametrize("layouts", [LAYOUTS, LAYOUTS[::-1]], ids=str)
+def test_a_table_continues_in_a_model_of_another_memory_layout(
+    layouts: tuple[torch.memory_format, torch.memory_format],
+) -> None:
+    def train(weight: Tensor, optimizer: SAGA, steps: range) -> None:
+        for number in steps:
+            weight.grad = torch.randn(3, 4, 2, 5, generator=torch.Generator().manual_seed(number))
+            optimizer.step(block=number % 3)
+
+    due = torch.ones(3, 4, 2, 5, requires_grad=True)
+    train(due, SAGA([due], lr=0.1, block_sizes=(2, 2, 1)), range(12))
+    before, after = layouts
+    weight = torch.ones(3, 4, 2, 5).contiguous(memory_format=before).requires_grad_()
+    optimizer = SAGA([weight], lr=0.1, block_sizes=(2, 2, 1))
+    train(weight, optimizer, range(5))
+    other = weight.detach().contiguous(memory_format=after).requires_grad_()
+    loaded = SAGA([other], block_sizes=(2, 2, 1))
+    loaded.load_state_dict(optimizer.state_dict())
+    train(other, loaded, range(5, 12))
+    assert torch.equal(other, due)
 
 
 @pytest.mark.parametrize("table_dtype", [None, torch.float16, torch.float64], ids=str)
