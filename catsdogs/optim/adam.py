@@ -34,7 +34,7 @@ def adam_update(
     *,
     step_size: float,
     bias_correction2_sqrt: float,
-    shrinkage: float,
+    shrinkage: float | Tensor,
     beta1: float,
     beta2: float,
     eps: float,
@@ -69,7 +69,8 @@ class Adam(RuleOptimizer):
         params: Parameters, named parameters or groups, as `torch.optim.Adam` takes them.
         lr: Learning rate, 0 or above.
         betas: Decay rates of the averages of the gradient and of its square, each in [0, 1).
-        eps: Added to the denominator, 0 or above.
+        eps: Added to the denominator, 0 or above. In float16 choose 1e-7 or above: there 1e-8 is 0,
+            and a gradient of 0 gives nan, as with torch's class.
         weight_decay: L2 penalty added to the gradient, or rate of decay, 0 or above.
         amsgrad: Divide by the largest average so far of the squared gradient.
         foreach: None or False.
@@ -140,14 +141,16 @@ class Adam(RuleOptimizer):
         names = ("exp_avg", "exp_avg_sq", *(["max_exp_avg_sq"] if group["amsgrad"] else []))
         averages, step = self.buffers(param, *names), self.next_step(param)
         beta1, beta2 = group["betas"]
+        lr = group["lr"].squeeze() if isinstance(group["lr"], Tensor) else group["lr"]
         arguments = {
             "exp_avg": averages["exp_avg"],
             "exp_avg_sq": averages["exp_avg_sq"],
             "max_exp_avg_sq": averages.get("max_exp_avg_sq"),
             # Computed before float(): a learning rate in float32 makes a step size in float32.
-            "step_size": float(group["lr"] / (1 - beta1**step)),
+            "step_size": float(lr / (1 - beta1**step)),
             "bias_correction2_sqrt": (1 - beta2**step) ** 0.5,
-            "shrinkage": float(1 - group["lr"] * group["weight_decay"]),
+            # Not a float: a 0-d parameter times a float64 tensor is computed in float64.
+            "shrinkage": 1 - lr * group["weight_decay"],
             "beta1": beta1,
             "beta2": beta2,
             "eps": group["eps"],

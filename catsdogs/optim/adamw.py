@@ -27,7 +27,7 @@ class AdamW(Adam):
         params: Parameters, named parameters or groups, as `torch.optim.AdamW` takes them.
         lr: Learning rate, 0 or above.
         betas: Decay rates of the averages of the gradient and of its square, each in [0, 1).
-        eps: Added to the denominator, 0 or above.
+        eps: Added to the denominator, 0 or above; see `Adam` for float16.
         weight_decay: Each step multiplies the weights by 1 - lr * weight_decay; 0 or above.
         amsgrad: Divide by the largest average so far of the squared gradient.
         maximize: Ascend instead of descend.

@@ -224,7 +224,7 @@ def require_non_negative(name: str, value: float | Tensor) -> None:
 
 
 def require_finite(name: str, value: float | Tensor) -> None:
-    """Refuse a hyperparameter that is infinite, nan or a tensor of several elements.
+    """Refuse a hyperparameter that is infinite, nan or an unsuitable tensor.
 
     Raises:
         ValueError: With the hyperparameter's name and value.
@@ -246,7 +246,11 @@ def require_fraction(name: str, value: float | Tensor) -> None:
 def _as_float(name: str, value: float | Tensor) -> float:
     if isinstance(value, Tensor) and value.numel() != 1:
         raise ValueError(f"Invalid {name}: a tensor of {value.numel()} elements (must have one)")
+    if isinstance(value, Tensor) and value.requires_grad:
+        raise ValueError(
+            f"Invalid {name}: a tensor that requires grad (an update has no graph; detach it)"
+        )
     try:
         return float(value)
-    except (TypeError, ValueError):
+    except (TypeError, ValueError, RuntimeError):  # the last for a complex tensor
         raise ValueError(f"Invalid {name}: {value!r} (must be a number)") from None

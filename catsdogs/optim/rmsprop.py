@@ -66,7 +66,8 @@ class RMSprop(RuleOptimizer):
         params: Parameters, named parameters or groups, as `torch.optim.RMSprop` takes them.
         lr: Learning rate, 0 or above.
         alpha: Decay rate of the average of the squared gradient, in [0, 1).
-        eps: Added to the denominator, 0 or above.
+        eps: Added to the denominator, 0 or above. In float16 choose 1e-7 or above: there 1e-8 is 0,
+            and a gradient of 0 gives nan, as with torch's class.
         weight_decay: L2 penalty added to the gradient, 0 or above.
         momentum: Share of the buffer that is kept at each step, 0 or above; 0 keeps no buffer.
         centered: Divide by the standard deviation of the gradient instead of its root mean square.

@@ -19,7 +19,12 @@ from catsdogs import optim
 
 HEAD_SHAPES = [(256, 512, 4, 4), (256,), (1, 256, 5, 5), (1,), (1, 1, 1, 1), (1,)]
 SMALL_SHAPES = [(3, 4), (5,), (1,), (), (0, 2), (2, 3, 2), (2, 1, 3, 2)]
-LEARNING_RATES = (1e-3, torch.tensor(0.01), torch.tensor([0.3]))
+LEARNING_RATES = (
+    1e-3,
+    torch.tensor(0.01),
+    torch.tensor(0.01, dtype=torch.float64),
+    torch.tensor([0.3]),
+)
 ADAM: dict[str, Any] = {
     "lr": LEARNING_RATES,
     "betas": ((0.9, 0.999), (0.0, 0.5)),
@@ -46,7 +51,7 @@ PAIRS: dict[str, tuple[Callable[..., Optimizer], Callable[..., Optimizer], dict[
         torch.optim.RMSprop,
         optim.RMSprop,
         {
-            "lr": LEARNING_RATES[:2],
+            "lr": LEARNING_RATES,
             "alpha": (0.99, 0.5),
             "eps": (1e-8, 0.1),
             "weight_decay": (0, 0.1),
