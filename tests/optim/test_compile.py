@@ -213,6 +213,18 @@ def test_groups_with_and_without_weight_decay_are_one_graph(graphs: list[Any]) -
     assert len(graphs) == 1
 
 
+def test_a_tensor_learning_rate_is_an_input_of_the_graph_too(graphs: list[Any]) -> None:
+    (plain, eager), (fast, compiled) = build_twice(
+        "adamw", torch.float64, lr=torch.tensor(0.01, dtype=torch.float64)
+    )
+    for number in range(3):
+        for optimizer, params in ((plain, eager), (fast, compiled)):
+            optimizer.param_groups[0]["lr"] = torch.tensor(0.01 * number, dtype=torch.float64)
+            train(optimizer, params, range(2))
+    assert_close(compiled, eager, torch.float64)
+    assert len(graphs) == 1
+
+
 def test_twelve_models_of_different_shapes_are_all_compiled(graphs: list[Any]) -> None:
     for size in range(1, 13):
         params = parameters(torch.float32, [(size, 2), (size,)])
