@@ -79,8 +79,9 @@ def continues_on_the_gpu_from_a_cpu_checkpoint(harness: OptimizerHarness) -> str
 
 @claim("A step that a gradient scaler skips after an overflow leaves no trace.", "use")
 def forgets_a_step_that_overflowed(harness: OptimizerHarness) -> str:
-    if harness.subject.closure or harness.subject.create_graph:
-        raise NotApplicable(f"its steps need {harness.subject.needs}, which a scaler has not")
+    subject = harness.subject
+    if subject.closure or subject.create_graph or subject.needs_no_grad:
+        raise NotApplicable(f"its steps need {subject.needs}, which a scaler has not")
     if torch.float32 not in harness.subject.dtypes:
         raise NotApplicable("it does not step on float32")
     steps = range(harness.after(STEPS))
@@ -102,7 +103,8 @@ def _require_cuda(harness: OptimizerHarness) -> None:
 def _require_plain_steps(harness: OptimizerHarness) -> None:
     """Raise `NotApplicable` if a step needs more than gradients, which a graph does not repeat."""
     subject = harness.subject
-    if subject.closure or subject.create_graph or subject.step_inputs or subject.random:
+    given = subject.closure or subject.create_graph or subject.needs_no_grad
+    if given or subject.step_inputs or subject.random:
         needs = subject.needs or subject.step_inputs or "random numbers"
         raise NotApplicable(f"its steps need {needs}, which a CUDA graph does not repeat")
 

@@ -160,4 +160,4 @@ class SavesNothing(Plain):
 def test_what_float32_loses_too_is_not_said_of_bfloat16_again() -> None:
     found = finding(SavesNothing, "resumes_in_bfloat16")
     assert found.verdict == "not applicable"
-    assert found.evidence.startswith("in float32 too, resumed weights differ by")
+    assert found.evidence.startswith("it fails resumes_from_a_state_dict: ")

@@ -73,7 +73,7 @@ def test_a_rule_with_random_state_may_draw_random_numbers() -> None:
     found = finding(StartsAtRandom, "leaves_random_numbers_alone")
     assert (found.verdict, found.evidence) == (
         "not applicable",
-        "its state is made of random numbers",
+        "its weights or its state are made of random numbers",
     )
 
 
