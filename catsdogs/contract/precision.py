@@ -25,7 +25,12 @@ from catsdogs.contract.claims import (
 )
 from catsdogs.contract.harness import OptimizerHarness, copies, distance, furthest, gradient
 from catsdogs.contract.schedules import finite
-from catsdogs.contract.state_dict import resumes_from_a_file, through_a_file
+from catsdogs.contract.state_dict import (
+    resumes_from_a_file,
+    resumes_with_the_same_state,
+    saves_state_and_groups,
+    through_a_file,
+)
 from catsdogs.contract.subject import Shape
 from catsdogs.optim.state_size import named_tensors
 
@@ -147,7 +152,11 @@ def _resumed(harness: OptimizerHarness) -> tuple[float, list[str]]:
     return furthest(resumed, weights), changed[:1]
 
 
-@claim("Step counts of bfloat16 and float16 models exceed what these types can count to.", "state")
+@claim(
+    "Step counts of bfloat16 and float16 models exceed what these types can count to.",
+    "state",
+    causes=(saves_state_and_groups, resumes_with_the_same_state),
+)
 def counts_every_step_of_half_precision_models(harness: OptimizerHarness) -> str:
     names: set[str] = set()
     for dtype, many in ((dtype, HALF[dtype]) for dtype in _half_types(harness)):

@@ -134,8 +134,7 @@ def resumes_from_a_file(harness: OptimizerHarness) -> str:
         held = [name for name, value in _nodes(given) if _qualified(value) in refused]
         where = f", such as {held[0]}" if held else ""
         raise ClaimFailed(f"torch.load with weights_only=True refuses {', '.join(refused)}{where}")
-    file.seek(0)
-    return _continues(harness, *_loaded(harness, torch.load(file, weights_only=True), 5))
+    return _continues(harness, *_loaded(harness, through_a_file(given), 5))
 
 
 @claim(

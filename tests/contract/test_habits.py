@@ -258,7 +258,6 @@ def test_one_defect_is_one_finding(name: str) -> None:
         ("MomentumReportsCallsOfTheObject", "state.0.calls is 5 instead of 10"),
         ("SGDWithAnAttribute", "no attribute 'factor': torch's Optimizer.__getstate__ copies"),
         ("SGDEmptiesTheGivenDict", "the dict it was given: param_groups[0].maximize is missing"),
-        ("MomentumKeepsOldBuffers", "state.0.buffer16, state.0.buffer24"),
         ("SGDStopsAtAFrozenGroup", "with a frozen group first, weights differ by 3.8e-02: 1.1006"),
     ],
 )
