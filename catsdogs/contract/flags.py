@@ -21,7 +21,7 @@ from catsdogs.contract.claims import (
 )
 from catsdogs.contract.harness import OptimizerHarness, copies, distance, furthest, gradient
 from catsdogs.contract.probe import deliberate
-from catsdogs.contract.update import DECAY, without_decay
+from catsdogs.contract.update import DECAY, maximizes, without_decay
 
 EXCLUSIVE = ("foreach", "fused", "differentiable")  # torch takes one of them at a time
 AMSGRAD = ("amsgrad", "ams_bound")
@@ -66,6 +66,9 @@ def keeps_the_largest_second_moment_with_amsgrad(harness: OptimizerHarness) -> s
         raise NotApplicable(f"its constructor takes none of {', '.join(AMSGRAD)}")
     if harness.subject.random:
         raise NotApplicable("its steps draw random numbers")
+    if harness.dtype != torch.float64:
+        raise NotApplicable("it computes in float32, which rounds small moves too coarsely")
+    require_accepted(harness, harness.weights(), **{flag: True})
     on, off = (_moves_after_a_large_gradient(harness, flag, value) for value in (True, False))
     excess = [plain / short - 1 for plain, short in zip(off, on, strict=True)]
     noise = 100 * harness.tolerance
@@ -93,6 +96,7 @@ def looks_ahead_with_nesterov(harness: OptimizerHarness) -> str:
         overrides["momentum"] = MOMENTUM
     if "dampening" in harness.settings:
         overrides["dampening"] = 0
+    require_accepted(harness, harness.weights(), **overrides, nesterov=True)
     moved, plain = (
         _move_after_the_gradient_turned(harness, nesterov=value, **overrides)
         for value in (True, False)
@@ -100,7 +104,10 @@ def looks_ahead_with_nesterov(harness: OptimizerHarness) -> str:
     also = f" with momentum={overrides['momentum']}" if "momentum" in overrides else ""
     gap = distance(moved, plain)
     require(gap > harness.tolerance, f"nesterov=True changes no weight{also}")
-    ahead, behind = (float((move * gradient(move, 1, 0)).double().sum()) for move in (moved, plain))
+    sign = -1.0 if maximizes(harness) else 1.0
+    ahead, behind = (
+        sign * float((move * gradient(move, 1, 0)).double().sum()) for move in (moved, plain)
+    )
     seen = (
         f"{TURNED} steps after the gradient turned, weights have moved by {ahead:.3g} along it "
         f"with nesterov=True and by {behind:.3g} without{also}"

@@ -60,6 +60,23 @@ def test_options_that_are_refused_do_not_apply_and_say_why() -> None:
     assert "foreach=True is refused: ValueError: foreach=True: Adam updates one" in seen[claims[0]]
 
 
+def test_looking_ahead_is_judged_uphill_too() -> None:
+    uphill = partial(torch.optim.SGD, lr=0.01, momentum=0.9, maximize=True)
+    assert evidence(uphill, "looks_ahead_with_nesterov", verdict="pass")
+
+
+def test_amsgrad_that_excludes_another_setting_does_not_apply() -> None:
+    class Exclusive(torch.optim.Adam):
+        def __init__(self, params: Any, amsgrad: bool = False, maximize: bool = True) -> None:
+            if amsgrad and maximize:
+                raise ValueError("amsgrad excludes maximize")
+            super().__init__(params, amsgrad=amsgrad, maximize=maximize)
+
+    claim = "keeps_the_largest_second_moment_with_amsgrad"
+    seen = evidence(Exclusive, claim, verdict="not applicable")
+    assert seen[claim] == "amsgrad=True is refused: ValueError: amsgrad excludes maximize"
+
+
 class StepsInBfloat16(Optimizer):
     """Gradients are divided by a norm in bfloat16, which foreach rounds in another order."""
 
