@@ -32,8 +32,11 @@ def deadline(seconds: float | None) -> Iterator[None]:
         yield
         return
 
+    over = False
+
     def stop(signum: int, frame: FrameType | None) -> None:
-        raise OutOfTime
+        if not over:
+            raise OutOfTime
 
     limits = {signal.ITIMER_PROF: seconds, signal.ITIMER_REAL: WAIT * seconds}
     numbers = {signal.ITIMER_PROF: signal.SIGPROF, signal.ITIMER_REAL: signal.SIGALRM}
@@ -47,6 +50,7 @@ def deadline(seconds: float | None) -> Iterator[None]:
     try:
         yield
     finally:
+        over = True  # the other signal may come now, and must not end the restoring
         for timer in limits:
             signal.setitimer(timer, 0)
         for number, handler in before.items():

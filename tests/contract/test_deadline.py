@@ -73,3 +73,21 @@ def test_the_limit_around_ends_one_inside_that_is_longer_and_then_itself(
 def test_none_sets_no_limit() -> None:
     with deadline(None):
         assert left() == (0, 0)
+
+
+def test_a_signal_that_comes_while_a_limit_is_lifted_does_not_end_the_restoring(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    set_timer = signal.setitimer
+
+    def late(timer: int, seconds: float) -> None:
+        set_timer(timer, seconds)
+        if seconds == 0:
+            signal.raise_signal(signal.SIGALRM)
+
+    handlers = [signal.getsignal(number) for number in (signal.SIGPROF, signal.SIGALRM)]
+    monkeypatch.setattr(signal, "setitimer", late)
+    with deadline(100):
+        pass
+    assert [signal.getsignal(n) for n in (signal.SIGPROF, signal.SIGALRM)] == handlers
+    assert left() == (0, 0)
