@@ -32,6 +32,15 @@ class SignSGD(torch.optim.SGD):
         super().step(closure)
 
 
+class NeedsMuch(torch.optim.SGD):
+    """Takes hyperparameters that a reference lacks, one of them with the name of an option."""
+
+    def __init__(
+        self, params: Any, lr: float = 0.01, beside: int = 0, seconds: float = 1.0
+    ) -> None:
+        super().__init__(params, lr=lr)
+
+
 @pytest.fixture
 def compare(
     images: Path, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
@@ -92,9 +101,55 @@ def test_an_optimizer_with_a_table_is_checked_with_blocks() -> None:
     assert catsdogs.check_optimizer(catsdogs.optim.SAGA, lr=1e-2).passed
 
 
-def test_what_cannot_be_driven_is_refused() -> None:
-    with pytest.raises(ValueError, match="Invalid lr: -1"):
+def test_what_cannot_be_driven_is_refused_with_an_exception_of_its_own() -> None:
+    with pytest.raises(catsdogs.CannotBeChecked, match="Invalid lr: -1"):
         catsdogs.check_optimizer(catsdogs.optim.SGD, lr=-1)
+    assert issubclass(catsdogs.CannotBeChecked, ValueError)
+
+
+def test_the_options_of_the_check_reach_the_contract() -> None:
+    prepared: list[object] = []
+    result = catsdogs.check_optimizer(
+        NeedsMuch,
+        only=["goes_downhill", "steps_or_refuses_complex_parameters", "manners"],
+        skip=["prints_its_groups"],
+        expected={"goes_downhill": "a guess"},
+        shapes=[(7,), (2,)],
+        dtypes=[torch.float32],
+        device="cpu",
+        closure=True,
+        create_graph=False,
+        build_from="named",
+        prepare=prepared.append,
+        seconds=60,
+    )
+    assert result.subject.shapes == ((7,), (2,))
+    assert result.subject.dtypes == (torch.float32,)
+    assert result.subject.needs == "a closure"
+    names = {finding.name for finding in result}
+    assert "goes_downhill" in names and "prints_its_groups" not in names
+    assert "resumes_from_a_file" not in names
+    (unexpected,) = result.failures
+    assert "declared to fail (a guess)" in unexpected.evidence
+    assert prepared and all(isinstance(one, NeedsMuch) for one in prepared)
+
+
+def test_a_hyperparameter_with_the_name_of_an_argument_is_given_in_a_partial() -> None:
+    result = catsdogs.check_optimizer(partial(NeedsMuch, seconds=3.0), only=["goes_downhill"])
+    assert result.subject.settings["seconds"] == 3.0
+    assert result.name == "NeedsMuch"
+
+
+def test_the_reference_gets_the_hyperparameters_and_others_do_not_disturb_it() -> None:
+    result = catsdogs.check_optimizer(
+        NeedsMuch, reference=torch.optim.SGD, lr=0.02, beside=1, only=["update"]
+    )
+    assert result.passed, str(result)
+    differing = catsdogs.check_optimizer(
+        NeedsMuch, reference=torch.optim.SGD, reference_kwargs={"lr": 0.03}, only=["update"]
+    )
+    evidence = {finding.name: finding.evidence for finding in differing.failures}
+    assert "the reference alone: lr=0.03" in evidence["equals_the_reference_in_float64"]
 
 
 def test_equal_optimizers_are_identical_and_another_is_not(

@@ -64,7 +64,9 @@ def check_in_processes(
         name = names[index]
         match message:
             case Subject():
-                subjects[name] = dataclasses.replace(message, factory=completed(factories[name]))
+                subjects[name] = dataclasses.replace(
+                    message, factory=completed(factories[name]), prepare=how.get("prepare")
+                )
             case Finding():
                 findings[name].append(message)
             case CannotBeChecked():

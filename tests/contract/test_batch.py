@@ -82,6 +82,7 @@ def test_the_optimizers_of_a_module_are_its_own_classes_with_a_step_each_once() 
         "Climbing",
         "Crashing",
         "Endless",
+        "Narrow",
         "NeedsAModel",
         "Right",
         "Rude",

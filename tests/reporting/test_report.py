@@ -137,6 +137,33 @@ def test_checks_have_a_section_with_failed_claims_first(tmp_path: Path) -> None:
     assert section(contents(runs, verdicts(runs), (table,)), "Contract").blocks == (table,)
 
 
+def test_a_check_with_groups_shows_the_worst_first_and_is_judged_by_update_and_state(
+    tmp_path: Path,
+) -> None:
+    def caption_and_rows(*judged: tuple[str, str], **facts: Any) -> tuple[str, list[str]]:
+        findings = [
+            {"name": "a", "claim": "A.", "verdict": verdict, "evidence": "seen", "group": group}
+            for verdict, group in judged
+        ]
+        content = {"format": 1, "name": "Own", "findings": findings} | facts
+        (tmp_path / "check.json").write_text(json.dumps(content))
+        table = check_table(tmp_path)
+        assert table.columns == ("group", "verdict", "claim", "evidence")
+        return table.caption, [" ".join(row[:2]) for row in table.rows]
+
+    mild = ("pass", "update"), ("fail", "manners"), ("expected", "state"), ("fail", "use")
+    caption, rows = caption_and_rows(*mild)
+    assert caption == (
+        "Own is a drop-in replacement: 1 claim held, 2 failed, 1 failed as declared."
+    )
+    assert rows == ["use fail", "manners fail", "state expected", "update pass"]
+    caption, rows = caption_and_rows(*mild, ("fail", "state"))
+    assert caption.startswith("Own is not a drop-in replacement: 1 claim held, 3 failed")
+    assert rows[0] == "state fail"
+    caption, _ = caption_and_rows(("pass", "update"), stopped="stopped in x")
+    assert caption == ("Own is not a drop-in replacement: 1 claim held, 0 failed; stopped in x.")
+
+
 @pytest.mark.parametrize("text", [None, "{", '{"format": 1}', '{"format": 2, "findings": []}'])
 def test_an_unreadable_check_is_named(tmp_path: Path, text: str | None) -> None:
     if text is not None:

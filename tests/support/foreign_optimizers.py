@@ -16,6 +16,7 @@ __all__ = [
     "Climbing",
     "Crashing",
     "Endless",
+    "Narrow",
     "NeedsAModel",
     "Right",
     "Rude",
@@ -52,6 +53,15 @@ class Rude(Adam):
 
     def __init__(self, params: Any, lr: float = 1e-3, weight_decay: float = 0.0) -> None:
         super().__init__(params, lr=abs(lr), weight_decay=weight_decay)
+
+
+class Narrow(SGD):
+    """Fails on a parameter without dimensions."""
+
+    def step(self, closure: Any = None) -> Any:
+        rows = [param.shape[0] for group in self.param_groups for param in group["params"]]
+        assert rows
+        return super().step(closure)
 
 
 class Crashing(SGD):
