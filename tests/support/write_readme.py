@@ -16,7 +16,7 @@ COMMAND = "python -m catsdogs.check optimizer=published_adam reference=native_ad
 # One claim that fails from each group.
 SHOWN = (
     "honours_the_settings_of_each_group",
-    "resumes_from_a_file",
+    "resumes_from_a_state_dict",
     "moves_weights_in_place",
     "refuses_a_negative_learning_rate",
 )
