@@ -242,7 +242,8 @@ def reproduce(read: Read) -> str:
         [sys.executable, "-W", "ignore", "-c", read.code],
         capture_output=True,
         text=True,
-        env=os.environ | {"PYTHONPATH": os.pathsep.join(filter(None, sys.path))},
+        env=os.environ
+        | {"PYTHONPATH": os.pathsep.join(filter(None, sys.path)), "OMP_NUM_THREADS": "1"},
         timeout=SECONDS,
     )
     last_line = done.stderr.strip().splitlines()[-1:] if done.returncode else []

@@ -1,15 +1,12 @@
 """The built wheel, installed away from the source tree: its commands start and its types ship."""
 
-import os
-import subprocess
 import sys
-import sysconfig
-import venv
 from pathlib import Path
 
 import pytest
 
-ROOT = Path(__file__).parents[1]
+from tests.support.wheel import install_wheel, run
+
 PROGRAM = """
 from pathlib import Path
 from typing import Any, assert_type
@@ -36,31 +33,10 @@ optimizer.step()
 """
 
 
-def run(*command: str | Path, cwd: Path) -> str:
-    environment = {k: v for k, v in os.environ.items() if k not in ("PYTHONPATH", "VIRTUAL_ENV")}
-    result = subprocess.run(command, cwd=cwd, env=environment, capture_output=True, text=True)
-    assert result.returncode == 0, result.stdout + result.stderr
-    return result.stdout
-
-
 @pytest.fixture(scope="module")
 def installed(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Return the bin folder of a new environment with the wheel.
-
-    A .pth file makes the dependencies of this environment importable there, but not the project
-    itself: Python does not follow the .pth file of an editable install found that way.
-    """
-    folder = tmp_path_factory.mktemp("wheel")
-    quiet = ("--quiet", "--disable-pip-version-check", "--no-index", "--no-deps")
-    build = (sys.executable, "-m", "pip", "wheel", *quiet, "--no-build-isolation")
-    run(*build, "--wheel-dir", folder, ROOT, cwd=folder)
-    venv.create(folder / "venv", with_pip=False)
-    python = folder / "venv" / "bin" / "python"
-    (wheel,) = folder.glob("catsdogs-*.whl")
-    run(sys.executable, "-m", "pip", "--python", python, "install", *quiet, wheel, cwd=folder)
-    site = run(python, "-c", "import sysconfig; print(sysconfig.get_path('purelib'))", cwd=folder)
-    (Path(site.strip()) / "dependencies.pth").write_text(sysconfig.get_path("purelib") + "\n")
-    return folder / "venv" / "bin"
+    """Return the folder of programs of a new environment with the wheel."""
+    return install_wheel(tmp_path_factory.mktemp("wheel"))
 
 
 @pytest.mark.slow

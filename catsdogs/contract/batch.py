@@ -92,10 +92,8 @@ def check_in_processes(
         early = end.early or out_of_time(seconds)
         return CheckResult(name, subjects[name], tuple(found), stopped(one, early))
 
-    if len(factories) > 1 and torch.device(how.get("device", "cpu")).type == "cpu":
-        # What torch imports for its first steps, its compiler above all, is shared by a fork. CUDA
-        # is not: once it is used here, it does not work there.
-        check(SGD, only=["use"])
+    # torch imports its compiler with the first optimizer; this process shares it with the others.
+    SGD([torch.zeros(1)])
     works = [
         functools.partial(
             _check, factory, name=name, seconds=seconds, expected=declared.get(name), **how

@@ -22,7 +22,7 @@ def deadline(seconds: float | None) -> Iterator[None]:
     The limit is on the processor's time, so that a busy machine changes nothing; code that waits
     is stopped after `WAIT` times as many seconds. A signal interrupts Python code: it needs the
     main thread, and does not end a call into compiled code that never returns. Elsewhere, and
-    without these signals, there is no limit.
+    without these signals, nothing is limited.
 
     Args:
         seconds: Of the processor, above 0; None for no limit.

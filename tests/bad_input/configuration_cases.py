@@ -27,6 +27,7 @@ def own_yaml(text: str) -> Callable[[Path, pytest.MonkeyPatch], None]:
 OWN = ["--config-dir", "own", "optimizer=own"]
 SAGA = ["optimizer=custom_saga", "batch_size=8"]
 LINEAR_SAGA = ["optimizer=custom_linear_saga", "model.head=linear"]
+ADAM = "target=torch.optim.Adam"
 CASES = [
     Case("an unknown optimizer", ["optimizer=custom_lion"]),
     Case("a path as choice", ["optimizer=../../../etc/passwd"]),
@@ -118,5 +119,27 @@ CASES = [
         "check",
     ),
     Case("a layer as target", ["target=torch.nn.ReLU"], "check"),
+    Case("an unknown claim", [ADAM, "only=[goes_downhil]"], "check"),
+    Case("every group of claims left out", [ADAM, "skip=[update,state,use,manners]"], "check"),
+    Case("an unknown claim declared to fail", [ADAM, "expected.uphill=x"], "check"),
+    Case("a shape in place of a list of shapes", [ADAM, "shapes=[4,3]"], "check"),
+    Case("an unknown dtype of parameters", [ADAM, "dtypes=[float8]"], "check"),
+    Case("half precision alone", [ADAM, "dtypes=[bfloat16]"], "check"),
+    Case("an unknown device of check", [ADAM, "device=tpu"], "check"),
+    Case("a number as need of a closure", [ADAM, "closure=2"], "check"),
+    Case("an unknown thing to build from", [ADAM, "build_from=tensors"], "check"),
+    Case("a prepare that does not exist", [ADAM, "prepare=os.nope"], "check"),
+    Case("a time limit of zero", [ADAM, "seconds=0"], "check"),
+    Case("zero jobs", [ADAM, "jobs=0"], "check"),
+    Case("an unknown strictness", [ADAM, "strict=all"], "check"),
+    Case("settings of a reference without one", [ADAM, "reference_kwargs.lr=1"], "check"),
+    Case(
+        "a reference that refuses its settings",
+        [ADAM, "reference=torch.optim.SGD", "reference_kwargs.surprise=1"],
+        "check",
+    ),
+    Case("a layer as reference", [ADAM, "reference=torch.nn.ReLU"], "check"),
+    Case("a module without optimizers", ["target=json"], "check"),
+    Case("a module with a reference", ["target=torch.optim", "reference=native_adam"], "check"),
     Case("a fit of zero epochs", ["epochs=0"], "diamonds"),
 ]

@@ -1,7 +1,11 @@
 """Checks in processes of their own, and the optimizers of a module."""
 
+import multiprocessing
 import types
+from collections.abc import Callable
+from concurrent.futures import ProcessPoolExecutor
 from functools import partial
+from typing import Any
 
 import pytest
 import torch
@@ -13,14 +17,26 @@ from catsdogs.contract.suite import CLAIMS
 from tests.support import foreign_optimizers
 from tests.support.foreign_optimizers import Climbing, Crashing, Endless, NeedsAModel, Right
 
+FACTORIES: dict[str, Factory] = {"right": Right, "climbing": partial(Climbing, lr=0.01)}
 
-def test_a_check_in_a_process_finds_what_one_in_this_process_finds() -> None:
-    factories: dict[str, Factory] = {"right": Right, "climbing": partial(Climbing, lr=0.01)}
+
+def new_process(function: Callable[..., Any], *args: Any, **kwargs: Any) -> Any:
+    """Call a function in a new Python, as the command is: autograd may have threads here."""
+    with ProcessPoolExecutor(1, multiprocessing.get_context("spawn")) as pool:
+        return pool.submit(function, *args, **kwargs).result()
+
+
+def check_and_listen() -> tuple[dict[str, Any], list[tuple[int, int]]]:
     told: list[tuple[int, int]] = []
     results = check_in_processes(
-        factories, jobs=2, reference=torch.optim.SGD, progress=lambda *args: told.append(args)
+        FACTORIES, jobs=2, reference=torch.optim.SGD, progress=lambda *args: told.append(args)
     )
-    for name, factory in factories.items():
+    return results, told
+
+
+def test_a_check_in_a_process_finds_what_one_in_this_process_finds() -> None:
+    results, told = new_process(check_and_listen)
+    for name, factory in FACTORIES.items():
         here = check(factory, name=name, reference=torch.optim.SGD)
         found = results[name]
         assert isinstance(found, CheckResult)
@@ -34,7 +50,7 @@ def test_a_check_in_a_process_finds_what_one_in_this_process_finds() -> None:
 
 
 def test_a_crash_fails_the_claim_in_which_it_happens_and_stops_the_check() -> None:
-    found = check_in_processes({"crashing": Crashing}, quiet=True)["crashing"]
+    found = new_process(check_in_processes, {"crashing": Crashing}, quiet=True)["crashing"]
     assert isinstance(found, CheckResult)
     (failure,) = found.failures
     assert failure.evidence == "was ended by signal 9 (Killed)"
@@ -47,10 +63,11 @@ def test_a_crash_fails_the_claim_in_which_it_happens_and_stops_the_check() -> No
 
 
 def test_a_crash_that_is_declared_does_not_fail_but_stops_the_check() -> None:
-    undeclared = check_in_processes({"crashing": Crashing}, quiet=True)["crashing"]
+    undeclared = new_process(check_in_processes, {"crashing": Crashing}, quiet=True)["crashing"]
     assert isinstance(undeclared, CheckResult)
     expected = {"crashing": {undeclared.failures[0].name: "no states"}}
-    found = check_in_processes({"crashing": Crashing}, quiet=True, expected=expected)["crashing"]
+    results = new_process(check_in_processes, {"crashing": Crashing}, quiet=True, expected=expected)
+    found = results["crashing"]
     assert isinstance(found, CheckResult)
     assert found.failures == ()
     assert found.findings[-1].verdict == "expected"
