@@ -19,7 +19,7 @@ import sys
 import tomllib
 import warnings
 from collections import Counter
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
@@ -28,12 +28,11 @@ from typing import Any
 import torch
 from torch.optim import Optimizer
 
-from catsdogs.api import check_optimizer
 from catsdogs.contract import CheckResult
+from catsdogs.contract.batch import check_in_processes
 from catsdogs.contract.claims import GROUPS, Finding
-from catsdogs.contract.processes import Ended, run_in_processes
 from catsdogs.io.formatting import count
-from catsdogs.io.progress import progress
+from catsdogs.io.progress import reported
 from scripts.bench.page import circumstances, save_page, table
 
 PROGRAM = "python -m scripts.audit"
@@ -199,28 +198,13 @@ def _variants(library: Library, cls: type[Optimizer], given: dict[str, Any]) -> 
 
 def check_all(chosen: Sequence[Subject], jobs: int) -> list[Result]:
     """Check every optimizer in a process of its own."""
-    results: list[Result] = ["no answer"] * len(chosen)
-    with progress(total=len(chosen), description="checking", unit="class") as bar:
-
-        def receive(index: int, message: Any) -> None:
-            if not isinstance(message, Ended):
-                results[index] = message
-                return
-            if message.early:
-                results[index] = message.early
-            bar.update()
-
-        works = [partial(_check, subject) for subject in chosen]
-        run_in_processes(works, receive, jobs=jobs, seconds=SECONDS, quiet=True)
-    return results
-
-
-def _check(subject: Subject, send: Callable[[Result], None]) -> None:
-    warnings.simplefilter("ignore")
-    try:
-        send(check_optimizer(partial(subject.cls, **subject.arguments), name=subject.name))
-    except ValueError as error:
-        send(str(error))
+    factories = {
+        f"{number} {subject.name}": partial(subject.cls, **subject.arguments)
+        for number, subject in enumerate(chosen)
+    }
+    with reported("checking", unit="claim") as show:
+        found = check_in_processes(factories, jobs=jobs, seconds=SECONDS, quiet=True, progress=show)
+    return [result if isinstance(result, CheckResult) else str(result) for result in found.values()]
 
 
 def read_findings() -> list[Read]:
