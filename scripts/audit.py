@@ -319,8 +319,9 @@ Every optimizer class of torch and of some libraries, as `python -m catsdogs.che
 with its default hyperparameters; those of torch also with each of their options. A finding below is
 a group of failing claims with one cause. Each was read in the library's source before it was
 written down, and its code was run when this page was made. Remarks of the groups use and manners
-are counted, and named in the last table; most say that a step takes no complex parameters or that a
-negative weight decay is accepted."""
+are counted, and named in the last table. They were read by kind; most say that a group counts steps
+for all of its parameters, that a negative weight decay is accepted, or that complex parameters step
+in another way than torch's."""
 COUNTS = """\
 Columns `update` to `manners` count failing claims; `drop-in` counts optimizers without a failing
 claim of update or state. A false alarm is a failing claim whose optimizer is right."""
