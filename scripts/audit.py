@@ -268,7 +268,7 @@ def paragraphs(read: Read, pairs: Sequence[tuple[Subject, Result]]) -> list[str]
     claims = ", ".join(f"`{name}`" for name in read.claims)
     parts.append(f"Seen in {classes} by {claims}.")
     if read.code:
-        parts += [f"```py\n{read.code}\n```", f"```\n{reproduce(read)}\n```"]
+        parts += [f"```py\n{read.code}\n```", f"```text\n{reproduce(read)}\n```"]
     return parts
 
 

@@ -2,6 +2,7 @@
 
 import contextlib
 import ctypes
+import functools
 import multiprocessing
 import os
 import signal
@@ -91,8 +92,9 @@ def run_in_processes(
 ) -> None:
     """Run functions in forked processes and pass on what they send.
 
-    The caller must not have used threads of torch, nor CUDA; the processes compute with one thread.
-    All of them are killed if `receive` raises, or a signal handler.
+    The caller must not have used CUDA; the processes compute with one thread. Where autograd has
+    threads already, which no fork survives, the functions run here instead, without a limit. All
+    processes are killed if `receive` raises, or a signal handler.
 
     Args:
         works: The functions.
@@ -101,6 +103,11 @@ def run_in_processes(
         seconds: After which a process is killed, above 0.
         quiet: Whether what the functions print is discarded.
     """
+    if not _survives_a_fork():
+        for index, work in enumerate(works):
+            work(functools.partial(receive, index))
+            receive(index, Ended(""))
+        return
     waiting = list(enumerate(works))[::-1]
     running: list[_Process] = []
     try:
@@ -118,6 +125,19 @@ def run_in_processes(
     finally:
         for one in running:
             one.kill()
+
+
+def _survives_a_fork() -> bool:
+    """Return whether autograd works in a forked process."""
+    pid = os.fork()
+    if pid == 0:
+        status = 1
+        try:
+            torch.ones((), requires_grad=True).backward()
+            status = 0
+        finally:
+            os._exit(status)
+    return os.waitpid(pid, 0)[1] == 0
 
 
 def _run(work: Work, messages: connection.Connection, quiet: bool) -> NoReturn:
