@@ -8,6 +8,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal, get_args
 
+import torch
+
 from catsdogs.contract.deadline import OutOfTime, deadline
 from catsdogs.contract.harness import OptimizerHarness
 
@@ -168,6 +170,15 @@ def require_setting(harness: OptimizerHarness, name: str) -> None:
         return
     where = " (its groups have one)" if name in harness.subject.defaults else ""
     raise NotApplicable(f"its constructor takes no {name}{where}")
+
+
+def require_scalable(harness: OptimizerHarness) -> None:
+    """Raise `NotApplicable` if the steps need more than a gradient scaler gives, or no float32."""
+    subject = harness.subject
+    if subject.closure or subject.create_graph or subject.needs_no_grad:
+        raise NotApplicable(f"its steps need {subject.needs}, which a scaler has not")
+    if torch.float32 not in subject.dtypes:
+        raise NotApplicable("it does not step on float32")
 
 
 def learning_rate(harness: OptimizerHarness) -> float:

@@ -16,6 +16,7 @@ from catsdogs.contract.claims import (
     claim,
     closeness,
     require,
+    require_scalable,
     require_setting,
 )
 from catsdogs.contract.flags import require_accepted
@@ -79,11 +80,7 @@ def continues_on_the_gpu_from_a_cpu_checkpoint(harness: OptimizerHarness) -> str
 
 @claim("A step that a gradient scaler skips after an overflow leaves no trace.", "use")
 def forgets_a_step_that_overflowed(harness: OptimizerHarness) -> str:
-    subject = harness.subject
-    if subject.closure or subject.create_graph or subject.needs_no_grad:
-        raise NotApplicable(f"its steps need {subject.needs}, which a scaler has not")
-    if torch.float32 not in harness.subject.dtypes:
-        raise NotApplicable("it does not step on float32")
+    require_scalable(harness)
     steps = range(harness.after(STEPS))
     weights, plain = (harness.weights(dtype=torch.float32) for _ in range(2))
     _run_scaled(harness, plain, steps, overflows=())

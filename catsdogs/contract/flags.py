@@ -20,7 +20,7 @@ from catsdogs.contract.claims import (
     require_setting,
 )
 from catsdogs.contract.harness import OptimizerHarness, copies, distance, furthest, gradient
-from catsdogs.contract.probe import deliberate
+from catsdogs.contract.probe import deliberate, is_refusal
 from catsdogs.contract.update import DECAY, maximizes, without_decay
 
 EXCLUSIVE = ("foreach", "fused", "differentiable")  # torch takes one of them at a time
@@ -273,8 +273,7 @@ def require_accepted(
     try:
         harness.run(harness.build(weights, **overrides), weights, [0])
     except Exception as error:
-        refused = deliberate(error) or isinstance(error, TypeError | ValueError)
-        if not refused or furthest(weights, before) > 0:
+        if not is_refusal(error) or furthest(weights, before) > 0:
             raise
         given = ", ".join(f"{name}={value}" for name, value in overrides.items())
         raise NotApplicable(f"{given} is refused: {describe(error)}") from None

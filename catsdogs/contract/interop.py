@@ -13,6 +13,7 @@ from catsdogs.contract.claims import (
     claim,
     describe,
     require,
+    require_scalable,
     require_separable,
 )
 from catsdogs.contract.harness import (
@@ -226,11 +227,7 @@ def steps_or_refuses_complex_parameters(harness: OptimizerHarness) -> str:
     "use",
 )
 def works_under_a_gradient_scaler(harness: OptimizerHarness) -> str:
-    subject = harness.subject
-    if subject.closure or subject.create_graph or subject.needs_no_grad:
-        raise NotApplicable(f"its steps need {subject.needs}, which a scaler has not")
-    if torch.float32 not in harness.subject.dtypes:
-        raise NotApplicable("it does not step on float32")
+    require_scalable(harness)
     plain, _ = harness.trained(2, dtype=torch.float32)
     weights = harness.weights(dtype=torch.float32)
     optimizer = harness.build(weights)

@@ -19,7 +19,7 @@ from catsdogs.contract.claims import (
 )
 from catsdogs.contract.harness import OptimizerHarness, copies, furthest
 from catsdogs.contract.parameters import steps_every_group
-from catsdogs.contract.probe import MORE_SHAPES, SHAPES, deliberate
+from catsdogs.contract.probe import MORE_SHAPES, SHAPES, deliberate, is_refusal
 from catsdogs.contract.update import starts_a_late_parameter_from_its_own_first_step
 
 # Hyperparameters that torch's own optimizers read from the group at every step.
@@ -215,7 +215,7 @@ def takes_a_tensor_as_learning_rate(harness: OptimizerHarness) -> str:
     try:
         weights, _ = harness.trained(4, lr=lr)
     except Exception as error:
-        if not deliberate(error) and not isinstance(error, TypeError | ValueError):
+        if not is_refusal(error):
             raise
         raise NotApplicable(f"refused: {describe(error)}") from None
     require(float(lr) == exact, f"the tensor changed from {exact} to {float(lr)}")

@@ -401,12 +401,17 @@ def _steps(subject: Subject, shapes: Sequence[Shape], dtype: torch.dtype) -> lis
     except (Exception, SystemExit) as error:  # noqa: BLE001 - the code under test may raise anything
         _refuse(error, moved=furthest(weights, before) > 0)
     except OutOfTime:
-        raise Refused(Refusal(False, f"a step did not end within {TRIAL:g} s")) from None
+        raise Refused(Refusal(False, f"OutOfTime: no end within {TRIAL:g} s")) from None
     return weights
 
 
 def _refuse(error: BaseException, *, moved: bool) -> NoReturn:
     raise Refused(Refusal(not moved and deliberate(error), describe(error))) from error
+
+
+def is_refusal(error: BaseException) -> bool:
+    """Return whether an exception refuses an argument, on purpose or by its type."""
+    return deliberate(error) or isinstance(error, TypeError | ValueError)
 
 
 def deliberate(error: BaseException) -> bool:

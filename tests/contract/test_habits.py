@@ -14,37 +14,12 @@ from catsdogs.contract.claims import GROUPS
 from catsdogs.contract.harness import OptimizerHarness
 from catsdogs.contract.probe import learn
 from catsdogs.contract.suite import BY_NAME, CLAIMS
+from tests.support.descent import Descent, Group
 from tests.support.mutants import MUTANTS
 from tests.support.mutants.parameters import PlainSGD
 from tests.support.mutants.state_dict import PlainMomentum
 
 Factory = Callable[..., Optimizer]
-Group = dict[str, Any]
-
-
-class Descent(Optimizer):
-    """Gradient descent in two loops, to be changed in one place."""
-
-    def __init__(self, params: Any, lr: float | None = 0.01, **more: Any) -> None:
-        if lr is not None and lr < 0:
-            raise ValueError(f"Invalid lr: {lr}")
-        super().__init__(params, {"lr": lr, **more})
-
-    @torch.no_grad()
-    def step(self, closure: Any = None) -> Any:
-        loss = None
-        if closure is not None:
-            with torch.enable_grad():
-                loss = closure()
-        for group in self.param_groups:
-            for param in group["params"]:
-                if param.grad is not None:
-                    self.move(param, param.grad, group, self.state[param])
-        return loss
-
-    def move(self, param: Tensor, grad: Tensor, group: Group, state: dict[str, Any]) -> None:
-        """Step on one parameter."""
-        param.add_(grad, alpha=-float(group["lr"]))
 
 
 class FindsItsOwnRate(Descent):
@@ -53,7 +28,8 @@ class FindsItsOwnRate(Descent):
     def __init__(self, params: Any, lr: float | None = None) -> None:
         super().__init__(params, lr)
 
-    def move(self, param: Tensor, grad: Tensor, group: Group, state: dict[str, Any]) -> None:
+    def move(self, param: Tensor, grad: Tensor, group: Group) -> None:
+        state = self.state[param]
         state["step"] = state.get("step", 0) + 1
         rate = group["lr"] if group["lr"] is not None else 0.01 / state["step"] ** 0.5
         param.add_(grad, alpha=-float(rate))
@@ -65,10 +41,10 @@ class NamesItsBeta(Descent):
     def __init__(self, params: Any, lr: float = 0.01, beta1: float = 0.9) -> None:
         super().__init__(params, lr, beta1=beta1)
 
-    def move(self, param: Tensor, grad: Tensor, group: Group, state: dict[str, Any]) -> None:
-        average = state.setdefault("average", torch.zeros_like(param))
+    def move(self, param: Tensor, grad: Tensor, group: Group) -> None:
+        average = self.state[param].setdefault("average", torch.zeros_like(param))
         average.lerp_(grad, 1 - group["beta1"])
-        super().move(param, average, group, state)
+        super().move(param, average, group)
 
 
 class ThreeBetas(Descent):
@@ -79,12 +55,12 @@ class ThreeBetas(Descent):
             raise ValueError(f"Invalid betas: {betas}")
         super().__init__(params, lr, betas=tuple(betas))
 
-    def move(self, param: Tensor, grad: Tensor, group: Group, state: dict[str, Any]) -> None:
+    def move(self, param: Tensor, grad: Tensor, group: Group) -> None:
         total = torch.zeros_like(param)
         for number, beta in enumerate(group["betas"]):
-            average = state.setdefault(f"average{number}", torch.zeros_like(param))
+            average = self.state[param].setdefault(f"average{number}", torch.zeros_like(param))
             total += average.lerp_(grad, 1 - beta)
-        super().move(param, total, group, state)
+        super().move(param, total, group)
 
 
 class DecaysWithoutLr(Descent):
@@ -95,9 +71,9 @@ class DecaysWithoutLr(Descent):
             raise ValueError(f"Invalid weight_decay: {weight_decay}")
         super().__init__(params, lr, weight_decay=weight_decay)
 
-    def move(self, param: Tensor, grad: Tensor, group: Group, state: dict[str, Any]) -> None:
+    def move(self, param: Tensor, grad: Tensor, group: Group) -> None:
         param.mul_(1 - group["weight_decay"])
-        super().move(param, grad, group, state)
+        super().move(param, grad, group)
 
 
 class NeedsAClosure(Descent):
@@ -119,10 +95,10 @@ class WantsTrainMode(Descent):
         for group in self.param_groups:
             group["train_mode"] = True
 
-    def move(self, param: Tensor, grad: Tensor, group: Group, state: dict[str, Any]) -> None:
+    def move(self, param: Tensor, grad: Tensor, group: Group) -> None:
         if not self.param_groups[0]["train_mode"]:
             raise Exception("call train() first")
-        super().move(param, grad, group, state)
+        super().move(param, grad, group)
 
 
 class AssertsMatrices(Descent):
@@ -168,8 +144,8 @@ class CountsPerGroup(Descent):
             group["step"] = group.get("step", 0) + 1
         return super().step(closure)
 
-    def move(self, param: Tensor, grad: Tensor, group: Group, state: dict[str, Any]) -> None:
-        super().move(param, grad / group["step"], group, state)
+    def move(self, param: Tensor, grad: Tensor, group: Group) -> None:
+        super().move(param, grad / group["step"], group)
 
 
 class LoadsForItsInner(Descent):
@@ -205,8 +181,8 @@ class RoundsInAnotherWay(Descent):
         self.factor = 1 + 1e-6 * (RoundsInAnotherWay.others > 0)
         RoundsInAnotherWay.others -= 1
 
-    def move(self, param: Tensor, grad: Tensor, group: Group, state: dict[str, Any]) -> None:
-        super().move(param, self.factor * grad, group, state)
+    def move(self, param: Tensor, grad: Tensor, group: Group) -> None:
+        super().move(param, self.factor * grad, group)
 
 
 def function(params: Any, lr: float = 0.01) -> Optimizer:

@@ -11,30 +11,22 @@ from torch import Tensor
 from catsdogs import optim
 from catsdogs.contract import CannotBeChecked, check
 from catsdogs.contract.probe import learn
+from tests.support.descent import Descent, Group
 
 
-class Trait(torch.optim.Optimizer):
-    """Gradient descent; subclasses change the move."""
+class Trait(Descent):
+    """Gradient descent; subclasses change the direction."""
 
     def __init__(self, params: Any, lr: float = 0.01) -> None:
-        super().__init__(params, {"lr": lr})
+        super().__init__(params, lr)
 
-    def move(self, param: Tensor) -> Tensor:
+    def direction(self, param: Tensor) -> Tensor:
         """Return the direction of a parameter."""
         assert param.grad is not None
         return param.grad
 
-    @torch.no_grad()
-    def step(self, closure: Callable[[], Any] | None = None) -> Any:
-        loss = None
-        if closure is not None:
-            with torch.enable_grad():
-                loss = closure()
-        for group in self.param_groups:
-            for param in group["params"]:
-                if param.grad is not None:
-                    param.sub_(self.move(param), alpha=float(group["lr"]))
-        return loss
+    def move(self, param: Tensor, grad: Tensor, group: Group) -> None:
+        super().move(param, self.direction(param), group)
 
 
 class NeedsAClosure(Trait):
@@ -48,7 +40,7 @@ class NeedsAClosure(Trait):
 class NeedsAGraph(Trait):
     """The move is the gradient divided by the Hessian's diagonal."""
 
-    def move(self, param: Tensor) -> Tensor:
+    def direction(self, param: Tensor) -> Tensor:
         assert param.grad is not None
         with torch.enable_grad():
             (curvature,) = torch.autograd.grad(param.grad.sum(), param, retain_graph=True)
@@ -59,41 +51,41 @@ class NeedsAGraph(Trait):
 class WaitsThreeSteps(Trait):
     """The first three gradients are thrown away."""
 
-    def move(self, param: Tensor) -> Tensor:
+    def direction(self, param: Tensor) -> Tensor:
         self.state[param]["seen"] = self.state[param].get("seen", 0) + 1
-        return super().move(param) * float(self.state[param]["seen"] > 3)
+        return super().direction(param) * float(self.state[param]["seen"] > 3)
 
 
 class AddsNoise(Trait):
     """Every move has some noise."""
 
-    def move(self, param: Tensor) -> Tensor:
-        return super().move(param) + 0.1 * torch.randn_like(param)
+    def direction(self, param: Tensor) -> Tensor:
+        return super().direction(param) + 0.1 * torch.randn_like(param)
 
 
 class DividesByTheGlobalNorm(Trait):
     """All gradients are divided by their common norm."""
 
-    def move(self, param: Tensor) -> Tensor:
+    def direction(self, param: Tensor) -> Tensor:
         grads = [
             p.grad.norm() for g in self.param_groups for p in g["params"] if p.grad is not None
         ]
         norm: Tensor = torch.stack(grads).norm() + 1e-12
-        return super().move(param) / norm
+        return super().direction(param) / norm
 
 
 class ComputesInFloat32(Trait):
     """The move is rounded to float32."""
 
-    def move(self, param: Tensor) -> Tensor:
-        return super().move(param).float().mul(0.3).to(param.dtype)
+    def direction(self, param: Tensor) -> Tensor:
+        return super().direction(param).float().mul(0.3).to(param.dtype)
 
 
 class NormalisesRows(Trait):
     """The gradient of a matrix is divided by the norms of its rows."""
 
-    def move(self, param: Tensor) -> Tensor:
-        grad = super().move(param)
+    def direction(self, param: Tensor) -> Tensor:
+        grad = super().direction(param)
         norms: Tensor = grad.norm(dim=-1, keepdim=True) if grad.dim() > 1 else torch.ones(())
         return grad / norms
 
@@ -101,10 +93,10 @@ class NormalisesRows(Trait):
 class RefusesVectors(Trait):
     """Only matrices are accepted."""
 
-    def move(self, param: Tensor) -> Tensor:
+    def direction(self, param: Tensor) -> Tensor:
         if param.dim() != 2:
             raise ValueError(f"matrices only, not {tuple(param.shape)}")
-        return super().move(param)
+        return super().direction(param)
 
 
 def test_a_plain_optimizer_needs_nothing_and_steps_on_every_shape_and_type() -> None:

@@ -25,6 +25,7 @@ from catsdogs.optim.compiled import apply_each
 from catsdogs.optim.rmsprop import rmsprop_update
 from catsdogs.optim.saga import saga_update
 from catsdogs.optim.sgd import sgd_update
+from tests.support.descent import Descent
 from tests.support.mutants.registry import MUTANTS, Mutant, seen_by
 
 Prepared = tuple[dict[str, Any], dict[str, Any]]  # arguments of the rule, and state to keep
@@ -327,23 +328,11 @@ class SGDDecaysItsRate(SGD):
 
 
 @seen_by("refuses_a_negative_learning_rate")
-class SGDTakesAnyRate(Optimizer):
+class SGDTakesAnyRate(Descent):
     """Hyperparameters are not checked."""
 
     def __init__(self, params: Any, lr: float = 0.01) -> None:
-        super().__init__(params, {"lr": lr})
-
-    @torch.no_grad()
-    def step(self, closure: Any = None) -> Any:
-        loss = None
-        if closure is not None:
-            with torch.enable_grad():
-                loss = closure()
-        for group in self.param_groups:
-            for param in group["params"]:
-                if param.grad is not None:
-                    param.add_(param.grad, alpha=-group["lr"])
-        return loss
+        Optimizer.__init__(self, params, {"lr": lr})
 
 
 @seen_by("refuses_other_bad_hyperparameters")
