@@ -29,8 +29,9 @@ import torch
 from torch.optim import Optimizer
 
 from catsdogs.contract import CheckResult
-from catsdogs.contract.batch import check_in_processes
+from catsdogs.contract.batch import Outcome, check_in_processes, optimizers_of
 from catsdogs.contract.claims import GROUPS, Finding
+from catsdogs.contract.suite import cell
 from catsdogs.io.formatting import count
 from catsdogs.io.progress import reported
 from scripts.bench.page import circumstances, save_page, table
@@ -117,7 +118,7 @@ OPTIONS: dict[str, dict[str, Any]] = {
 
 
 @dataclass(frozen=True)
-class Subject:
+class Candidate:
     """An optimizer of a library.
 
     Attributes:
@@ -159,52 +160,40 @@ class Read:
     code: str = ""
     false: bool = False
 
-    def names(self, subject: Subject, finding: Finding) -> bool:
+    def names(self, candidate: Candidate, finding: Finding) -> bool:
         """Return whether a failing claim of an optimizer belongs to this finding."""
-        here = subject.library == self.library and finding.name in self.claims
-        return here and ("*" in self.classes or subject.cls.__name__ in self.classes)
+        here = candidate.library == self.library and finding.name in self.claims
+        return here and ("*" in self.classes or candidate.cls.__name__ in self.classes)
 
 
-Result = CheckResult | str
-"""Findings, or why there are none."""
-
-
-def subjects(library: Library) -> Iterator[Subject]:
-    """Yield the optimizers of a library, in the order of its module."""
-    module = importlib.import_module(library.module)
-    package = library.module.partition(".")[0]
-    seen = set()
-    for name in getattr(module, "__all__", None) or dir(module):
-        cls = getattr(module, name, None)
-        if not (inspect.isclass(cls) and issubclass(cls, Optimizer)) or cls is Optimizer:
+def candidates(library: Library) -> Iterator[Candidate]:
+    """Yield the optimizers of a library, those of torch with each option switched on once."""
+    for name, cls in optimizers_of(importlib.import_module(library.module)).items():
+        if name in library.left_out:
             continue
-        ours = cls.__module__.partition(".")[0] == package
-        if not ours or cls in seen or cls.__name__ in library.left_out or inspect.isabstract(cls):
-            continue
-        seen.add(cls)
-        given = dict(library.arguments.get(cls.__name__, {}))
-        yield Subject(library.name, cls, given)
+        given = dict(library.arguments.get(name, {}))
+        yield Candidate(library.name, cls, given)
         if library.variants:
             yield from _variants(library, cls, given)
 
 
-def _variants(library: Library, cls: type[Optimizer], given: dict[str, Any]) -> Iterator[Subject]:
+def _variants(library: Library, cls: type[Optimizer], given: dict[str, Any]) -> Iterator[Candidate]:
     taken = inspect.signature(cls).parameters
     for option, values in OPTIONS.items():
         if option in taken:
             possible = {name: value for name, value in values.items() if name in taken}
-            yield Subject(library.name, cls, given | possible)
+            yield Candidate(library.name, cls, given | possible)
 
 
-def check_all(chosen: Sequence[Subject], jobs: int) -> list[Result]:
+def check_all(chosen: Sequence[Candidate], jobs: int) -> list[Outcome]:
     """Check every optimizer in a process of its own."""
     factories = {
-        f"{number} {subject.name}": partial(subject.cls, **subject.arguments)
-        for number, subject in enumerate(chosen)
+        f"{number} {candidate.name}": partial(candidate.cls, **candidate.arguments)
+        for number, candidate in enumerate(chosen)
     }
     with reported("checking", unit="claim") as show:
         found = check_in_processes(factories, jobs=jobs, seconds=SECONDS, quiet=True, progress=show)
-    return [result if isinstance(result, CheckResult) else str(result) for result in found.values()]
+    return list(found.values())
 
 
 def read_findings() -> list[Read]:
@@ -235,46 +224,47 @@ def reproduce(read: Read) -> str:
 
 
 def summary(
-    library: str, pairs: Sequence[tuple[Subject, Result]], reads: Sequence[Read]
+    library: str, pairs: Sequence[tuple[Candidate, Outcome]], reads: Sequence[Read]
 ) -> list[str]:
     """Return the row of a library in the first table."""
-    checked = [(s, r) for s, r in pairs if isinstance(r, CheckResult) and s.library == library]
-    none = sum(isinstance(r, str) and s.library == library for s, r in pairs)
-    failing = [(s, f) for s, r in checked for f in r.failures]
-    false = sum(any(read.false and read.names(s, f) for read in reads) for s, f in failing)
+    results = [(one, result) for one, result in pairs if one.library == library]
+    checked = [(one, result) for one, result in results if isinstance(result, CheckResult)]
+    failing = [(one, finding) for one, result in checked for finding in result.failures]
+    false = sum(
+        any(read.false and read.names(one, finding) for read in reads) for one, finding in failing
+    )
     by_group = Counter(finding.group for _, finding in failing)
     return [
         f"{library} {importlib.metadata.version(library)}",
         str(len(checked)),
-        str(none),
+        str(len(results) - len(checked)),
         str(sum(result.drop_in for _, result in checked)),
         *(str(by_group[group]) for group in GROUPS),
         str(false),
     ]
 
 
-def paragraphs(read: Read, pairs: Sequence[tuple[Subject, Result]]) -> list[str]:
+def paragraphs(read: Read, pairs: Sequence[tuple[Candidate, Outcome]]) -> list[str]:
     """Return the page's part on one finding, with its reproduction and what that prints."""
-    where = sorted(
-        {
-            subject.cls.__name__
-            for subject, result in pairs
-            if isinstance(result, CheckResult)
-            and any(read.names(subject, finding) for finding in result.failures)
-        }
-    )
+    seen = [
+        (candidate.cls.__name__, finding.name)
+        for candidate, result in pairs
+        if isinstance(result, CheckResult)
+        for finding in result.failures
+        if read.names(candidate, finding)
+    ]
+    where, failed = (sorted({pair[place] for pair in seen}) for place in (0, 1))
     parts = [f"### {read.library}: {read.title}", read.text]
     classes = ", ".join(where) if len(where) <= 12 else f"{len(where)} classes"
-    claims = ", ".join(f"`{name}`" for name in read.claims)
-    parts.append(f"Seen in {classes} by {claims}.")
+    parts.append(f"Seen in {classes} by {', '.join(f'`{name}`' for name in failed)}.")
     if read.code:
         parts += [f"```py\n{read.code}\n```", f"```text\n{reproduce(read)}\n```"]
     return parts
 
 
-def page(pairs: Sequence[tuple[Subject, Result]], reads: Sequence[Read]) -> list[str]:
+def page(pairs: Sequence[tuple[Candidate, Outcome]], reads: Sequence[Read]) -> list[str]:
     """Return the page's paragraphs."""
-    libraries = list(dict.fromkeys(subject.library for subject, _ in pairs))
+    libraries = list(dict.fromkeys(candidate.library for candidate, _ in pairs))
     header = ["library", "checked", "not checkable", "drop-in", *GROUPS, "false alarms"]
     parts = [
         "# Audit of public optimizers",
@@ -294,22 +284,22 @@ def page(pairs: Sequence[tuple[Subject, Result]], reads: Sequence[Read]) -> list
         for read in wrong:
             parts += paragraphs(read, pairs)
     unread = [
-        [subject.library, subject.name, finding.name, finding.evidence.replace("|", "\\|")]
-        for subject, result in pairs
+        [candidate.library, candidate.name, finding.name, cell(finding.evidence)]
+        for candidate, result in pairs
         if isinstance(result, CheckResult)
         for finding in result.failures
-        if finding.group in GRAVE and not any(read.names(subject, finding) for read in reads)
+        if finding.group in GRAVE and not any(read.names(candidate, finding) for read in reads)
     ]
     if unread:
         parts += ["## Not read", table(["library", "optimizer", "claim", "evidence"], unread)]
     parts.append("## Every optimizer")
     rows = []
-    for subject, result in pairs:
-        if isinstance(result, str):
-            rows.append([subject.library, subject.name, f"cannot be checked: {result}", ""])
+    for candidate, result in pairs:
+        if not isinstance(result, CheckResult):
+            rows.append([candidate.library, candidate.name, f"cannot be checked: {result}", ""])
             continue
         failed = ", ".join(finding.name for finding in result.failures)
-        rows.append([subject.library, subject.name, "yes" if result.drop_in else "no", failed])
+        rows.append([candidate.library, candidate.name, "yes" if result.drop_in else "no", failed])
     parts.append(table(["library", "optimizer", "drop-in", "failing claims"], rows))
     return parts
 
@@ -338,10 +328,10 @@ def main() -> None:
     torch.set_num_threads(1)
     warnings.simplefilter("ignore")
     chosen = [
-        subject
+        candidate
         for library in LIBRARIES
         if library.name in (options.library or names)
-        for subject in subjects(library)
+        for candidate in candidates(library)
     ]
     pairs = list(zip(chosen, check_all(chosen, options.jobs), strict=True))
     parts = page(pairs, read_findings())
