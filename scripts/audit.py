@@ -256,7 +256,8 @@ def paragraphs(read: Read, pairs: Sequence[tuple[Candidate, Outcome]]) -> list[s
     where, failed = (sorted({pair[place] for pair in seen}) for place in (0, 1))
     parts = [f"### {read.library}: {read.title}", read.text]
     classes = ", ".join(where) if len(where) <= 12 else f"{len(where)} classes"
-    parts.append(f"Seen in {classes} by {', '.join(f'`{name}`' for name in failed)}.")
+    claims = ", ".join(f"`{name}`" for name in failed)
+    parts.append(f"Seen in {classes} by {claims}." if seen else "Not seen in this run.")
     if read.code:
         parts += [f"```py\n{read.code}\n```", f"```text\n{reproduce(read)}\n```"]
     return parts
