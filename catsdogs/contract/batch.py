@@ -8,7 +8,7 @@ from types import ModuleType
 from typing import Any
 
 import torch
-from torch.optim import SGD, Optimizer
+from torch.optim import Optimizer
 
 from catsdogs.contract.claims import Finding
 from catsdogs.contract.processes import Ended, run_in_processes
@@ -92,8 +92,6 @@ def check_in_processes(
         early = end.early or out_of_time(seconds)
         return CheckResult(name, subjects[name], tuple(found), stopped(one, early))
 
-    # torch imports its compiler with the first optimizer; this process shares it with the others.
-    SGD([torch.zeros(1)])
     works = [
         functools.partial(
             _check, factory, name=name, seconds=seconds, expected=declared.get(name), **how

@@ -2,9 +2,9 @@
 
 import contextlib
 import ctypes
-import functools
 import multiprocessing
 import os
+import pickle
 import signal
 import sys
 import time
@@ -16,6 +16,7 @@ from multiprocessing import connection
 from typing import Any, NoReturn
 
 import torch
+from torch.optim import SGD
 
 Work = Callable[[Callable[[Any], None]], None]
 """A function that gets a function to send messages with; a message is anything that pickles."""
@@ -23,6 +24,8 @@ Work = Callable[[Callable[[Any], None]], None]
 
 PR_SET_PDEATHSIG = 1  # of prctl(2)
 GRACE = 1.0  # seconds that a function has to notice by itself that its time is up
+START = 120.0  # seconds that a new interpreter has to import torch
+STARTED = "the function begins"
 
 
 @dataclass(frozen=True)
@@ -40,15 +43,23 @@ class Ended:
 
 
 class _Process:
-    """A forked process that runs one function."""
+    """A process that runs one function, forked or else a new interpreter."""
 
-    def __init__(self, index: int, work: Work, seconds: float, *, quiet: bool) -> None:
-        context = multiprocessing.get_context("fork")  # the function and its imports are shared
+    def __init__(
+        self, index: int, work: Work, seconds: float, *, quiet: bool, forked: bool
+    ) -> None:
+        # A forked process shares the function and its imports.
+        context = multiprocessing.get_context("fork" if forked else "spawn")
         self.index = index
         self.limit = seconds
-        self.end = time.monotonic() + seconds + GRACE
+        self.end = time.monotonic() + START
         self.messages, other_end = context.Pipe(duplex=False)
-        self.process = context.Process(target=_run, args=(work, other_end, quiet))
+        begin: Work | bytes = work
+        if not forked:
+            import cloudpickle  # the contract itself needs torch alone
+
+            begin = cloudpickle.dumps(work)
+        self.process = context.Process(target=_run, args=(begin, other_end, quiet))  # type: ignore[attr-defined]
         with warnings.catch_warnings():
             # Of other threads, such as a progress bar's: none holds a lock that a child needs.
             warnings.simplefilter("ignore", DeprecationWarning)
@@ -61,7 +72,11 @@ class _Process:
         messages = []
         try:
             while self.messages.poll():
-                messages.append(self.messages.recv())
+                message = self.messages.recv()
+                if isinstance(message, str) and message == STARTED:
+                    self.end = time.monotonic() + self.limit + GRACE
+                else:
+                    messages.append(message)
         except (EOFError, OSError):
             dead = True
         if dead:
@@ -90,11 +105,11 @@ def run_in_processes(
     seconds: float,
     quiet: bool = False,
 ) -> None:
-    """Run functions in forked processes and pass on what they send.
+    """Run functions in processes and pass on what they send.
 
-    The caller must not have used CUDA; the processes compute with one thread. Where autograd has
-    threads already, which no fork survives, the functions run here instead, without a limit. All
-    processes are killed if `receive` raises, or a signal handler.
+    The processes are forked and compute with one thread. Where autograd has threads already, which
+    no fork survives, they are new interpreters, which import torch anew; the functions must then
+    pickle with cloudpickle. All processes are killed if `receive` raises, or a signal handler.
 
     Args:
         works: The functions.
@@ -103,17 +118,15 @@ def run_in_processes(
         seconds: After which a process is killed, above 0.
         quiet: Whether what the functions print is discarded.
     """
-    if not _survives_a_fork():
-        for index, work in enumerate(works):
-            work(functools.partial(receive, index))
-            receive(index, Ended(""))
-        return
+    forked = _survives_a_fork()
+    if forked:
+        _import_compiler()
     waiting = list(enumerate(works))[::-1]
     running: list[_Process] = []
     try:
         while waiting or running:
             while waiting and len(running) < jobs:
-                running.append(_Process(*waiting.pop(), seconds, quiet=quiet))
+                running.append(_Process(*waiting.pop(), seconds, quiet=quiet, forked=forked))
             nearest = min(one.end for one in running) - time.monotonic()
             handles = [handle for one in running for handle in (one.messages, one.process.sentinel)]
             connection.wait(handles, max(0.0, nearest))
@@ -133,6 +146,8 @@ def _survives_a_fork() -> bool:
     if pid == 0:
         status = 1
         try:
+            signal.signal(signal.SIGALRM, signal.SIG_DFL)
+            signal.alarm(10)  # it may wait for a lock that nobody holds here
             torch.ones((), requires_grad=True).backward()
             status = 0
         finally:
@@ -140,8 +155,8 @@ def _survives_a_fork() -> bool:
     return os.waitpid(pid, 0)[1] == 0
 
 
-def _run(work: Work, messages: connection.Connection, quiet: bool) -> NoReturn:
-    """Run a function in this process, which was forked for it, and exit."""
+def _run(begin: Work | bytes, messages: connection.Connection, quiet: bool) -> NoReturn:
+    """Run a function in this process, which was started for it, and exit."""
     status = 1
     try:
         _die_with_the_parent()
@@ -153,6 +168,12 @@ def _run(work: Work, messages: connection.Connection, quiet: bool) -> NoReturn:
             for descriptor in (1, 2):
                 os.dup2(nowhere, descriptor)
         torch.set_num_threads(1)
+        if isinstance(begin, bytes):
+            _import_compiler()
+            work = pickle.loads(begin)
+        else:
+            work = begin
+        messages.send(STARTED)
         work(messages.send)
         status = 0
     except BrokenPipeError:  # the parent is gone
@@ -165,6 +186,11 @@ def _run(work: Work, messages: connection.Connection, quiet: bool) -> NoReturn:
             with contextlib.suppress(OSError, ValueError):
                 stream.flush()
         os._exit(status)  # without the handlers of exit, and threads that the function left behind
+
+
+def _import_compiler() -> None:
+    """Let torch import its compiler, as it does with the first optimizer, before time counts."""
+    SGD([torch.zeros(1)])
 
 
 def _die_with_the_parent() -> None:

@@ -1,11 +1,7 @@
 """Checks in processes of their own, and the optimizers of a module."""
 
-import multiprocessing
 import types
-from collections.abc import Callable
-from concurrent.futures import ProcessPoolExecutor
 from functools import partial
-from typing import Any
 
 import pytest
 import torch
@@ -20,22 +16,11 @@ from tests.support.foreign_optimizers import Climbing, Crashing, Endless, NeedsA
 FACTORIES: dict[str, Factory] = {"right": Right, "climbing": partial(Climbing, lr=0.01)}
 
 
-def new_process(function: Callable[..., Any], *args: Any, **kwargs: Any) -> Any:
-    """Call a function in a new Python, as the command is: autograd may have threads here."""
-    with ProcessPoolExecutor(1, multiprocessing.get_context("spawn")) as pool:
-        return pool.submit(function, *args, **kwargs).result()
-
-
-def check_and_listen() -> tuple[dict[str, Any], list[tuple[int, int]]]:
+def test_a_check_in_a_process_finds_what_one_in_this_process_finds() -> None:
     told: list[tuple[int, int]] = []
     results = check_in_processes(
         FACTORIES, jobs=2, reference=torch.optim.SGD, progress=lambda *args: told.append(args)
     )
-    return results, told
-
-
-def test_a_check_in_a_process_finds_what_one_in_this_process_finds() -> None:
-    results, told = new_process(check_and_listen)
     for name, factory in FACTORIES.items():
         here = check(factory, name=name, reference=torch.optim.SGD)
         found = results[name]
@@ -50,7 +35,7 @@ def test_a_check_in_a_process_finds_what_one_in_this_process_finds() -> None:
 
 
 def test_a_crash_fails_the_claim_in_which_it_happens_and_stops_the_check() -> None:
-    found = new_process(check_in_processes, {"crashing": Crashing}, quiet=True)["crashing"]
+    found = check_in_processes({"crashing": Crashing}, quiet=True)["crashing"]
     assert isinstance(found, CheckResult)
     (failure,) = found.failures
     assert failure.evidence == "was ended by signal 9 (Killed)"
@@ -63,10 +48,10 @@ def test_a_crash_fails_the_claim_in_which_it_happens_and_stops_the_check() -> No
 
 
 def test_a_crash_that_is_declared_does_not_fail_but_stops_the_check() -> None:
-    undeclared = new_process(check_in_processes, {"crashing": Crashing}, quiet=True)["crashing"]
+    undeclared = check_in_processes({"crashing": Crashing}, quiet=True)["crashing"]
     assert isinstance(undeclared, CheckResult)
     expected = {"crashing": {undeclared.failures[0].name: "no states"}}
-    results = new_process(check_in_processes, {"crashing": Crashing}, quiet=True, expected=expected)
+    results = check_in_processes({"crashing": Crashing}, quiet=True, expected=expected)
     found = results["crashing"]
     assert isinstance(found, CheckResult)
     assert found.failures == ()

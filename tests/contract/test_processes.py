@@ -13,9 +13,16 @@ from typing import Any
 import pytest
 import torch
 
+from catsdogs.contract import processes
 from catsdogs.contract.processes import Ended, Work, run_in_processes
 
 Send = Callable[[Any], None]
+
+
+@pytest.fixture(params=["forked", "new interpreters"])
+def both_ways(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Take each way to start a process."""
+    monkeypatch.setattr(processes, "_survives_a_fork", lambda: request.param == "forked")
 
 
 def messages_of(*works: Work, jobs: int = 1, seconds: float = 60.0) -> list[list[Any]]:
@@ -46,6 +53,7 @@ def within(seconds: float, holds: Callable[[], bool]) -> bool:
     return holds()
 
 
+@pytest.mark.usefixtures("both_ways")
 def test_messages_come_in_order_and_the_end_is_the_last() -> None:
     def work(send: Send) -> None:
         for number in range(200):
@@ -53,6 +61,39 @@ def test_messages_come_in_order_and_the_end_is_the_last() -> None:
         send("x" * 10**6)  # more than a pipe holds
 
     assert messages_of(work, work, jobs=2) == [[*range(200), "x" * 10**6, Ended("")]] * 2
+
+
+def test_autograd_works_in_a_process_where_its_threads_would_not_survive_a_fork() -> None:
+    """Sixty backward passes within each other make autograd start threads."""
+
+    class Nested(torch.autograd.Function):
+        @staticmethod
+        def forward(ctx: Any, x: torch.Tensor, depth: int) -> torch.Tensor:
+            ctx.depth = depth
+            return x.clone()
+
+        @staticmethod
+        def backward(ctx: Any, grad: torch.Tensor) -> Any:
+            if ctx.depth:
+                with torch.enable_grad():
+                    x = torch.ones((), requires_grad=True)
+                    Nested.apply(x, ctx.depth - 1).backward()
+            return grad, None
+
+    def nested(send: Send) -> None:
+        Nested.apply(torch.ones((), requires_grad=True), 70).backward()
+
+        def step(send: Send) -> None:
+            x = torch.ones((), requires_grad=True)
+            (2 * x).backward()
+            assert x.grad is not None
+            send(x.grad.item())
+
+        send((processes._survives_a_fork(), messages_of(step)))
+
+    ((told, end),) = messages_of(nested)
+    assert told == (False, [[2.0, Ended("")]])
+    assert end == Ended("")
 
 
 def test_a_function_shares_what_is_imported_and_computes_with_one_thread() -> None:
@@ -67,6 +108,7 @@ def test_a_function_shares_what_is_imported_and_computes_with_one_thread() -> No
     assert end == Ended("")
 
 
+@pytest.mark.usefixtures("both_ways")
 def test_native_code_that_never_returns_is_killed_with_the_processes_it_started() -> None:
     def work(send: Send) -> None:
         send(subprocess.Popen(["sleep", "600"]).pid)
@@ -79,6 +121,7 @@ def test_native_code_that_never_returns_is_killed_with_the_processes_it_started(
     assert within(10, lambda: not is_alive(child))
 
 
+@pytest.mark.usefixtures("both_ways")
 def test_a_crash_and_an_exit_are_told_and_what_was_sent_before_is_kept() -> None:
     def crash(send: Send) -> None:
         send(1)
