@@ -79,9 +79,7 @@ def test_html_in_a_label_a_path_or_an_error_is_escaped(run: Run, tmp_path: Path)
     evil = "<b onclick=alert(1)>&"
     folder = tmp_path / f"runs {evil}"
     write_run(folder, evil, name="one")
-    failed = write_run(folder, "native_adam", name=f"two {evil}", status="failed") / "record.json"
-    facts = json.loads(failed.read_text())
-    failed.write_text(json.dumps(facts | {"error": evil}))
+    write_run(folder, "native_adam", name=f"two {evil}", status="failed", facts={"error": evil})
     path = json.dumps(str(folder))
     assert run(report.main, f"runs={path}", f"out={tmp_path / 'out'}") == 0
     page = (tmp_path / "out" / "index.html").read_text()

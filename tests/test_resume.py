@@ -1,6 +1,7 @@
 """A run that is interrupted at any moment and resumed equals an uninterrupted one."""
 
 import errno
+import json
 import os
 import platform
 import shutil
@@ -15,11 +16,11 @@ import torch
 
 from catsdogs.cli import conf_directory
 from catsdogs.features.folded_backbone import FoldedBackbone
-from catsdogs.runs.writer import recorded_facts
+from catsdogs.runs.writer import recorded_facts, write_facts
 from catsdogs.training import loop
 from catsdogs.training.checkpoint import load_checkpoint
 from catsdogs.training.events import Evaluation
-from catsdogs.training.resume import is_finished, lock_run
+from catsdogs.training.resume import RunProgress, is_finished, lock_run
 from scripts.chaos.same_runs import run_differences
 from tests.support.deaths import Death, Mortal, signal_in_step
 from tests.support.slow import slow_except
@@ -266,6 +267,50 @@ def _flip(path: Path) -> None:
     path.write_bytes(content)
 
 
+def _flip_a_weight(path: Path) -> None:
+    """Change one bit of the head's first weight, as a failing disk would."""
+    content = bytearray(path.read_bytes())
+    weight = load_checkpoint(path)["head"]["weight"].flatten()[:64].numpy().tobytes()
+    content[content.index(weight)] ^= 1
+    path.write_bytes(content)
+
+
+def _copy_over(other: str) -> Callable[[Path], object]:
+    return lambda path: shutil.copyfile(path.parent / other, path)
+
+
+def _of_another_run(path: Path) -> None:
+    """Replace a checkpoint by the equal one of another run with the same settings."""
+    content = load_checkpoint(path) | {"id": "0" * 32}
+    torch.save(content, path)
+
+
+def _of_another_seed(path: Path) -> None:
+    """Replace a checkpoint of version 0.1.0, which carries no identity, with another seed."""
+    content = load_checkpoint(path)
+    for key in ("id", "file", "series"):
+        del content[key]
+    torch.save(content | {"config": content["config"] | {"seed": 7}}, path)
+
+
+def _digit(path: Path) -> None:
+    """Change the last digit of the second row."""
+    lines = path.read_text().splitlines(keepends=True)
+    lines[2] = lines[2][:-2] + ("1" if lines[2][-2] != "1" else "2") + "\n"
+    path.write_text("".join(lines))
+
+
+def _cost_of_nan(path: Path) -> None:
+    lines = path.read_text().splitlines(keepends=True)
+    path.write_text("".join([*lines[:2], lines[2].partition(",")[0] + ",nan\n", *lines[3:]]))
+
+
+def _edit_record(path: Path) -> None:
+    text = path.read_text()
+    assert '"val_accuracy": 0.' in text
+    path.write_text(text.replace('"val_accuracy": 0.', '"val_accuracy": 1.', 1))
+
+
 def _shorten(path: Path) -> None:
     path.write_bytes(path.read_bytes()[: path.stat().st_size // 3])
 
@@ -280,6 +325,17 @@ def _drop_row(path: Path) -> None:
     [
         ("last.pt", _shorten, "renaming it to last.pt.damaged"),
         ("best.pt", _shorten, "no readable best.pt; starting the run over"),
+        ("last.pt", _flip_a_weight, "differs from its checksum); renaming it to last.pt.damaged"),
+        ("best.pt", _flip_a_weight, "differs from its checksum); renaming it to best.pt.damaged"),
+        ("last.pt", _copy_over("best.pt"), "last.pt: is a copy of best.pt; renaming it to last.pt"),
+        ("best.pt", _copy_over("last.pt"), "best.pt: is a copy of last.pt; renaming it to best.pt"),
+        ("best.pt", _of_another_run, "best.pt: belongs to another run than record.json; renaming"),
+        ("last.pt", _of_another_run, "last.pt: belongs to another run than record.json; renaming"),
+        ("last.pt", _of_another_seed, "other settings, seed=0 (the run has 7); renaming it"),
+        ("steps.csv", _digit, "steps.csv is damaged (its rows are not those that were written"),
+        ("steps.csv", _cost_of_nan, "steps.csv is damaged (its rows are not those that were"),
+        ("epochs.csv", _digit, "epochs.csv is damaged (its rows are not those that were written"),
+        ("record.json", _edit_record, "record.json.damaged was damaged; rebuilding it"),
         ("steps.csv", _shorten, "renaming it to steps.csv.damaged and starting the run over"),
         ("steps.csv", _drop_row, "its rows are not consecutive"),
         ("steps.csv", Path.unlink, "No such file"),
@@ -299,7 +355,7 @@ def test_a_damaged_file_is_named_and_renamed_and_the_run_ends_the_same(
     interrupted: Callable[..., Path],
     caplog: pytest.LogCaptureFixture,
     name: str,
-    damage: Callable[[Path], None],
+    damage: Callable[[Path], object],
     said: str,
     auto: bool,
 ) -> None:
@@ -415,3 +471,65 @@ def test_an_interrupted_comparison_resumes_within_the_run(
         assert run_differences(Path("whole") / run.name, run) == []
     # Six steps of the first run, then those of the second: five and one, or five and three.
     assert steps == 6 + (5 + 1 if not full else 5 + 3)
+
+
+@pytest.mark.parametrize(
+    "content",
+    ["[" * 100_000, '{"label": []}', '{"config": 5}', "FOLDER", '{"resumed": 5}', "LOCK"],
+)
+def test_one_bad_run_does_not_block_the_others(
+    run_train: Run, small: list[str], interrupted: Callable[..., Path], content: str
+) -> None:
+    good = interrupted(*small, *LINEAR, step=2)
+    bad = shutil.copytree(good, good.with_name("bad"))
+    facts = recorded_facts(bad) | {"started": "9999"}  # the newest, so it is tried first
+    write_facts(bad, facts)
+    if content == "LOCK":
+        (bad / ".lock").unlink(missing_ok=True)
+        (bad / ".lock").mkdir()
+    else:
+        (bad / "last.pt").unlink()
+        (bad / "best.pt").write_bytes(b"PK")
+        (bad / "record.json").unlink()
+        if content == "FOLDER":
+            (bad / "record.json").mkdir()
+        elif content.startswith("["):
+            (bad / "record.json").write_text(content)
+        else:
+            (bad / "record.json").write_text(json.dumps(facts | json.loads(content)))
+    assert run_train(*small, *LINEAR, "resume=auto") == 0
+    assert is_finished(recorded_facts(good))
+
+
+def test_a_best_checkpoint_replaced_while_the_run_trains_is_refused(
+    run_train: Run,
+    small: list[str],
+    whole: Callable[..., Path],
+    monkeypatch: pytest.MonkeyPatch,
+    capfd: pytest.CaptureFixture[str],
+) -> None:
+    uninterrupted = whole(*small, *LINEAR)
+    train_step, steps = loop.train_step, 0
+
+    def step(*arguments: Any) -> float:
+        nonlocal steps
+        steps += 1
+        if steps == 6:  # the last
+            _of_another_run(only_run() / "best.pt")
+        return train_step(*arguments)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(loop, "train_step", step)
+        # The last epoch may be the best, and then writes the file anew.
+        patch.setattr(RunProgress, "add_epoch", _never_better(RunProgress.add_epoch))
+        assert run_train(*small, *LINEAR) == 2
+    said = capfd.readouterr().err
+    assert "best.pt: belongs to another run than record.json; resume=outputs" in said
+    assert run_train(*small, *LINEAR, f"resume={only_run()}") == 0
+    (only_run() / "best.pt.damaged").unlink()
+    assert run_differences(uninterrupted, only_run()) == []
+
+
+def _never_better(add_epoch: Callable[..., bool]) -> Callable[..., bool]:
+    """Let only the untrained head count as the best."""
+    return lambda progress, last, *others: add_epoch(progress, last, *others) and not last["epoch"]

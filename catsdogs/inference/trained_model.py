@@ -7,8 +7,10 @@ from typing import Any
 from catsdogs.data.images import PIPELINE
 from catsdogs.errors import UserError
 from catsdogs.features.backbone import BackboneWeights, find_weights
+from catsdogs.runs.writer import recorded_facts
 from catsdogs.training.checkpoint import load_checkpoint
 from catsdogs.training.heads import HEADS, ConvHead, LinearHead
+from catsdogs.training.resume import checkpoint_fault
 
 
 @dataclasses.dataclass(frozen=True)
@@ -43,6 +45,12 @@ def read_trained_model(checkpoint: Path, weights: str | None = None) -> TrainedM
             "or another checkpoint in it"
         )
     content = load_checkpoint(checkpoint)
+    beside = recorded_facts(checkpoint.parent)
+    if beside and (fault := checkpoint_fault(content, checkpoint.name, beside)):
+        raise UserError(
+            f"checkpoint={checkpoint}: {fault} beside it; give a checkpoint of that run, or move "
+            "this one to another folder"
+        )
     try:
         config, recorded, versions = content["config"], content["weights"], content["versions"]
         head = HEADS[config["model"]["head"]]()

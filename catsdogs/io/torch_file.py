@@ -48,15 +48,21 @@ def load_torch_file(path: Path, complaint: str) -> Any:
 
 
 def _refuse_foreign_archive(path: Path) -> None:
-    """Refuse a zip file that torch.save did not write: TorchScript, or one that grows when read."""
+    """Refuse a zip file that torch.save did not write so: TorchScript, damaged, or one that grows.
+
+    torch.load does not compare checksums. Without any, as torch.save can be told, they are all 0.
+    """
     with zipfile.ZipFile(path) as archive:
         members = archive.infolist()
-    if any(Path(member.filename).name == "constants.pkl" for member in members):
-        raise pickle.UnpicklingError("TorchScript")
-    if any(member.compress_type != zipfile.ZIP_STORED for member in members):
-        raise OSError("its archive is compressed, which torch.save never does")
-    if sum(member.file_size for member in members) > path.stat().st_size:
-        raise OSError("the members of its archive are larger than the file")
+        if any(Path(member.filename).name == "constants.pkl" for member in members):
+            raise pickle.UnpicklingError("TorchScript")
+        if any(member.compress_type != zipfile.ZIP_STORED for member in members):
+            raise OSError("its archive is compressed, which torch.save never does")
+        if sum(member.file_size for member in members) > path.stat().st_size:
+            raise OSError("the members of its archive are larger than the file")
+        damaged = archive.testzip() if any(member.CRC for member in members) else None
+    if damaged is not None:
+        raise OSError(f"damaged: {damaged} differs from its checksum")
 
 
 def _reason(error: Exception) -> str:

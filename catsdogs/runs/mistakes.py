@@ -9,6 +9,7 @@ from PIL import Image
 from catsdogs.errors import UserError
 from catsdogs.io import thumbnails
 from catsdogs.io.thumbnails import Line, Tile
+from catsdogs.runs.checksums import require_intact
 from catsdogs.runs.reader import Run
 from catsdogs.runs.schema import DAMAGE, MISTAKES, REDO, THUMBNAILS, class_name
 
@@ -51,6 +52,7 @@ def read_mistakes(run: Run) -> list[Mistake]:
     path = run.directory / MISTAKES
     if not path.exists():
         return []
+    require_intact(path, run.facts)
     try:
         with path.open(encoding="utf-8", newline="") as file:
             found = [

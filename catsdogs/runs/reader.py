@@ -14,6 +14,7 @@ from safetensors import SafetensorError
 from safetensors.numpy import load_file
 
 from catsdogs.errors import UserError
+from catsdogs.runs.checksums import is_intact, require_intact
 from catsdogs.runs.comparison import FILE, Comparison, PlannedRun, read_comparison
 from catsdogs.runs.contenders import sort_by_method
 from catsdogs.runs.schema import (
@@ -99,6 +100,7 @@ class Run:
         path = self.directory / LAST_WEIGHTS
         if not path.exists():
             return None
+        require_intact(path, self.facts)
         try:
             return load_file(path)
         except (OSError, SafetensorError) as error:
@@ -184,6 +186,8 @@ def read_run(directory: Path) -> Run:
         facts = json.loads(path.read_text(encoding="utf-8"))
         check_facts(facts)
         status, learning_rate = facts["status"], facts["config"]["optimizer"].get("lr")
+        for name in (STEPS, EPOCHS, PREDICTIONS):
+            require_intact(directory / name, facts)
         run = Run(
             directory=directory,
             label=facts["label"],
@@ -201,6 +205,8 @@ def read_run(directory: Path) -> Run:
         ) from error
     if run.status not in STATUSES:
         raise UserError(f"{path}: unknown status {run.status!r}; {REDO}")
+    if not is_intact(facts):
+        raise UserError(f"{path}: differs from its own checksum (edited or damaged); {REDO}")
     return run
 
 

@@ -1,16 +1,18 @@
 """Writer of a run directory: plain files, from which every table and figure can be rebuilt."""
 
 import csv
+import hashlib
 import io
 import itertools
 import json
 import math
 import os
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Self, TextIO
 
 from catsdogs.io.files import atomic_write_text
+from catsdogs.runs.checksums import OWN, is_intact, record_checksum
 from catsdogs.runs.schema import (
     EPOCH_COLUMNS,
     EPOCHS,
@@ -25,7 +27,7 @@ from catsdogs.runs.schema import (
 
 
 class DamagedRecords(Exception):
-    """A series lacks rows that were written to it; the message names the file.
+    """A series lacks rows that were written to it, or has others; the message names the file.
 
     Attributes:
         path: The file.
@@ -46,6 +48,7 @@ class RunRecord:
         facts: The facts of `record.json` so far.
         steps: Rows of `steps.csv` to keep when resuming; later ones are removed.
         epochs: Rows of `epochs.csv` to keep when resuming; later ones are removed.
+        digests: `RunRecord.digests` of these rows; a series without one is not compared.
 
     Attributes:
         directory: The run directory.
@@ -54,19 +57,30 @@ class RunRecord:
         kept_epochs: The rows of `epochs.csv` that were kept.
 
     Raises:
-        DamagedRecords: If a series has fewer rows.
+        DamagedRecords: If a series has fewer rows, or other ones.
     """
 
     def __init__(
-        self, directory: Path, facts: dict[str, Any], *, steps: int = 0, epochs: int = 0
+        self,
+        directory: Path,
+        facts: dict[str, Any],
+        *,
+        steps: int = 0,
+        epochs: int = 0,
+        digests: Mapping[str, str] | None = None,
     ) -> None:
         self.directory = directory
         self.facts = facts
-        self.kept_steps = _truncate(directory / STEPS, STEP_COLUMNS, steps)
-        self.kept_epochs = _truncate(directory / EPOCHS, EPOCH_COLUMNS, epochs)
-        self._steps = _Series(directory / STEPS)
-        self._epochs = _Series(directory / EPOCHS)
+        expected = digests or {}
+        self._steps = _Series(directory / STEPS, STEP_COLUMNS, steps, expected.get(STEPS))
+        self._epochs = _Series(directory / EPOCHS, EPOCH_COLUMNS, epochs, expected.get(EPOCHS))
+        self.kept_steps, self.kept_epochs = self._steps.kept, self._epochs.kept
         write_facts(directory, facts)
+
+    @property
+    def digests(self) -> dict[str, str]:
+        """SHA-256 of each series so far, header included."""
+        return {STEPS: self._steps.digest(), EPOCHS: self._epochs.digest()}
 
     def __enter__(self) -> Self:
         return self
@@ -114,16 +128,20 @@ class RunRecord:
 
 def write_facts(directory: Path, facts: dict[str, Any]) -> None:
     """Write `record.json` atomically."""
-    atomic_write_text(directory / RECORD, strict_json(facts))
+    plain = json.loads(strict_json({name: facts[name] for name in facts if name != OWN}))
+    atomic_write_text(directory / RECORD, strict_json(plain | {OWN: record_checksum(plain)}))
 
 
 def recorded_facts(directory: Path) -> dict[str, Any]:
-    """Return the facts of `record.json`; empty if it is absent or not readable."""
+    """Return the facts of `record.json`; empty if it is absent, damaged or not readable."""
     try:
         facts = json.loads((directory / RECORD).read_text(encoding="utf-8"))
-    except (OSError, ValueError):
+        if not isinstance(facts, dict) or not is_intact(facts):
+            return {}
+    except (OSError, ValueError, RecursionError):
         return {}
-    return facts if isinstance(facts, dict) else {}
+    facts.pop(OWN, None)
+    return facts
 
 
 def strict_json(facts: dict[str, Any]) -> str:
@@ -132,14 +150,34 @@ def strict_json(facts: dict[str, Any]) -> str:
 
 
 class _Series:
-    """A growing CSV file; floats read back to the same bits."""
+    """A growing CSV file; floats read back to the same bits.
 
-    def __init__(self, path: Path) -> None:
+    Attributes:
+        kept: The rows that an earlier process wrote.
+    """
+
+    def __init__(self, path: Path, columns: Sequence[str], count: int, digest: str | None) -> None:
+        rows = _first_rows(path, columns, count) if count else []
+        text = io.StringIO()
+        csv.writer(text, lineterminator="\n").writerows([columns, *rows])
+        self.kept = [[float(value) for value in row] for row in rows]
+        self._hash = hashlib.sha256(text.getvalue().encode())
+        if digest is not None and self.digest() != digest:
+            raise DamagedRecords(path, "its rows are not those that were written to it")
+        atomic_write_text(path, text.getvalue())
         self._file: TextIO = path.open("a", encoding="utf-8", newline="")
-        self._writer = csv.writer(self._file, lineterminator="\n")
+        self._writer = csv.writer(self, lineterminator="\n")
 
     def add(self, row: Sequence[float]) -> None:
         self._writer.writerow(row)
+
+    def write(self, text: str) -> None:
+        """Append the text of a row; called by the CSV writer."""
+        self._file.write(text)
+        self._hash.update(text.encode())
+
+    def digest(self) -> str:
+        return self._hash.hexdigest()
 
     def flush(self) -> None:
         self._file.flush()
@@ -149,24 +187,23 @@ class _Series:
         self._file.close()
 
 
-def _truncate(path: Path, columns: Sequence[str], count: int) -> list[list[float]]:
-    """Keep the header and the first `count` rows of a CSV file, and return these rows."""
-    rows: list[list[str]] = []
-    if count:
-        try:
-            with path.open(encoding="utf-8", newline="") as file:
-                rows = list(itertools.islice(csv.reader(file), 1, count + 1))
-            kept = [[float(value) for value in row] for row in rows]
-        except (OSError, ValueError, csv.Error) as error:
-            raise DamagedRecords(path, str(error)) from error
-        if len(kept) < count or any(len(row) != len(columns) for row in kept):
-            raise DamagedRecords(path, f"{count} rows were written to it")
-        if any(row[0] != kept[0][0] + number for number, row in enumerate(kept)):
-            raise DamagedRecords(path, "its rows are not consecutive")
-    text = io.StringIO()
-    csv.writer(text, lineterminator="\n").writerows([columns, *rows])
-    atomic_write_text(path, text.getvalue())
-    return [[float(value) for value in row] for row in rows]
+def _first_rows(path: Path, columns: Sequence[str], count: int) -> list[list[str]]:
+    """Return the first `count` rows of a series after its header.
+
+    Raises:
+        DamagedRecords: If there are fewer, or if they are not consecutive.
+    """
+    try:
+        with path.open(encoding="utf-8", newline="") as file:
+            rows = list(itertools.islice(csv.reader(file), 1, count + 1))
+        numbers = [[float(value) for value in row] for row in rows]
+    except (OSError, ValueError, csv.Error) as error:
+        raise DamagedRecords(path, str(error)) from error
+    if len(rows) < count or any(len(row) != len(columns) for row in rows):
+        raise DamagedRecords(path, f"{count} rows were written to it")
+    if any(row[0] != numbers[0][0] + number for number, row in enumerate(numbers)):
+        raise DamagedRecords(path, "its rows are not consecutive")
+    return rows
 
 
 def _json_ready(value: Any) -> Any:

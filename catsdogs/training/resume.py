@@ -12,7 +12,7 @@ from filelock import FileLock, Timeout
 
 from catsdogs.errors import UserError
 from catsdogs.io.files import quarantine
-from catsdogs.runs.schema import BEST_CHECKPOINT, LAST_CHECKPOINT, LOCK, RECORD, flat
+from catsdogs.runs.schema import BEST_CHECKPOINT, DAMAGE, LAST_CHECKPOINT, LOCK, RECORD, flat
 from catsdogs.runs.writer import recorded_facts
 from catsdogs.training.checkpoint import load_checkpoint
 from catsdogs.training.events import LoopPosition
@@ -29,8 +29,9 @@ PLACES = (
     "model.weights",  # compared by content, as the images are
 )
 FREE = ("epochs", *PLACES)  # settings that may differ when a run is resumed
-# Facts that resuming needs, in the record or in a checkpoint.
+# Facts that resuming needs, in the record or in a checkpoint, and those that it takes if present.
 NEEDED = {"label": str, "config": dict, "data": dict, "weights": dict, "versions": dict}
+TAKEN = {"id": str, "started": str, "resumed": list, "threads": int}
 
 
 class RunLockedError(UserError):
@@ -101,6 +102,10 @@ def lock_run(directory: Path) -> Iterator[None]:
         raise RunLockedError(
             f"{directory}: locked by another process; wait for it or stop it"
         ) from error
+    except OSError as error:
+        raise UserError(
+            f"{directory / LOCK}: cannot be locked ({error.strerror}); delete it"
+        ) from error
     try:
         yield
     finally:
@@ -118,10 +123,39 @@ def read_run_facts(directory: Path) -> dict[str, Any]:
     for name in (LAST_CHECKPOINT, BEST_CHECKPOINT):
         with contextlib.suppress(UserError):
             content = load_checkpoint(directory / name)
-            found = {key: content[key] for key in (*NEEDED, "threads") if key in content}
+            if checkpoint_fault(content, name, content):
+                continue
+            found = {key: content[key] for key in (*NEEDED, *TAKEN) if key in content}
             if _is_complete(found):
                 return {**found, "status": "running", "started": content["clock"]["started"]}
     return {}
+
+
+def checkpoint_fault(content: dict[str, Any], name: str, facts: dict[str, Any]) -> str:
+    """Return why a checkpoint is not the one of this name in a run; empty if it is.
+
+    Args:
+        content: Of the checkpoint; one of version 0.1.0 has no `id` and no `file`.
+        name: `best.pt` or `last.pt`; any other name is not compared.
+        facts: Of the run's record.
+    """
+    if "id" in content and content["id"] != facts.get("id"):
+        return f"belongs to another run than {RECORD}"
+    if content.get("label") != facts.get("label"):
+        return f"belongs to a run of {content.get('label')}, not of {facts.get('label')}"
+    different = differences(content.get("config"), facts.get("config") or {})
+    if different:
+        return f"belongs to a run with other settings, {', '.join(different)}"
+    if name in (BEST_CHECKPOINT, LAST_CHECKPOINT) and content.get("file", name) != name:
+        return f"is a copy of {content['file']}"
+    try:
+        RunProgress.from_checkpoint(content)
+        recorded = facts.get({BEST_CHECKPOINT: "best", LAST_CHECKPOINT: "last"}.get(name, ""))
+        if recorded and is_finished(facts) and recorded["epoch"] != content["epoch"]:
+            return f"is of epoch {content['epoch']}, and {RECORD} names epoch {recorded['epoch']}"
+    except DAMAGE as error:
+        return f"has no usable position ({type(error).__name__}: {error})"
+    return ""
 
 
 def quarantine_damaged_record(directory: Path) -> None:
@@ -216,11 +250,16 @@ def differences(before: Any, now: dict[str, Any]) -> list[str]:
     ]
 
 
-def load_last_good_checkpoint(directory: Path) -> dict[str, Any] | None:
+def load_last_good_checkpoint(directory: Path, facts: dict[str, Any]) -> dict[str, Any] | None:
     """Return the last readable checkpoint of a run; None if the run must start over.
 
-    Damaged checkpoints are renamed, with a warning. `best.pt` replaces a damaged `last.pt`. Without
-    a readable `best.pt` the run starts over, since nothing else has the best head.
+    Damaged checkpoints, and those of another run, are renamed, with a warning. `best.pt` replaces
+    such a `last.pt`. Without a readable `best.pt` the run starts over, since nothing else has the
+    best head.
+
+    Args:
+        directory: The run directory.
+        facts: The facts of the run, as it goes on.
     """
     readable = {}
     for name in (BEST_CHECKPOINT, LAST_CHECKPOINT):
@@ -228,7 +267,10 @@ def load_last_good_checkpoint(directory: Path) -> dict[str, Any] | None:
         if not path.exists():
             continue
         try:
-            readable[name] = load_checkpoint(path)
+            content = load_checkpoint(path)
+            if fault := checkpoint_fault(content, name, facts):
+                raise UserError(f"{path}: {fault}")
+            readable[name] = content
         except UserError as error:
             log.warning("%s; renaming it to %s", error, quarantine(path).name)
     best, last = readable.get(BEST_CHECKPOINT), readable.get(LAST_CHECKPOINT)
@@ -252,4 +294,5 @@ def load_last_good_checkpoint(directory: Path) -> dict[str, Any] | None:
 
 
 def _is_complete(facts: dict[str, Any]) -> bool:
-    return all(isinstance(facts.get(name), kind) for name, kind in NEEDED.items())
+    needed = all(isinstance(facts.get(name), kind) for name, kind in NEEDED.items())
+    return needed and all(isinstance(facts.get(name, kind()), kind) for name, kind in TAKEN.items())

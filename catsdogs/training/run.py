@@ -23,8 +23,10 @@ from catsdogs.compute.device import (
 )
 from catsdogs.compute.distributed import join_process_group
 from catsdogs.data.manifest import Split
+from catsdogs.errors import UserError
 from catsdogs.features.feature_store import Features
 from catsdogs.io.files import atomic_write_text, make_directory, quarantine
+from catsdogs.runs.checksums import file_checksums
 from catsdogs.runs.schema import BEST_CHECKPOINT, CONFIG, LAST_WEIGHTS
 from catsdogs.runs.writer import DamagedRecords, RunRecord
 from catsdogs.training.checkpoint import load_checkpoint, save_tensors
@@ -33,8 +35,8 @@ from catsdogs.training.final_evaluation import evaluate_best, save_predictions
 from catsdogs.training.heads import SharedHead
 from catsdogs.training.loop import fit
 from catsdogs.training.resume import (
-    RunLockedError,
     RunProgress,
+    checkpoint_fault,
     find_unfinished,
     is_finished,
     load_last_good_checkpoint,
@@ -131,7 +133,7 @@ def _find_and_lock(plan: Plan, directory: Path | None, held: contextlib.ExitStac
     for found in find_unfinished(settings.output_dir, plan.config, plan.label):
         try:
             held.enter_context(lock_run(found))
-        except RunLockedError as error:
+        except UserError as error:  # locked by another process, or cannot be locked
             print(f"resume=auto: skipping {error}")
             continue
         if not is_finished(read_run_facts(found)):  # by the process that held the lock until now
@@ -158,7 +160,8 @@ def _train_main(run: Prepared, directory: Path, started: float) -> RunResult:
     plan, settings, features = run.plan, run.plan.settings, run.features
     record, state = _open_record(run, directory)
     model_facts = {"config": plan.config} | {
-        name: run.facts[name] for name in ("label", "versions", "threads", "weights", "pixels")
+        name: run.facts[name]
+        for name in ("id", "label", "versions", "threads", "weights", "pixels")
     }
     model_facts["data"] = {"sha256": run.facts["data"]["sha256"]}
     atomic_write_text(directory / CONFIG, plan.config_yaml)
@@ -182,7 +185,7 @@ def _train_main(run: Prepared, directory: Path, started: float) -> RunResult:
             interruption=run.interruption,
         )
         save_tensors(directory / LAST_WEIGHTS, run.train_state.head)
-        best = load_checkpoint(directory / BEST_CHECKPOINT)
+        best = _load_best(directory, record.facts)
         splits, evaluations = _evaluate_best(run, best)
         save_predictions(evaluations, splits, run.manifest.root, record, tracker)
         tracker.add_end(status)
@@ -191,6 +194,7 @@ def _train_main(run: Prepared, directory: Path, started: float) -> RunResult:
         status=status,
         feature_store=features.facts,
         finished=now(),
+        checksums=file_checksums(directory),
         training_seconds=run_progress.training_seconds,
         total_seconds=run_logger.total_seconds,
     )
@@ -219,14 +223,18 @@ def _open_record(run: Prepared, directory: Path) -> tuple[RunRecord, dict[str, A
     """Open the records, and return the checkpoint to resume from; None to start from scratch."""
     state = None
     if "resumed" in run.facts:
-        state = load_last_good_checkpoint(directory)
+        state = load_last_good_checkpoint(directory, run.facts)
         quarantine_damaged_record(directory)
     if state is not None:
         position = RunProgress.from_checkpoint(state).position
         assert position is not None
         try:
             record = RunRecord(
-                directory, run.facts, steps=position.iteration, epochs=position.epoch
+                directory,
+                run.facts,
+                steps=position.iteration,
+                epochs=position.epoch,
+                digests=state.get("series"),
             )
         except DamagedRecords as error:
             aside = quarantine(error.path) if error.path.exists() else error.path
@@ -235,6 +243,19 @@ def _open_record(run: Prepared, directory: Path) -> tuple[RunRecord, dict[str, A
             print(f"resuming {directory} after iteration {position.iteration}\n")
             return record, state
     return RunRecord(directory, run.facts), None
+
+
+def _load_best(directory: Path, facts: dict[str, Any]) -> dict[str, Any]:
+    """Return the best checkpoint of a run whose training has ended.
+
+    Raises:
+        UserError: If something else has changed or replaced it.
+    """
+    path = directory / BEST_CHECKPOINT
+    content = load_checkpoint(path)
+    if fault := checkpoint_fault(content, path.name, facts | {"finished": now()}):
+        raise UserError(f"{path}: {fault}; resume={directory} starts the run over")
+    return content
 
 
 def _start(

@@ -161,5 +161,7 @@ class RunLogger:
             **run_progress.last,
             "iteration": run_progress.position.iteration,
             **run_progress.facts(),
+            "file": name,
+            "series": self._record.digests,
         }
         save_checkpoint(self.directory / name, self._train_state, facts)

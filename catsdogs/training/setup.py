@@ -2,6 +2,7 @@
 
 import dataclasses
 import time
+import uuid
 from collections import Counter
 from collections.abc import Callable, Iterable, Sequence
 from datetime import UTC, datetime
@@ -226,6 +227,7 @@ def prepare(
         before = read_run_facts(begun)
         require_same_data(begun, before, facts)
         facts |= {
+            "id": before.get("id", facts["id"]),
             "started": before.get("started", now()),
             "resumed": [*before.get("resumed", []), now()],
         }
@@ -278,6 +280,7 @@ def _facts(
 ) -> dict[str, Any]:
     return {
         "format": 1,
+        "id": uuid.uuid4().hex,
         "label": plan.label,
         "status": "running",
         "command": plan.command,

@@ -1,6 +1,5 @@
 """Hostile and unusual records: a report shows them as text, or leaves them out."""
 
-import json
 from collections.abc import Callable
 from pathlib import Path
 
@@ -9,6 +8,7 @@ from markdown_it import MarkdownIt
 
 from catsdogs import report
 from catsdogs.io.text import is_one_line
+from catsdogs.runs.writer import recorded_facts, write_facts
 from tests.support.catalogue import contents
 from tests.support.pages import Elements
 from tests.support.synthetic_runs import write_run
@@ -75,10 +75,9 @@ def test_a_thumbnail_outside_its_run_is_not_shown(run: Callable[..., int], tmp_p
 def test_a_run_that_failed_before_its_data_is_reported(
     run: Callable[..., int], tmp_path: Path, capfd: pytest.CaptureFixture[str]
 ) -> None:
-    path = write_run(tmp_path / "runs", status="failed") / "record.json"
-    facts = json.loads(path.read_text())
-    for name in ("data", "weights", "memory", "started"):
-        facts.pop(name, None)
-    path.write_text(json.dumps(facts))
+    directory = write_run(tmp_path / "runs", status="failed")
+    absent = ("data", "weights", "memory", "started")
+    facts = recorded_facts(directory)
+    write_facts(directory, {name: facts[name] for name in facts if name not in absent})
     assert run(report.main, "runs=runs") == 0
     assert "UserError: optimizer: refuses its settings" in capfd.readouterr().out

@@ -40,6 +40,7 @@ def test_the_record_is_strict_json_even_when_a_cost_is_not_finite(tmp_path: Path
     with RunRecord(tmp_path, {"status": "running"}) as record:
         record.update(status="diverged", last={"val_cost": math.nan, "costs": [math.inf]})
     facts = json.loads((tmp_path / "record.json").read_text(), parse_constant=refuse)
+    del facts["checksum"]
     assert facts == {"status": "diverged", "last": {"val_cost": "nan", "costs": ["inf"]}}
 
 
