@@ -3,8 +3,6 @@
 import contextlib
 import dataclasses
 import functools
-import hashlib
-import inspect
 import os
 import re
 import warnings
@@ -33,6 +31,7 @@ from catsdogs.runs.reader import Runs, read_runs
 from catsdogs.settings import Settings
 from catsdogs.training.run_comparison import compare
 from catsdogs.training.setup import Plan, optimizer_factory
+from catsdogs.training.source import source_of
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -199,7 +198,8 @@ def compare_optimizers(
 
     All contenders get the same initial heads and the same order of images, seed by seed. Finished
     runs are kept: the same call again trains only what is missing. A run's name includes a hash of
-    the source of its optimizer's class, so an edited class is trained anew. The same as
+    the source of its optimizer's class and of what it imports, so an edited class is trained anew,
+    and that is said. The same as
     `python -m catsdogs.compare`, without Hydra.
 
     Args:
@@ -309,6 +309,7 @@ def _plan(
         config=config,
         config_yaml=OmegaConf.to_yaml(OmegaConf.create(config)),
         command="catsdogs.compare_optimizers(...)",
+        source=source_of(build, scheduler),
     )
 
 
@@ -323,15 +324,7 @@ def _described(build: Callable[..., Any]) -> dict[str, Any]:
         for name, value in keywords.items()
     }
     target = f"{build.__module__}.{build.__qualname__}"
-    return {"_target_": target, "source_sha256": _source_hash(build), **values}
-
-
-def _source_hash(build: Callable[..., Any]) -> str | None:
-    """Return the SHA-256 of what a class or a function was written as; None if it is not known."""
-    try:
-        return hashlib.sha256(inspect.getsource(build).encode()).hexdigest()
-    except (OSError, TypeError):
-        return None
+    return {"_target_": target, **values}
 
 
 def _call(optimizers: Mapping[str, OptimizerFactory]) -> str:

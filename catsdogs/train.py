@@ -5,6 +5,7 @@ python -m catsdogs.train optimizer=custom_adam data=drawn epochs=10 seed=0
 
 import shlex
 import sys
+from collections.abc import Callable
 
 from hydra.core.hydra_config import HydraConfig
 from omegaconf import DictConfig, OmegaConf
@@ -15,7 +16,8 @@ from catsdogs.cli import build_from, command, plain
 from catsdogs.errors import UserError
 from catsdogs.settings import Settings
 from catsdogs.training.run import train
-from catsdogs.training.setup import MakeOptimizer, MakeScheduler, Plan, optimizer_factory
+from catsdogs.training.setup import MakeScheduler, Plan, optimizer_factory
+from catsdogs.training.source import source_of
 
 DIVERGED = 3
 
@@ -37,14 +39,19 @@ def plan_run(config: DictConfig, label: str, command_line: str) -> Plan:
     values = plain(config)
     settings = Settings.from_config(values)
     del values["resume"]  # resuming does not change a run's identity
+    optimizer = build_from(config.optimizer, "optimizer._target_")
+    scheduler = None
+    if config.scheduler.get("_target_") is not None:
+        scheduler = build_from(config.scheduler, "scheduler._target_")
     return Plan(
         settings=settings,
         label=label,
-        make_optimizer=_optimizer_factory(config),
-        make_scheduler=_scheduler_factory(config),
+        make_optimizer=optimizer_factory(optimizer, str(config.optimizer.get("_target_"))),
+        make_scheduler=_scheduler_factory(scheduler),
         config=values,
         config_yaml=OmegaConf.to_yaml(OmegaConf.create(values)),
         command=command_line,
+        source=source_of(optimizer, scheduler),
     )
 
 
@@ -56,22 +63,15 @@ def _label(config: DictConfig) -> str:
     return str(hydra_config.runtime.choices["optimizer"])
 
 
-def _optimizer_factory(config: DictConfig) -> MakeOptimizer:
-    target = str(config.optimizer.get("_target_"))
-    return optimizer_factory(build_from(config.optimizer, "optimizer._target_"), target)
-
-
-def _scheduler_factory(config: DictConfig) -> MakeScheduler:
-    if config.scheduler.get("_target_") is None:
+def _scheduler_factory(build: Callable[[Optimizer], LRScheduler] | None) -> MakeScheduler:
+    if build is None:
         return lambda optimizer: None
-    build = build_from(config.scheduler, "scheduler._target_")
 
     def make(optimizer: Optimizer) -> LRScheduler | None:
         try:
-            scheduler: LRScheduler = build(optimizer)
+            return build(optimizer)
         except (TypeError, ValueError) as error:
             raise UserError(f"scheduler: settings refused by the class: {error}") from error
-        return scheduler
 
     return make
 

@@ -1,5 +1,6 @@
 """The Python functions do what the commands do, and leave torch as they found it."""
 
+import importlib
 import math
 import subprocess
 import sys
@@ -194,18 +195,31 @@ def test_it_gives_the_numbers_of_the_command(
 
 
 def test_finished_runs_are_kept_and_an_edited_class_is_trained_anew(
-    compare: Callable[..., catsdogs.OptimizerComparison], monkeypatch: pytest.MonkeyPatch
+    compare: Callable[..., catsdogs.OptimizerComparison],
+    monkeypatch: pytest.MonkeyPatch,
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
 ) -> None:
     def started() -> set[Path]:
         return {path.parent for path in Path("outputs").glob("comparison/*/record.json")}
 
-    compare({"sign": SignSGD})
+    def written(text: str) -> type[torch.optim.SGD]:
+        (tmp_path / "edited_class.py").write_text(f"import torch\n\n{text}\n")
+        sys.modules.pop("edited_class", None)
+        importlib.invalidate_caches()
+        found: type[torch.optim.SGD] = importlib.import_module("edited_class").Edited
+        return found
+
+    monkeypatch.syspath_prepend(tmp_path)
+    monkeypatch.setattr(sys, "dont_write_bytecode", True)
+    compare({"mine": written("class Edited(torch.optim.SGD): rate = 1")})
     before = {path: (path / "record.json").read_bytes() for path in started()}
-    compare({"sign": SignSGD})
+    compare({"mine": written("class Edited(torch.optim.SGD): rate = 1")})
     assert {path: (path / "record.json").read_bytes() for path in started()} == before
-    monkeypatch.setattr("inspect.getsource", lambda build: "class SignSGD: edited")
-    compare({"sign": SignSGD})
+    assert "changed" not in capsys.readouterr().out
+    compare({"mine": written("class Edited(torch.optim.SGD): rate = 2")})
     assert len(started()) == 2
+    assert "mine: the code of edited_class has changed since mine-seed0-" in capsys.readouterr().out
 
 
 def test_a_scheduler_moves_the_learning_rate(

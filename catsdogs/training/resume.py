@@ -16,6 +16,7 @@ from catsdogs.runs.schema import BEST_CHECKPOINT, DAMAGE, LAST_CHECKPOINT, LOCK,
 from catsdogs.runs.writer import recorded_facts
 from catsdogs.training.checkpoint import load_checkpoint
 from catsdogs.training.events import LoopPosition
+from catsdogs.training.source import changed_source
 
 log = logging.getLogger(__name__)
 
@@ -31,7 +32,7 @@ PLACES = (
 FREE = ("epochs", *PLACES)  # settings that may differ when a run is resumed
 # Facts that resuming needs, in the record or in a checkpoint, and those that it takes if present.
 NEEDED = {"label": str, "config": dict, "data": dict, "weights": dict, "versions": dict}
-TAKEN = {"id": str, "started": str, "resumed": list, "threads": int}
+TAKEN = {"id": str, "started": str, "resumed": list, "threads": int, "source": dict}
 
 
 class RunLockedError(UserError):
@@ -166,8 +167,10 @@ def quarantine_damaged_record(directory: Path) -> None:
         log.warning("%s was damaged; rebuilding it from the checkpoint", aside)
 
 
-def find_unfinished(output_dir: Path, config: dict[str, Any], label: str) -> list[Path]:
-    """Return the unfinished runs with this label and configuration, the newest first."""
+def find_unfinished(
+    output_dir: Path, config: dict[str, Any], label: str, source: dict[str, str]
+) -> list[Path]:
+    """Return the unfinished runs with this label, configuration and code, the newest first."""
     begun = []
     for path in output_dir.glob(f"*/{RECORD}"):
         facts = read_run_facts(path.parent)
@@ -178,6 +181,10 @@ def find_unfinished(output_dir: Path, config: dict[str, Any], label: str) -> lis
             and not is_finished(facts)
             and not differences(facts.get("config"), config)
         ):
+            if changed := changed_source(facts.get("source"), source):
+                names = ", ".join(changed)
+                log.warning("%s: the code of %s has changed; skipping that run", path.parent, names)
+                continue
             begun.append((str(facts.get("started")), path.parent))
     return [directory for _, directory in sorted(begun, reverse=True)]
 
@@ -187,11 +194,13 @@ def is_finished(facts: dict[str, Any]) -> bool:
     return "finished" in facts
 
 
-def require_same_run(directory: Path, config: dict[str, Any], label: str) -> dict[str, Any]:
-    """Return the facts of a run that has this label and configuration.
+def require_same_run(
+    directory: Path, config: dict[str, Any], label: str, source: dict[str, str]
+) -> dict[str, Any]:
+    """Return the facts of a run that has this label, configuration and code.
 
     Raises:
-        UserError: If no run is readable in the directory, or if its settings differ.
+        UserError: If no run is readable in the directory, or if its settings or its code differ.
     """
     facts = read_run_facts(directory)
     if not facts:
@@ -206,6 +215,11 @@ def require_same_run(directory: Path, config: dict[str, Any], label: str) -> dic
         raise UserError(
             f"resume={directory}: other settings, {', '.join(different)}; use the same ones, "
             "or start a new run without resume"
+        )
+    if changed := changed_source(facts.get("source"), source):
+        raise UserError(
+            f"resume={directory}: the code of {', '.join(changed)} has changed; undo that, or "
+            "start a new run without resume"
         )
     return facts
 

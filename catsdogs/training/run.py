@@ -127,10 +127,10 @@ def _find_and_lock(plan: Plan, directory: Path | None, held: contextlib.ExitStac
         return None
     if settings.resume != "auto":
         named = Path(settings.resume).expanduser()
-        require_same_run(named, plan.config, plan.label)
+        require_same_run(named, plan.config, plan.label, plan.source)
         held.enter_context(lock_run(named))
         return named
-    for found in find_unfinished(settings.output_dir, plan.config, plan.label):
+    for found in find_unfinished(settings.output_dir, plan.config, plan.label, plan.source):
         try:
             held.enter_context(lock_run(found))
         except UserError as error:  # locked by another process, or cannot be locked
@@ -161,7 +161,7 @@ def _train_main(run: Prepared, directory: Path, started: float) -> RunResult:
     record, state = _open_record(run, directory)
     model_facts = {"config": plan.config} | {
         name: run.facts[name]
-        for name in ("id", "label", "versions", "threads", "weights", "pixels")
+        for name in ("id", "label", "source", "versions", "threads", "weights", "pixels")
     }
     model_facts["data"] = {"sha256": run.facts["data"]["sha256"]}
     atomic_write_text(directory / CONFIG, plan.config_yaml)

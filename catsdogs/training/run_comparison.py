@@ -3,6 +3,7 @@
 import contextlib
 import dataclasses
 import errno
+import glob
 import hashlib
 import json
 import shutil
@@ -27,9 +28,16 @@ from catsdogs.runs.schema import flat
 from catsdogs.runs.writer import RunRecord, recorded_facts, write_facts
 from catsdogs.settings import Settings
 from catsdogs.training.heads import HEADS
-from catsdogs.training.resume import PLACES, RunLockedError, is_finished, read_run_facts
+from catsdogs.training.resume import (
+    PLACES,
+    RunLockedError,
+    differences,
+    is_finished,
+    read_run_facts,
+)
 from catsdogs.training.run import train
 from catsdogs.training.setup import Plan, build, find_features
+from catsdogs.training.source import changed_source
 
 
 def compare(
@@ -61,6 +69,7 @@ def compare(
             runs = [_planned(*each) for each in zip(plans, features, strict=True)]
             comparison = _open(output_dir, runs, command, learning_rates)
             _announce_passes(plans, features)
+            _announce_changed_source(plans, runs, output_dir)
             done = _train_missing(plans, runs, output_dir)
             steppers = {plan.label: _stepper(plan) for plan in done}
             if steppers.keys() != comparison.step_seconds.keys():
@@ -84,10 +93,35 @@ def _announce_passes(plans: Sequence[Plan], features: list[EpochFeatures]) -> No
         tqdm.write(f"passes of the backbone, {whose}: {each.forecast}")
 
 
+def _announce_changed_source(
+    plans: Sequence[Plan], runs: list[PlannedRun], output_dir: Path
+) -> None:
+    """Print, for each contender, which file has changed since its runs of before."""
+    said: set[str] = set()
+    for plan, run in zip(plans, runs, strict=True):
+        if run.label in said or (output_dir / run.directory).exists():
+            continue
+        said.add(run.label)
+        for before in sorted(output_dir.glob(f"{glob.escape(run.label)}-seed{run.seed}-*")):
+            facts = recorded_facts(before)
+            changed = changed_source(facts.get("source"), plan.source)
+            if changed and not differences(facts.get("config"), plan.config):
+                tqdm.write(
+                    f"{run.label}: the code of {', '.join(changed)} has changed since "
+                    f"{before.name}; training its runs anew"
+                )
+                break
+
+
 def _planned(plan: Plan, features: EpochFeatures) -> PlannedRun:
     """Name a run by a hash of everything that decides its numbers, the images included."""
     config = {key: value for key, value in flat(plan.config) if key not in PLACES}
-    facts: dict[str, Any] = {"config": config, "features": features.key, "versions": versions()}
+    facts: dict[str, Any] = {
+        "config": config,
+        "source": plan.source,
+        "features": features.key,
+        "versions": versions(),
+    }
     key = hashlib.sha256(json.dumps(facts, sort_keys=True).encode()).hexdigest()[:8]
     seed, learning_rate = plan.settings.seed, plan.config["optimizer"].get("lr")
     return PlannedRun(plan.label, seed, learning_rate, f"{plan.label}-seed{seed}-{key}")

@@ -54,6 +54,7 @@ class Plan:
         config: The resolved configuration without `resume`, for the record and the checkpoints.
         config_yaml: The same as YAML.
         command: The command line, for the record.
+        source: Of the classes behind both, from `source_of`.
     """
 
     settings: Settings
@@ -63,6 +64,7 @@ class Plan:
     config: dict[str, Any]
     config_yaml: str
     command: str
+    source: dict[str, str]
 
     @property
     def train_config(self) -> TrainConfig:
@@ -218,6 +220,7 @@ def prepare(
     weights = find_weights(settings.model.weights, seed=settings.model.weights_seed)
     manifest = find_images(settings.data)
     process_group.check_equal(strict_json(plan.config), "settings")
+    process_group.check_equal(strict_json(plan.source), "source code")
     process_group.check_equal(weights.sha256, "weights")
     process_group.check_equal(manifest.sha256, "images")
     _announce(plan, manifest, weights, device, process_group)
@@ -287,6 +290,7 @@ def _facts(
         "seed": plan.settings.seed,
         "started": now(),
         "config": plan.config,
+        "source": plan.source,
         "versions": versions(),
         "hardware": hardware() | {"device": describe_device(device)},
         "threads": torch.get_num_threads(),
