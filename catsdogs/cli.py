@@ -28,6 +28,7 @@ from omegaconf.errors import OmegaConfBaseException
 from yaml import YAMLError
 
 from catsdogs.errors import UserError
+from catsdogs.io.failure import described, place
 from catsdogs.io.text import is_one_line, one_line
 
 Job = Callable[[DictConfig], int]
@@ -130,6 +131,11 @@ def build_from(node: DictConfig, name: str) -> Any:
         return instantiate(node)
     except InstantiationException as error:
         reason = _joined(error.__cause__ or error)
+        first: BaseException = error
+        while first.__cause__:
+            first = first.__cause__
+        if place(first):  # in the user's own file
+            reason = described(first)
         target = node.get("_target_")
         raise UserError(f"{name}={target}: cannot be used ({reason})") from error
 

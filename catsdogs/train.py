@@ -14,6 +14,7 @@ from torch.optim.lr_scheduler import LRScheduler
 
 from catsdogs.cli import build_from, command, plain
 from catsdogs.errors import UserError
+from catsdogs.io.failure import described
 from catsdogs.settings import Settings
 from catsdogs.training.run import train
 from catsdogs.training.setup import MakeScheduler, Plan, optimizer_factory
@@ -72,6 +73,10 @@ def _scheduler_factory(build: Callable[[Optimizer], LRScheduler] | None) -> Make
             return build(optimizer)
         except (TypeError, ValueError) as error:
             raise UserError(f"scheduler: settings refused by the class: {error}") from error
+        except (UserError, OSError, MemoryError):
+            raise
+        except Exception as error:
+            raise UserError(f"scheduler: cannot be built: {described(error)}") from error
 
     return make
 

@@ -161,7 +161,10 @@ def test_a_failing_run_is_recorded_and_does_not_stop_the_others(
     assert "RuntimeError: broke in its first step" in captured.out
     assert "Traceback" not in captured.out + captured.err
     assert facts("fragile")["status"] == "failed"
-    assert facts("fragile")["error"] == "RuntimeError: broke in\nits first step"
+    assert facts("fragile")["error"] == (
+        "optimizer: fragile.Fragile failed in its step: RuntimeError: broke in its first step "
+        "(fragile.py, line 6); correct the class"
+    )
     assert "Traceback" in (runs("fragile")[0] / "log.txt").read_text()
     assert facts("native_sgd")["status"] == facts("custom_sgd")["status"] == "finished"
 

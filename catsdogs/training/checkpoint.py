@@ -14,6 +14,7 @@ from catsdogs.errors import UserError
 from catsdogs.io.files import atomic_file
 from catsdogs.io.torch_file import load_torch_file
 from catsdogs.optim.state_size import named_tensors
+from catsdogs.training.blame import blaming
 from catsdogs.training.heads import ConvHead, LinearHead
 
 FORMAT = 2
@@ -49,9 +50,11 @@ class TrainState:
 
     def state(self) -> dict[str, Any]:
         """Return the state as tensors and plain values, including torch's random generators."""
+        with blaming("optimizer", self.optimizer, "state_dict"):
+            optimizer = self.optimizer.state_dict()
         return {
             "head": self.head.state_dict(),
-            "optimizer": self.optimizer.state_dict(),
+            "optimizer": optimizer,
             "hidden_state": self.hidden_state,
             "scheduler": self.scheduler.state_dict() if self.scheduler else None,
             "random": {
@@ -63,7 +66,8 @@ class TrainState:
     def restore(self, state: dict[str, Any]) -> None:
         """Restore what `state` returned, in place."""
         self.head.load_state_dict(state["head"])
-        self.optimizer.load_state_dict(state["optimizer"])
+        with blaming("optimizer", self.optimizer, "load_state_dict"):
+            self.optimizer.load_state_dict(state["optimizer"])
         if self.scheduler is not None:
             self.scheduler.load_state_dict(state["scheduler"])
             # Or torch warns at the end of an epoch whose steps an earlier process took.

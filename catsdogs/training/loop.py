@@ -1,6 +1,7 @@
 """The training loop, as a generator of step and epoch events."""
 
 import dataclasses
+import logging
 import math
 import time
 from collections.abc import Callable, Iterator, Mapping
@@ -17,6 +18,7 @@ from catsdogs.data.manifest import Split
 from catsdogs.data.order import epoch_permutation
 from catsdogs.features.feature_store import Features
 from catsdogs.optim.step_inputs import declared_step_inputs, step_inputs
+from catsdogs.training.blame import blaming
 from catsdogs.training.events import (
     DivergedError,
     EpochDone,
@@ -26,6 +28,8 @@ from catsdogs.training.events import (
     TrainConfig,
 )
 from catsdogs.training.finite_sum import require_finite_sum
+
+log = logging.getLogger(__name__)
 
 FeaturesOf = Callable[[int], Mapping[Split, Features]]
 
@@ -73,11 +77,14 @@ def fit(
         untrained = _evaluate_untrained(head, optimizer, features(0), train_config, process_group)
         yield untrained
         start = untrained.position
+    still_said = False
     while start.epoch <= train_config.epochs and not start.flat:
         _require_finite(start)
         splits = features(start.epoch)
         train = splits["train"]
         learning_rate = _learning_rate(optimizer)
+        # Of a whole epoch only: the rest of an interrupted one may be a single step.
+        before = [] if start.batch else [weight.detach().clone() for weight in head.parameters()]
         for block, rows in batches(optimizer, len(train), train_config, start.epoch, start.batch):
             started = time.perf_counter()
             cost = train_step(head, optimizer, train, block, rows, train_config, process_group)
@@ -92,8 +99,14 @@ def fit(
             yield StepDone(start.iteration, cost, start, stop)
             if not math.isfinite(cost):
                 raise DivergedError("training cost", cost, start.epoch, start.iteration)
+        if before and learning_rate and not still_said and _are_equal(before, head):
+            still_said = True
+            if process_group.is_main:
+                name = type(optimizer).__name__
+                log.warning("%s: no weight changed in epoch %d; check its step", name, start.epoch)
         if scheduler is not None:
-            scheduler.step()
+            with blaming("scheduler", scheduler, "step"):
+                scheduler.step()
         train_cost = start.total / len(train)
         change = abs(train_cost - start.train_cost)
         # Epoch 0 has the cost of the untrained head instead, see EpochDone.
@@ -127,6 +140,10 @@ def _evaluate_untrained(
         learning_rate=_learning_rate(optimizer),
         seconds=0.0,
     )
+
+
+def _are_equal(before: list[Tensor], head: nn.Module) -> bool:
+    return all(map(torch.equal, before, head.parameters()))
 
 
 def _require_finite(position: LoopPosition) -> None:
@@ -173,7 +190,8 @@ def train_step(
         inputs = step_inputs(
             optimizer, block=block, samples=rows, features=features, logit_grad=logits.grad
         )
-        optimizer.step(**inputs)
+        with blaming("optimizer", optimizer, "step"):
+            optimizer.step(**inputs)
     return value
 
 

@@ -19,6 +19,7 @@ from catsdogs.io.formatting import size
 from catsdogs.io.torch_file import FILE_BYTES_ONCE, FILE_BYTES_PER_TENSOR
 from catsdogs.optim.state_size import after_one_step, distinct, plain_step
 from catsdogs.settings import Settings
+from catsdogs.training.blame import blaming
 
 DISK = "disk"
 
@@ -119,6 +120,7 @@ def plan_memory(
             images=features.images_to_store,
             decoded=features.pixels_to_store,
             feature_dtype=getattr(torch, store_dtype),
+            take_step=_blamed_step,
         )
 
     estimate = estimated()
@@ -139,6 +141,11 @@ def plan_memory(
     print(f"memory and disk:\n{estimate}")
     print(f"passes of the backbone: {features.forecast}")
     return estimate
+
+
+def _blamed_step(optimizer: Optimizer, params: list[Tensor]) -> None:
+    with blaming("optimizer", optimizer, "step"):
+        plain_step(optimizer, params)
 
 
 def estimate_memory(

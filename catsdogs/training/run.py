@@ -2,6 +2,7 @@
 
 import contextlib
 import dataclasses
+import errno
 import logging
 import shlex
 import shutil
@@ -25,10 +26,11 @@ from catsdogs.compute.distributed import join_process_group
 from catsdogs.data.manifest import Split
 from catsdogs.errors import UserError
 from catsdogs.features.feature_store import Features
+from catsdogs.io.failure import described
 from catsdogs.io.files import atomic_write_text, make_directory, quarantine
 from catsdogs.runs.checksums import file_checksums
 from catsdogs.runs.schema import BEST_CHECKPOINT, CONFIG, LAST_WEIGHTS
-from catsdogs.runs.writer import DamagedRecords, RunRecord
+from catsdogs.runs.writer import DamagedRecords, RunRecord, recorded_facts, write_facts
 from catsdogs.training.checkpoint import load_checkpoint, save_tensors
 from catsdogs.training.events import DivergedError, EpochDone, Evaluation, StepDone
 from catsdogs.training.final_evaluation import evaluate_best, save_predictions
@@ -110,6 +112,29 @@ def train(plan: Plan, directory: Path | None = None) -> RunResult:
             return _train_main(run, directory, started)
         except Interrupted as error:
             raise Interrupted(error.number, f"{error}; {_hint(plan, directory)}") from None
+        except Exception as error:
+            if not disk_is_full(error):  # a record could not be written either
+                record_failure(directory, error)
+            raise
+
+
+def record_failure(directory: Path, error: Exception) -> None:
+    """Write why a run failed into its record, if it has one; it can be resumed all the same."""
+    if facts := recorded_facts(directory):
+        write_facts(directory, facts | failure_facts(error))
+
+
+def failure_facts(error: Exception) -> dict[str, Any]:
+    """Return the facts of a run that an error ended."""
+    reason = str(error) if isinstance(error, UserError) else described(error)
+    return {"status": "failed", "error": reason}
+
+
+def disk_is_full(error: BaseException | None) -> bool:
+    """Return whether the disk was full; torch raises an error of its own while handling that."""
+    if isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT):
+        return True
+    return error is not None and disk_is_full(error.__context__)
 
 
 def _find_and_lock(plan: Plan, directory: Path | None, held: contextlib.ExitStack) -> Path | None:

@@ -2,7 +2,6 @@
 
 import contextlib
 import dataclasses
-import errno
 import glob
 import hashlib
 import json
@@ -25,7 +24,7 @@ from catsdogs.io.progress import progress, reported
 from catsdogs.runs.comparison import FILE, Comparison, PlannedRun, read_comparison
 from catsdogs.runs.environment import versions
 from catsdogs.runs.schema import flat
-from catsdogs.runs.writer import RunRecord, recorded_facts, write_facts
+from catsdogs.runs.writer import RunRecord, recorded_facts
 from catsdogs.settings import Settings
 from catsdogs.training.heads import HEADS
 from catsdogs.training.resume import (
@@ -35,7 +34,7 @@ from catsdogs.training.resume import (
     is_finished,
     read_run_facts,
 )
-from catsdogs.training.run import train
+from catsdogs.training.run import disk_is_full, failure_facts, record_failure, train
 from catsdogs.training.setup import Plan, build, find_features
 from catsdogs.training.source import changed_source
 
@@ -179,26 +178,16 @@ def _train_run(plan: Plan, directory: Path) -> dict[str, Any]:
         except RunLockedError:
             raise
         except Exception as error:
-            if _disk_is_full(error):  # so would the other runs, and this one can resume
+            if disk_is_full(error):  # so would the other runs, and this one can resume
                 raise
             traceback.print_exc(file=log)  # the error of this run alone
             _record_failure(plan, directory, error)
     return recorded_facts(directory)
 
 
-def _disk_is_full(error: BaseException | None) -> bool:
-    """Return whether the disk was full; torch raises an error of its own while handling that."""
-    if isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT):
-        return True
-    return error is not None and _disk_is_full(error.__context__)
-
-
 def _record_failure(plan: Plan, directory: Path, error: Exception) -> None:
-    reason = str(error) if isinstance(error, UserError) else f"{type(error).__name__}: {error}"
-    failure = {"status": "failed", "error": reason}
-    begun = recorded_facts(directory)
-    if begun:
-        write_facts(directory, begun | failure)
+    if recorded_facts(directory):
+        record_failure(directory, error)
         return
     facts = {
         "format": 1,
@@ -208,7 +197,7 @@ def _record_failure(plan: Plan, directory: Path, error: Exception) -> None:
         "config": plan.config,
         "versions": versions(),
     }
-    with RunRecord(directory, facts | failure):
+    with RunRecord(directory, facts | failure_facts(error)):
         pass
 
 

@@ -1,6 +1,7 @@
 """Plan of a run, and its preparation: everything is found and checked before files are written."""
 
 import dataclasses
+import inspect
 import time
 import uuid
 from collections import Counter
@@ -23,12 +24,14 @@ from catsdogs.data.sources import find_folder
 from catsdogs.errors import UserError
 from catsdogs.features.backbone import BackboneWeights, find_weights
 from catsdogs.features.epoch_features import EpochFeatures, choose_features
+from catsdogs.io.failure import described, place
 from catsdogs.io.files import probe_directory
 from catsdogs.optim.base import RuleOptimizer
 from catsdogs.optim.step_inputs import constructor_inputs, declared_step_inputs
 from catsdogs.runs.environment import git_state, hardware, versions
 from catsdogs.runs.writer import strict_json
 from catsdogs.settings import DataSettings, Settings
+from catsdogs.training.blame import blaming
 from catsdogs.training.checkpoint import TrainState
 from catsdogs.training.events import TrainConfig
 from catsdogs.training.finite_sum import require_recurring_images
@@ -101,7 +104,12 @@ def optimizer_factory(build: Callable[..., Optimizer], name: str) -> MakeOptimiz
             known = constructor_inputs(class_of(build), train_images, batch_size)
             optimizer = build(parameters, **known, **replaced)
         except (TypeError, ValueError) as error:
-            raise UserError(f"optimizer: settings refused by {name}: {error}") from error
+            where = f" ({place(error)})" if place(error) else ""
+            raise UserError(f"optimizer: settings refused by {name}: {error}{where}") from error
+        except (UserError, OSError, MemoryError, torch.OutOfMemoryError):
+            raise
+        except Exception as error:
+            raise UserError(f"optimizer: {name} cannot be built: {described(error)}") from error
         if not isinstance(optimizer, Optimizer):
             raise UserError(
                 f"optimizer: {name} builds an object of type {type(optimizer).__name__}, not a "
@@ -140,6 +148,7 @@ def _make_optimizer(plan: Plan, head: ConvHead | LinearHead) -> Optimizer:
     settings = plan.settings
     train_images = settings.data.train_images
     optimizer = plan.make_optimizer(head.parameters(), train_images, settings.batch_size)
+    _require_usable(optimizer, plan.label)
     if declared_step_inputs(optimizer) is not None:
         require_recurring_images(settings.protocol, plan.label)
     clipped = settings.grad_clip.value is not None or settings.grad_clip.norm is not None
@@ -159,6 +168,33 @@ def _make_optimizer(plan: Plan, head: ConvHead | LinearHead) -> Optimizer:
         except RuntimeError as error:
             raise UserError(f"compile=true: {error}") from error
     return optimizer
+
+
+def _require_usable(optimizer: Optimizer, label: str) -> None:
+    """Refuse an optimizer that the training loop and its records cannot drive.
+
+    Raises:
+        UserError: If its step needs an argument, a group has no learning rate, or it has no state.
+    """
+    with blaming("optimizer", optimizer, "state_dict"):
+        optimizer.state_dict()
+    given = declared_step_inputs(optimizer) is not None
+    for parameter in inspect.signature(optimizer.step).parameters.values():
+        optional = parameter.kind in (parameter.VAR_POSITIONAL, parameter.VAR_KEYWORD)
+        if parameter.default is parameter.empty and not optional and not given:
+            raise UserError(
+                f"optimizer: each step of {label} needs {parameter.name}, which training does not "
+                "give; use an optimizer whose step() takes the gradients alone"
+            )
+    for group in optimizer.param_groups:
+        rate: Any = group.get("lr")
+        try:
+            float(rate)
+        except (TypeError, ValueError, RuntimeError):
+            raise UserError(
+                f"optimizer.lr={rate}: {label} has no learning rate in its param_groups, which "
+                "every epoch records; put a number under 'lr' there"
+            ) from None
 
 
 def find_images(data: DataSettings) -> Manifest:

@@ -172,8 +172,8 @@ def test_a_run_of_edited_code_is_not_resumed(
     shutil.copytree(begun, "copy")
     write("mine", MINE + "\n# edited\n")
     assert run_train(*arguments, f"resume={begun}") == 2
-    said = f"resume={begun}: the code of mine has changed; undo that, or start a new run without resume"
-    assert said in capsys.readouterr().err
+    said = "the code of mine has changed; undo that, or start a new run without resume"
+    assert f"resume={begun}: {said}" in capsys.readouterr().err
     (begun / "record.json").unlink()
     (begun / "record.json").write_text("damaged")  # a checkpoint knows it too
     assert run_train(*arguments, "resume=auto") == 0
