@@ -30,6 +30,7 @@ from yaml import YAMLError
 from catsdogs.errors import UserError
 from catsdogs.io.failure import described, place
 from catsdogs.io.text import is_one_line, one_line
+from catsdogs.io.voice import is_first_process, says_error
 
 Job = Callable[[DictConfig], int]
 
@@ -195,7 +196,8 @@ def _one_line_errors() -> Iterator[None]:
     except KeyboardInterrupt as error:
         # training.signals.Interrupted carries a message and the signal's number. The line break
         # is for a progress bar.
-        print(f"\n{str(error) or 'interrupted'}", file=sys.stderr)
+        if is_first_process():
+            print(f"\n{str(error) or 'interrupted'}", file=sys.stderr)
         sys.exit(128 + getattr(error, "number", signal.SIGINT))
     except BrokenPipeError:
         # Silent, as the shell's own tools are when the reader has closed the pipe (`| head`).
@@ -209,11 +211,13 @@ def _one_line_errors() -> Iterator[None]:
 
 
 def _stop(message: str, status: int) -> NoReturn:
-    """Print an error and exit."""
+    """Print an error and exit; of several processes that torchrun started only one prints it."""
     try:
         sys.stdout.flush()
     except BrokenPipeError:
         _discard_output()
+    if not says_error():
+        sys.exit(status)
     if _debugging():
         traceback.print_exc()
         hint = ""

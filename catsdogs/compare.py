@@ -16,9 +16,9 @@ from hydra.errors import ConfigCompositionException, MissingConfigException
 from omegaconf import DictConfig, open_dict
 
 from catsdogs.cli import command, plain
-from catsdogs.compute.distributed import STARTED_BY_TORCHRUN
 from catsdogs.errors import UserError
 from catsdogs.io.files import expanded
+from catsdogs.io.voice import STARTED_BY_TORCHRUN
 from catsdogs.train import plan_run
 from catsdogs.training.run_comparison import compare
 from catsdogs.training.setup import Plan

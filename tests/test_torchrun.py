@@ -20,10 +20,16 @@ TOLERANCE = 1e-6
 
 
 def start(
-    cache: Path, folder: Path, *arguments: str, processes: int = 2, command: str = "train"
+    cache: Path,
+    folder: Path,
+    *arguments: str,
+    processes: int = 2,
+    command: str = "train",
+    restarts: int = 0,
 ) -> subprocess.Popen[str]:
     folder.mkdir(exist_ok=True)
     by_torchrun = ["-m", "torch.distributed.run", "--standalone", f"--nproc-per-node={processes}"]
+    by_torchrun.append(f"--max-restarts={restarts}")
     return subprocess.Popen(
         [
             sys.executable,
@@ -93,7 +99,8 @@ def test_an_interrupted_run_in_two_processes_can_be_resumed(
     process.send_signal(signal.SIGTERM)
     status, _, err = finish(process)
     assert status != 0
-    assert "interrupted; saved after iteration" in err
+    assert err.count("interrupted; saved after iteration") == err.count("interrupted") == 1
+    assert err.count("stopping after the current step") == 1
     stopped = only_run(tmp_path)
     assert "finished" not in json.loads((stopped / "record.json").read_text())
     status, out, err = finish(start(cache, tmp_path, *arguments))
@@ -130,9 +137,69 @@ def test_a_command_that_needs_one_process_says_so_in_one_line(
     status, _, err = finish(process)
     assert status != 0
     ours = [line for line in err.splitlines() if line.startswith("error: ")]
-    assert ours
-    assert all(message in line for line in ours)
+    assert len(ours) == 1
+    assert message in ours[0]
     assert not (tmp_path / "here" / "outputs").exists()
+
+
+MINE = """
+import os
+import signal
+
+import torch
+
+
+class Mine(torch.optim.SGD):
+    def step(self, closure=None):
+        parameter = self.param_groups[0]["params"][0]
+        if isinstance(parameter, torch.nn.Parameter) and os.path.exists("outputs"):  # training
+            self.bad("/".join(os.environ.get(name, "") for name in NAMES))
+        return super().step(closure)
+
+    def bad(self, now):
+        BAD
+
+
+NAMES = ("RANK", "TORCHELASTIC_RESTART_COUNT")
+"""
+
+
+def mine(folder: Path, bad: str) -> list[str]:
+    folder.mkdir(exist_ok=True)
+    (folder / "mine.py").write_text(MINE.replace("BAD", bad))
+    return ["optimizer=native_sgd", "optimizer._target_=mine.Mine", "model.head=linear", "epochs=3"]
+
+
+@pytest.mark.slow
+def test_a_run_whose_process_is_killed_is_restarted_and_ends_as_without_that(
+    tmp_path: Path, cache: Path, small: list[str]
+) -> None:
+    bad = "if now == '1/0': os.kill(os.getpid(), signal.SIGKILL)"
+    killed = [*small, *mine(tmp_path / "killed", bad), "resume=auto"]
+    status, out, err = finish(start(cache, tmp_path / "killed", *killed, restarts=1))
+    assert status == 0, err
+    assert "unexpected" not in err
+    assert out.count("resuming outputs/") == 1
+    whole = [*small, *mine(tmp_path / "whole", "pass")]
+    status, _, err = finish(start(cache, tmp_path / "whole", *whole))
+    assert status == 0, err
+    for name in ("steps.csv", "predictions.csv"):
+        pair = [(only_run(tmp_path / folder) / name) for folder in ("killed", "whole")]
+        assert pair[0].read_bytes() == pair[1].read_bytes()
+
+
+@pytest.mark.slow
+def test_the_error_of_one_process_is_said_once_and_not_that_of_the_others(
+    tmp_path: Path, cache: Path, small: list[str]
+) -> None:
+    bad = "if now == '1/0': raise RuntimeError('only here')"
+    status, _, err = finish(start(cache, tmp_path, *small, *mine(tmp_path, bad)))
+    assert status != 0
+    ours = [line for line in err.splitlines() if "error: " in line and "mine" in line]
+    assert len(ours) == 1
+    assert "optimizer: mine.Mine failed in its step: RuntimeError: only here (mine.py" in ours[0]
+    assert "another process" not in err
+    assert "unexpected" not in err
 
 
 class Turns(ProcessGroup):

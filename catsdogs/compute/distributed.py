@@ -2,6 +2,7 @@
 
 import contextlib
 import dataclasses
+import logging
 import os
 from collections.abc import Iterator
 from typing import Any
@@ -11,8 +12,9 @@ import torch.distributed as dist
 from torch import Tensor
 
 from catsdogs.errors import UserError
+from catsdogs.io.voice import STARTED_BY_TORCHRUN, await_cause
 
-STARTED_BY_TORCHRUN = "TORCHELASTIC_RUN_ID"  # an environment variable that torchrun sets
+RESTARTS = "TORCHELASTIC_RESTART_COUNT"  # an environment variable that torchrun sets
 
 
 @dataclasses.dataclass(frozen=True)
@@ -92,23 +94,45 @@ ALONE = ProcessGroup()
 def join_process_group(device: torch.device) -> Iterator[ProcessGroup]:
     """Join the processes that torchrun started; yield `ALONE` without torchrun.
 
-    Processes other than process 0 print nothing to stdout meanwhile.
+    Processes other than process 0 print and log nothing meanwhile.
 
     Args:
         device: Of this process; CPUs communicate by gloo, GPUs by NCCL.
+
+    Raises:
+        UserError: If the connection to another process is lost.
     """
     if STARTED_BY_TORCHRUN not in os.environ:
         yield ALONE
         return
     if device.type == "cuda":
         torch.cuda.set_device(device)
-    dist.init_process_group("cpu:gloo,cuda:nccl" if device.type == "cuda" else "gloo")
+    backend = "cpu:gloo,cuda:nccl" if device.type == "cuda" else "gloo"
     try:
-        process_group = ProcessGroup(dist.get_rank(), dist.get_world_size())
+        store, rank, size = next(dist.rendezvous("env://"))  # type: ignore[attr-defined]
+        # The store survives a restart by torchrun, with the addresses of dead processes in it.
+        attempt = dist.PrefixStore(f"restart{os.environ.get(RESTARTS, '0')}", store)  # type: ignore[attr-defined]
+        dist.init_process_group(backend, store=attempt, rank=rank, world_size=size)
+        process_group = ProcessGroup(rank, size)
         with contextlib.ExitStack() as silence:
             if not process_group.is_main:
-                nothing = silence.enter_context(open(os.devnull, "w"))  # noqa: PTH123
-                silence.enter_context(contextlib.redirect_stdout(nothing))
+                _silence(silence)
             yield process_group
+    except RuntimeError as error:
+        if not isinstance(error, dist.DistError) and "gloo" not in str(error):
+            raise
+        await_cause()
+        raise UserError(
+            "torchrun: another process of this run has ended; resume=auto continues the run"
+        ) from error
     finally:
-        dist.destroy_process_group()
+        if dist.is_initialized():
+            dist.destroy_process_group()
+
+
+def _silence(until: contextlib.ExitStack) -> None:
+    nothing = until.enter_context(open(os.devnull, "w"))  # noqa: PTH123, SIM115
+    until.enter_context(contextlib.redirect_stdout(nothing))
+    until.enter_context(contextlib.redirect_stderr(nothing))
+    until.callback(logging.disable, logging.root.manager.disable)
+    logging.disable()

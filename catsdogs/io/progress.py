@@ -1,12 +1,13 @@
 """Progress bars: live on a terminal, one line every ten seconds in a log file."""
 
 import contextlib
-import os
 import sys
 from collections.abc import Callable, Iterable, Iterator
 from typing import Any
 
 from tqdm import tqdm
+
+from catsdogs.io.voice import is_first_process
 
 SHORT = 1.0  # seconds; shorter work shows no bar
 
@@ -41,7 +42,7 @@ def progress(
         mininterval=0.1 if terminal else 10.0,
         dynamic_ncols=terminal,
         leave=not terminal,
-        disable=os.environ.get("RANK", "0") != "0",  # torchrun sets it
+        disable=not is_first_process(),
     )
 
 

@@ -8,6 +8,9 @@ from collections.abc import Iterator
 from types import FrameType, TracebackType
 from typing import Any, Self
 
+from catsdogs.io.voice import is_first_process
+
+STOPPING = b"\nstopping after the current step; send the signal again to stop now\n"
 SIGNALS = (signal.SIGINT, signal.SIGTERM)
 
 
@@ -67,7 +70,7 @@ class Interruption:
             os.kill(os.getpid(), number)
         if self._deferring and not self.received:
             self.received = number
-            # Not print, which may be what the signal has interrupted.
-            os.write(2, b"\nstopping after the current step; send the signal again to stop now\n")
+            if is_first_process():
+                os.write(2, STOPPING)  # not print, which may be what the signal has interrupted
             return
         raise Interrupted(number)
