@@ -1,6 +1,7 @@
 """The predict command: a table, a contact sheet and a page from a checkpoint and images."""
 
 import csv
+import io
 import os
 import re
 from collections.abc import Callable
@@ -11,6 +12,7 @@ import torch
 from PIL import Image
 
 import catsdogs
+from catsdogs.training.checkpoint import load_checkpoint
 from tests.support.images import write_image
 from tests.support.sample_checkpoint import write_checkpoint
 
@@ -49,6 +51,37 @@ def test_it_predicts_as_the_run_itself_did(
         logit = float(row["logit"])
         assert float(found[row["path"]]["logit"]) == pytest.approx(logit, abs=1e-5)
         assert found[row["path"]]["label"] == ("cat" if logit > 0 else "dog")
+
+
+def test_a_checkpoint_that_is_not_the_one_of_its_run_is_refused(
+    run_train: Run,
+    run_predict: Run,
+    small: list[str],
+    images: Path,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    assert run_train(*small, "epochs=2", "model.head=linear") == 0
+    best, last = (only_run() / name for name in ("best.pt", "last.pt"))
+    own = best.read_bytes()
+    content = load_checkpoint(best)
+    flipped = bytearray(own)
+    flipped[own.index(content["head"]["weight"].flatten()[:64].numpy().tobytes())] ^= 1
+    other, older = io.BytesIO(), io.BytesIO()
+    torch.save(content | {"id": "0" * 32}, other)
+    torch.save(content | {"epoch": content["epoch"] + 1}, older)
+    predict = [f"checkpoint={best}", f"pictures={images}", "output_dir=out"]
+    for replacement, said in (
+        (other.getvalue(), f"checkpoint={best}: belongs to another run than record.json; give"),
+        (last.read_bytes(), f"checkpoint={best}: is a copy of last.pt; give a"),
+        (older.getvalue(), "and record.json names epoch"),
+        (flipped, "differs from its checksum"),
+    ):
+        best.write_bytes(replacement)
+        assert run_predict(*predict) == 2
+        assert said in capsys.readouterr().err
+    best.rename("best.pt")  # another folder is none of a run's business
+    Path("best.pt").write_bytes(other.getvalue())
+    assert run_predict("checkpoint=best.pt", *predict[1:]) == 0
 
 
 def test_it_writes_a_table_a_sheet_and_a_page_and_prints_the_counts(

@@ -48,8 +48,8 @@ def read_trained_model(checkpoint: Path, weights: str | None = None) -> TrainedM
     beside = recorded_facts(checkpoint.parent)
     if beside and (fault := checkpoint_fault(content, checkpoint.name, beside)):
         raise UserError(
-            f"checkpoint={checkpoint}: {fault} beside it; give a checkpoint of that run, or move "
-            "this one to another folder"
+            f"checkpoint={checkpoint}: {fault}; give a checkpoint of the run in this folder, or "
+            "move this one to another folder"
         )
     try:
         config, recorded, versions = content["config"], content["weights"], content["versions"]

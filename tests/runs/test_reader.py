@@ -1,12 +1,16 @@
 """Reading runs: damaged files are named, absent ones reported, and none is dropped silently."""
 
+import json
+import re
 from pathlib import Path
 
 import numpy as np
 import pytest
 
 from catsdogs.errors import UserError
+from catsdogs.runs.checksums import file_checksums
 from catsdogs.runs.reader import Runs, read_run, read_runs
+from catsdogs.runs.writer import recorded_facts, write_facts
 from tests.support.synthetic_runs import (
     COSTS,
     LOGITS,
@@ -287,3 +291,49 @@ def test_the_name_of_an_image_may_have_a_comma_a_quote_and_a_line_break(tmp_path
     test = read_run(directory).test
     assert test is not None
     assert test.paths[0] == 'a "b",\nc.jpg'
+
+
+def test_a_finished_run_that_differs_from_its_checksums_is_refused_by_file(tmp_path: Path) -> None:
+    written = write_run(tmp_path)
+    write_facts(written, recorded_facts(written) | {"checksums": file_checksums(written)})
+    run = read_run(written)
+    assert run.weights() is not None
+    assert set(run.facts["checksums"]) == {
+        "steps.csv",
+        "epochs.csv",
+        "predictions.csv",
+        "last.safetensors",
+    }
+    for name, old, new in (
+        ("steps.csv", "0.25", "0.26"),
+        ("epochs.csv", "0.95", "0.96"),
+        ("predictions.csv", ",-3.0", ",-3.5"),
+    ):
+        text = (written / name).read_text()
+        replace(written / name, old, new)
+        said = f"{written / name}: differs from its checksum in record.json; delete the run and"
+        with pytest.raises(UserError, match=f"^{re.escape(said)}"):
+            read_run(written)
+        (written / name).write_text(text)
+    weights = bytearray((written / "last.safetensors").read_bytes())
+    weights[-1] ^= 1
+    (written / "last.safetensors").write_bytes(weights)
+    with pytest.raises(UserError, match=r"last\.safetensors: differs from its checksum"):
+        read_run(written).weights()
+
+
+def test_a_record_that_differs_from_its_checksum_is_refused_and_one_without_is_read(
+    tmp_path: Path,
+) -> None:
+    path = write_run(tmp_path) / "record.json"
+    whole = path.read_text()
+    replace(path, '"test_accuracy": 1.0', '"test_accuracy": 0.9')
+    with pytest.raises(UserError, match=r"record\.json: differs from its own checksum"):
+        read_run(path.parent)
+    assert recorded_facts(path.parent) == {}
+    path.write_text(json.dumps(json.loads(whole)))  # in another layout
+    assert read_run(path.parent).facts["test_accuracy"] == 1.0
+    content = json.loads(whole)
+    del content["checksum"]
+    path.write_text(json.dumps(content | {"test_accuracy": 0.9}))  # as by version 0.1.0
+    assert read_run(path.parent).facts["test_accuracy"] == 0.9
