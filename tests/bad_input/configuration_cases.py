@@ -1,5 +1,7 @@
 """Settings that are invalid, alone or together: cases of the catalogue of bad input."""
 
+import importlib
+import sys
 from collections.abc import Callable
 from pathlib import Path
 
@@ -24,6 +26,18 @@ def own_yaml(text: str) -> Callable[[Path, pytest.MonkeyPatch], None]:
     return make
 
 
+def own_class(text: str) -> Callable[[Path, pytest.MonkeyPatch], None]:
+    def make(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+        (folder / "own_class.py").write_text(f"import torch\n\n{text}\n")
+        monkeypatch.syspath_prepend(folder)
+        monkeypatch.setattr(sys, "dont_write_bytecode", True)
+        monkeypatch.delitem(sys.modules, "own_class", raising=False)
+        importlib.invalidate_caches()
+
+    return make
+
+
+OWN_CLASS = ["optimizer=native_sgd", "optimizer._target_=own_class.Own"]
 OWN = ["--config-dir", "own", "optimizer=own"]
 SAGA = ["optimizer=custom_saga", "batch_size=8"]
 LINEAR_SAGA = ["optimizer=custom_linear_saga", "model.head=linear"]
@@ -67,6 +81,39 @@ CASES = [
     Case(
         "a target that is not an optimizer",
         ["optimizer._target_=tests.bad_input.configuration_cases.no_optimizer"],
+    ),
+    Case(
+        "an optimizer class in a file with a syntax error",
+        OWN_CLASS,
+        make=own_class("class Own(torch.optim.SGD:"),
+    ),
+    Case(
+        "an optimizer class in a file that imports what is not installed",
+        OWN_CLASS,
+        make=own_class("import not_installed"),
+    ),
+    Case(
+        "an optimizer class whose constructor raises",
+        OWN_CLASS,
+        make=own_class("class Own(torch.optim.SGD):\n    def __init__(self, *_, **__): 1 / 0"),
+    ),
+    Case(
+        "an optimizer class whose step raises",
+        OWN_CLASS,
+        images=True,
+        make=own_class("class Own(torch.optim.SGD):\n    def step(self): 1 / 0"),
+    ),
+    Case(
+        "an optimizer class whose step needs a closure",
+        ["optimizer=native_sgd", "optimizer._target_=torch.optim.LBFGS"],
+    ),
+    Case(
+        "an optimizer class whose groups have no learning rate",
+        OWN_CLASS,
+        make=own_class(
+            "class Own(torch.optim.Optimizer):\n"
+            "    def __init__(self, params, lr): super().__init__(params, {'rate': lr})"
+        ),
     ),
     Case("an empty value", ["model.weights="]),
     Case("a negative threshold of a flat cost", ["stop_when_flat=-1"]),

@@ -8,6 +8,8 @@ from typing import Any
 
 import pytest
 
+from catsdogs.runs.checksums import file_checksums
+from catsdogs.runs.writer import recorded_facts, write_facts
 from tests.support.catalogue import Case, Make
 from tests.support.synthetic_runs import run_name, write_comparison, write_run
 
@@ -39,6 +41,20 @@ def replaced(file: str, old: str, new: str) -> Make:
         text = path.read_text()
         assert old in text
         path.write_text(text.replace(old, new, 1))
+
+    return make
+
+
+def changed(file: str, old: str, new: str) -> Make:
+    """Change a file of a run that has checksums, as a disk or a hand would."""
+
+    def make(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+        directory = write_run(folder / "runs", name="run")
+        facts = recorded_facts(directory)
+        write_facts(directory, facts | {"checksums": file_checksums(directory)})
+        text = (directory / file).read_text()
+        assert old in text
+        (directory / file).write_text(text.replace(old, new, 1))
 
     return make
 
@@ -127,6 +143,10 @@ CASES = [
     ),
     Case("a memory size of text", RUNS, make=record(memory=MEMORY)),
     Case("a test cost of text", RUNS, make=record(test_cost="low")),
+    Case("a record with a changed digit", RUNS, make=changed("record.json", "0.0625", "0.0626")),
+    Case("costs with a changed digit", RUNS, make=changed("steps.csv", "0.25", "0.26")),
+    Case("epochs with a changed digit", RUNS, make=changed("epochs.csv", "0.95", "0.96")),
+    Case("predictions with a changed digit", RUNS, make=changed("predictions.csv", "3.0", "3.1")),
     Case("costs without a column", RUNS, make=replaced("steps.csv", "cost", "loss")),
     Case("epochs without a column", RUNS, make=replaced("epochs.csv", "val_cost", "cost")),
     Case("predictions without a column", RUNS, make=replaced("predictions.csv", "logit", "p")),
