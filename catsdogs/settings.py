@@ -14,7 +14,7 @@ import pydantic
 from pydantic import AfterValidator, BeforeValidator, Field, ValidationError, WrapValidator
 from pydantic_core import ErrorDetails, PydanticCustomError
 
-from catsdogs.data.manifest import SPLITS, Split
+from catsdogs.data.manifest import SPLITS, Duplicates, Split
 from catsdogs.data.sources import Downloaded, Source
 from catsdogs.errors import UserError
 from catsdogs.io.files import expanded
@@ -159,6 +159,7 @@ class DataSettings(Section):
     val_per_class: PerClass
     test_per_class: PerClass
     max_bad_fraction: Annotated[float, Field(ge=0, le=1), must_be("a number from 0 to 1")]
+    duplicates: Duplicates
     store_dtype: StoreType
     workers: Workers
 

@@ -4,6 +4,7 @@ import csv
 import dataclasses
 import hashlib
 import io
+import itertools
 import logging
 import os
 import stat
@@ -20,6 +21,7 @@ from catsdogs.io.text import is_one_line, one_line
 
 Split = Literal["train", "val", "test"]
 SPLITS: tuple[Split, ...] = ("train", "val", "test")
+Duplicates = Literal["drop", "keep", "refuse"]
 OK = "ok"
 BAD_NAME = "its name is not one line of UTF-8: rename it"
 FORMAT = 2  # of a cached manifest; raise it when the rules for readable images change
@@ -85,7 +87,11 @@ class Manifest:
 
 
 def make_manifest(
-    root: Path, per_class: dict[Split, int], *, max_bad_fraction: float = 0.01
+    root: Path,
+    per_class: dict[Split, int],
+    *,
+    max_bad_fraction: float = 0.01,
+    duplicates: Duplicates = "drop",
 ) -> Manifest:
     """Decode every image under `root` once and split the readable ones.
 
@@ -96,9 +102,13 @@ def make_manifest(
         root: A folder in one of the layouts of `find_images`.
         per_class: Number of images of each class in each split.
         max_bad_fraction: Largest accepted share of unreadable images, 0 to 1.
+        duplicates: Treatment of files with the same content, which a warning counts: `drop` keeps
+            an image out of validation and test if it is in another split, in the same one, or
+            under both labels; `keep` uses all; `refuse` stops.
 
     Raises:
-        UserError: If the folder is unusable, too many images are unreadable, or too few are left.
+        UserError: If the folder is unusable, too many images are unreadable, or too few are left;
+            with `refuse` also if two files have the same content.
     """
     root = expanded(root, "data.root").resolve()
     if not is_one_line(str(root)):
@@ -111,34 +121,87 @@ def make_manifest(
             f"first {bad[0].path} ({bad[0].status}); repair or remove them, or raise "
             f"data.max_bad_fraction={max_bad_fraction:g}"
         )
-    return Manifest(root, split_per_class(images, per_class))
+    return Manifest(root, split_per_class(images, per_class, duplicates))
 
 
 def split_per_class(
-    images: list[ManifestEntry], per_class: dict[Split, int]
+    images: list[ManifestEntry], per_class: dict[Split, int], duplicates: Duplicates = "drop"
 ) -> tuple[ManifestEntry, ...]:
     """Assign the first readable images of each class to train, the next to val, the next to test.
 
+    Args:
+        images: In the order of `find_images`.
+        per_class: Number of images of each class in each split.
+        duplicates: As for `make_manifest`; the next image takes the place of one that is dropped.
+
     Raises:
-        UserError: If a class has fewer readable images than the splits need.
+        UserError: If a class has fewer readable images than the splits need; with `refuse` also
+            if two have the same content.
     """
-    needed = sum(per_class.values())
+    readable = [p for p in images if p.status == OK]
+    copies = _copies(readable)
+    if copies and duplicates == "refuse":
+        raise UserError(
+            f"data.duplicates=refuse: {_describe(copies)}; remove them, or use data.duplicates=drop"
+        )
+    # Contents that validation and test must not have; first those under both labels.
+    avoided = {copy.sha256 for copy, first in copies if copy.label != first.label}
     splits: dict[str, str] = {}
-    for name, label in LABELS.items():
-        readable = [p.path for p in images if p.label == label and p.status == OK]
-        if len(readable) < needed:
-            settings = ", ".join(f"data.{split}_per_class={per_class[split]}" for split in SPLITS)
-            raise UserError(
-                f"{settings}: too few {name}s: {needed} are needed, {len(readable)} are readable; "
-                "use smaller splits or more images"
-            )
-        wanted = [split for split in SPLITS for _ in range(per_class[split])]
-        splits |= dict(zip(readable, wanted, strict=False))
+    dropped: set[str] = set()
+    for split, label in itertools.product(SPLITS, LABELS.values()):
+        wanted = per_class[split]
+        for image in readable:
+            if image.label != label or image.path in splits:
+                continue
+            if not wanted:
+                break
+            if duplicates == "drop" and split != "train" and image.sha256 in avoided:
+                dropped.add(image.path)
+            else:
+                splits[image.path] = split
+                avoided.add(image.sha256)
+                wanted -= 1
+        if wanted:
+            _refuse_too_few(label, per_class, readable, dropped)
+    if copies:
+        action = "all kept" if duplicates == "keep" else f"{len(dropped)} left out of val and test"
+        log.warning("data.duplicates=%s: %s; %s", duplicates, _describe(copies), action)
     # The escaped name of an unusable file may be the name of a readable one.
     return tuple(
         dataclasses.replace(p, split=splits.get(p.path, "") if p.status == OK else "")
         for p in images
     )
+
+
+def _refuse_too_few(
+    label: int, per_class: dict[Split, int], readable: list[ManifestEntry], dropped: set[str]
+) -> None:
+    (name,) = (name for name, number in LABELS.items() if number == label)
+    found = [image.path for image in readable if image.label == label]
+    number = len(dropped.intersection(found))
+    copies = f", {number} of them copies that data.duplicates=drop leaves out" * bool(number)
+    settings = ", ".join(f"data.{split}_per_class={per_class[split]}" for split in SPLITS)
+    raise UserError(
+        f"{settings}: too few {name}s: {sum(per_class.values())} are needed, {len(found)} are "
+        f"readable{copies}; use smaller splits or more images"
+    )
+
+
+def _copies(readable: list[ManifestEntry]) -> list[tuple[ManifestEntry, ManifestEntry]]:
+    """Return each image whose content an earlier one has, with the first that has it."""
+    first: dict[str, ManifestEntry] = {}
+    return [
+        (image, first[image.sha256])
+        for image in readable
+        if first.setdefault(image.sha256, image) is not image
+    ]
+
+
+def _describe(copies: list[tuple[ManifestEntry, ManifestEntry]]) -> str:
+    (copy, first), mislabelled = copies[0], sum(one.label != two.label for one, two in copies)
+    both = f", {mislabelled} of them under the other label" * bool(mislabelled)
+    number = "1 image is a copy" if len(copies) == 1 else f"{len(copies)} images are copies"
+    return f"{number} of another (first: {copy.path}, the same as {first.path}){both}"
 
 
 def _decode_all(root: Path, labels: dict[str, int]) -> list[ManifestEntry]:

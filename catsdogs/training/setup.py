@@ -210,7 +210,12 @@ def find_images(data: DataSettings) -> Manifest:
         seed=data.drawing_seed,
         keep_archive=data.keep_archive,
     )
-    return make_manifest(root, data.per_class, max_bad_fraction=data.max_bad_fraction)
+    return make_manifest(
+        root,
+        data.per_class,
+        max_bad_fraction=data.max_bad_fraction,
+        duplicates=data.duplicates,
+    )
 
 
 @dataclasses.dataclass(frozen=True)

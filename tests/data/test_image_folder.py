@@ -6,6 +6,7 @@ import pytest
 
 from catsdogs.data.image_folder import find_images
 from catsdogs.errors import UserError
+from tests.support.images import close_folder
 
 
 def touch(root: Path, *names: str) -> None:
@@ -48,6 +49,9 @@ def test_files_that_are_not_images_are_skipped(tmp_path: Path) -> None:
         (["cat.1.jpg", "cat.2.jpg"], "2 images, but no dogs; both classes are needed"),
         (["cat.1.jpg", "dog.1.jpg", "cats/1.jpg", "dogs/1.jpg"], "both layouts"),
         (["train/cat.1.jpg", "train/dog.1.jpg"], "; did you mean data.root=.*train"),
+        (["train/train/cat.1.jpg", "a/dog.jpg"], r"; did you mean data.root=\S*/train/train\?"),
+        (["training_set/training_set/cats/1.jpg"], r"data.root=\S*/training_set/training_set\?"),
+        (["cats/1.heic", "dogs/.1.jpg"], r"\(skipped 1 \.heic file .*, 1 hidden or system file"),
     ],
 )
 def test_an_unusable_folder_is_refused_with_the_reason(
@@ -61,3 +65,43 @@ def test_an_unusable_folder_is_refused_with_the_reason(
 def test_a_folder_that_does_not_exist_is_named(tmp_path: Path) -> None:
     with pytest.raises(UserError, match=r"data\.root=.*nowhere: no such folder; give"):
         find_images(tmp_path / "nowhere")
+
+
+def test_hidden_and_system_files_are_ignored_in_every_layout_and_counted_with_the_first(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    hidden = [".DS_Store", "._1.jpg", "Thumbs.db", "@eaDir/1.jpg", ".thumbs/1.jpg", "desktop.ini"]
+    touch(tmp_path, *(f"{kind}/{name}" for kind in ("cats", "dogs") for name in ["1.jpg", *hidden]))
+    touch(tmp_path, "__MACOSX/cats/._1.jpg", "dogs/2.HEIC", "dogs/3.heic", "birds/1.jpg")
+    assert list(find_images(tmp_path)) == ["dogs/1.jpg", "cats/1.jpg"]
+    flat = tmp_path / "flat"
+    touch(flat, "cat.1.jpg", "dog.1.jpg", "._cat.1.jpg", "dog.JPG", "notes", ".hidden/cat.2.jpg")
+    assert list(find_images(flat)) == ["dog.1.jpg", "cat.1.jpg"]
+    assert caplog.messages == [
+        f"data.root={tmp_path}: skipped 13 hidden or system files (first: {tmp_path}/__MACOSX), "
+        f"1 other folder (first: {tmp_path}/birds), 2 .heic files (first: {tmp_path}/dogs/2.HEIC)",
+        f"data.root={flat}: skipped 2 hidden or system files (first: {flat}/._cat.1.jpg), "
+        f"1 image with another name (first: {flat}/dog.JPG), "
+        f"1 extensionless file (first: {flat}/notes)",
+    ]
+
+
+def test_a_folder_that_cannot_be_read_is_named(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    touch(tmp_path, "cats/1.jpg", "cats/closed/2.jpg", "dogs/1.jpg")
+    close_folder(tmp_path / "cats" / "closed", monkeypatch)
+    assert list(find_images(tmp_path)) == ["dogs/1.jpg", "cats/1.jpg"]
+    (line,) = caplog.messages
+    assert line.endswith(
+        f"skipped 1 unreadable folder (first: {tmp_path}/cats/closed, Permission denied)"
+    )
+    close_folder(tmp_path / "dogs", monkeypatch)
+    with pytest.raises(UserError, match="but no dogs .skipped 2 unreadable folders"):
+        find_images(tmp_path)
+
+
+def test_a_linked_folder_is_searched(tmp_path: Path) -> None:
+    touch(tmp_path, "elsewhere/2.jpg", "root/cats/1.jpg", "root/dogs/1.jpg")
+    (tmp_path / "root" / "cats" / "more").symlink_to(tmp_path / "elsewhere")
+    assert list(find_images(tmp_path / "root")) == ["dogs/1.jpg", "cats/1.jpg", "cats/more/2.jpg"]

@@ -33,7 +33,7 @@ def test_the_monograph_split_of_the_competition_takes_file_names_as_strings() ->
     names = sorted(f"cat.{n}.jpg" for n in range(1200)) + sorted(
         f"dog.{n}.jpg" for n in range(1200)
     )
-    rows = [ManifestEntry(name, int(name.startswith("cat")), 1, 1, "", "ok") for name in names]
+    rows = [ManifestEntry(name, int(name.startswith("cat")), 1, 1, name, "ok") for name in names]
     split = split_per_class(rows, {"train": 1000, "val": 100, "test": 100})
     val = [p.path for p in split if p.split == "val" and p.label == 1]
     assert (val[0], val[-1]) == ("cat.819.jpg", "cat.908.jpg")  # by hand: names 1001 and 1100
@@ -69,6 +69,55 @@ def test_more_unreadable_images_than_allowed_stop_the_run(images: Path, tmp_path
     (tmp_path / "dog.0.jpg").write_bytes(b"no picture")
     with pytest.raises(UserError, match=r"1 of 18 images are unreadable.*dog\.0\.jpg"):
         make_manifest(tmp_path, PER_CLASS, max_bad_fraction=0.01)
+
+
+def rows(dogs: str, cats: str) -> list[ManifestEntry]:
+    """Return readable images, one for each letter; equal letters are equal contents."""
+    return [
+        ManifestEntry(f"{kind}{number}", label, 1, 1, letter, "ok")
+        for kind, label, letters in (("dog", 0, dogs), ("cat", 1, cats))
+        for number, letter in enumerate(letters)
+    ]
+
+
+def contents(split: tuple[ManifestEntry, ...], name: str) -> str:
+    return "".join(p.sha256 for p in split if p.split == name)
+
+
+ONE_TRAIN: dict[Split, int] = {"train": 2, "val": 1, "test": 1}
+
+
+def test_a_copy_is_left_out_of_validation_and_test_and_the_next_image_takes_its_place(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    # a: in train and val; c: in val and test; e: in test under both labels; x: twice in train.
+    images = rows(dogs="abaccdz", cats="xxfegeh")
+    images[5] = dataclasses.replace(images[5], sha256="e")
+    split = split_per_class(images, ONE_TRAIN)
+    assert [contents(split, name) for name in ("train", "val", "test")] == ["abxx", "cf", "zg"]
+    assert [record.getMessage() for record in caplog.records] == [
+        "data.duplicates=drop: 5 images are copies of another (first: dog2, the same as dog0), "
+        "2 of them under the other label; 4 left out of val and test"
+    ]
+
+
+def test_copies_can_be_kept_or_refused(caplog: pytest.LogCaptureFixture) -> None:
+    images = rows(dogs="abac", cats="mnop")
+    split = split_per_class(images, ONE_TRAIN, "keep")
+    assert [contents(split, name) for name in ("train", "val", "test")] == ["abmn", "ao", "cp"]
+    assert caplog.messages == [
+        "data.duplicates=keep: 1 image is a copy of another (first: dog2, the same as dog0); "
+        "all kept"
+    ]
+    with pytest.raises(UserError, match=r"refuse: 1 image is a copy .* or use data.duplicates=dro"):
+        split_per_class(images, ONE_TRAIN, "refuse")
+    split_per_class(rows(dogs="abcd", cats="mnop"), ONE_TRAIN, "refuse")
+
+
+def test_the_copies_are_named_if_too_few_images_are_left() -> None:
+    message = "too few dogs: 4 are needed, 4 are readable, 1 of them copies that data.duplicates="
+    with pytest.raises(UserError, match=message):
+        split_per_class(rows(dogs="abac", cats="mnop"), ONE_TRAIN)
 
 
 def test_too_few_images_are_refused_with_the_numbers(images: Path) -> None:
@@ -125,4 +174,4 @@ def test_every_mode_of_eight_bits_counts_as_readable(tmp_path: Path, mode: str) 
         for number in range(3):
             Image.new(mode, (9, 9), number).save(tmp_path / f"{name}.{number}.{suffix}")
     one: dict[Split, int] = {"train": 1, "val": 1, "test": 1}
-    assert not make_manifest(tmp_path, one).unreadable
+    assert not make_manifest(tmp_path, one, duplicates="keep").unreadable

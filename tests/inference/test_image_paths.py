@@ -8,6 +8,7 @@ import pytest
 from catsdogs.errors import UserError
 from catsdogs.inference.image_paths import list_images
 from catsdogs.io.text import printable
+from tests.support.images import close_folder
 
 
 @pytest.fixture
@@ -103,3 +104,37 @@ def test_any_name_is_printable_on_one_line() -> None:
     assert printable("plain \\ Щенок 猫 é.jpg") == "plain \\ Щенок 猫 é.jpg"
     assert printable(os.fsdecode(b"caf\xe9\n\r\x1b[31m.jpg")) == r"caf\xe9\n\r\x1b[31m.jpg"
     assert printable("a\u2028b\x85c") == r"a\u2028b\x85c"
+
+
+def test_what_a_search_skips_is_counted_in_one_line_with_the_first_of_each_kind(
+    here: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    for name in ("._b.jpg", ".DS_Store", "in/x.HEIC", "in/y.heic", "closed/z.jpg", "@eaDir/b.jpg"):
+        Path(name).parent.mkdir(exist_ok=True)
+        Path(name).touch()
+    close_folder(Path("closed"), monkeypatch)
+    assert listed(".", "*.jpg") == ["A.JPEG", "b.jpg", "f[1].jpg", "in/c.png", "in/deep/d.WebP"] + [
+        "b.jpg",
+        "f[1].jpg",
+    ]
+    assert caplog.messages == [
+        "pictures: skipped 1 unreadable folder (first: ./closed, Permission denied), "
+        "4 hidden or system files (first: @eaDir), 1 .txt file (first: notes.txt), "
+        "1 .bmp file (first: in/e.bmp), 2 .heic files (first: in/x.HEIC)"
+    ]
+
+
+def test_a_hidden_file_that_is_asked_for_is_used(here: Path) -> None:
+    for name in ("._b.jpg", ".more/c.jpg"):
+        Path(name).parent.mkdir(exist_ok=True)
+        Path(name).touch()
+    assert listed("._b.jpg", ".*.jpg", ".m*") == ["._b.jpg", "._b.jpg", ".more/c.jpg"]
+
+
+def test_a_folder_without_images_says_what_it_has(here: Path) -> None:
+    Path("phone").mkdir()
+    Path("phone/1.heic").touch()
+    with pytest.raises(
+        UserError, match=r"\(skipped 1 \.heic file \(first: phone/1\.heic\)\); name"
+    ):
+        listed("phone")
