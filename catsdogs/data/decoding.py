@@ -48,9 +48,6 @@ def decoded_batches(
 
 def _read(file: Path) -> Tensor | str:
     try:
-        # Opening a pipe would block until another process writes to it.
-        if file.exists() and not file.is_file():
-            return "not a file"
         return decode(file)
     except FileNotFoundError:
         return "no such file"

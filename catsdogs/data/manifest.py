@@ -7,13 +7,12 @@ import io
 import itertools
 import logging
 import os
-import stat
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Literal
 
 from catsdogs.data.image_folder import LABELS, find_images
-from catsdogs.data.images import read_image
+from catsdogs.data.images import read_content, read_image
 from catsdogs.errors import UserError
 from catsdogs.io.files import atomic_write_text, cache_directory, expanded, make_directory
 from catsdogs.io.progress import progress
@@ -24,7 +23,7 @@ SPLITS: tuple[Split, ...] = ("train", "val", "test")
 Duplicates = Literal["drop", "keep", "refuse"]
 OK = "ok"
 BAD_NAME = "its name is not one line of UTF-8: rename it"
-FORMAT = 2  # of a cached manifest; raise it when the rules for readable images change
+FORMAT = 3  # of a cached manifest; raise it when the rules for readable images change
 KEPT = "# sha256 of the lines below: "  # first line of a cached manifest
 log = logging.getLogger(__name__)
 
@@ -95,7 +94,7 @@ def make_manifest(
 ) -> Manifest:
     """Decode every image under `root` once and split the readable ones.
 
-    The result is cached under a hash of the folder's listing (paths, sizes, modification times), so
+    The result is cached under a hash of the folder's listing (paths, sizes, times), so
     an unchanged folder is not decoded again.
 
     Args:
@@ -205,13 +204,14 @@ def _describe(copies: list[tuple[ManifestEntry, ManifestEntry]]) -> str:
 
 
 def _decode_all(root: Path, labels: dict[str, int]) -> list[ManifestEntry]:
-    cached = make_directory(cache_directory() / "manifests", "CATSDOGS_CACHE")
-    cached /= f"{_listing_hash(root, labels)}.csv"
+    folder = cache_directory() / "manifests"
+    cached = folder / f"{_listing_hash(root, labels)}.csv"
     if cached.exists():
         try:
             return _read_cached(cached, labels)
         except (OSError, ValueError) as error:
             log.warning("%s is damaged (%s); checking the images again", cached, error)
+    make_directory(folder, "CATSDOGS_CACHE")  # only now: a complete cache may be read-only
     # Pillow releases the interpreter lock while it decodes, so threads use every core.
     with ThreadPoolExecutor(os.cpu_count()) as pool:
         images = list(
@@ -232,15 +232,9 @@ def _decode(root: Path, path: str, label: int) -> ManifestEntry:
         return ManifestEntry(one_line(path), label, 0, 0, "", BAD_NAME)
     digest = ""
     try:
-        file = root / path
-        # Reading a pipe would block until something is written, and a device may be endless.
-        if not stat.S_ISREG(file.stat().st_mode):
-            raise OSError("not a regular file")
-        content = file.read_bytes()
-        if not content:
-            raise OSError("empty")
+        content = read_content(root / path)
         digest = hashlib.sha256(content).hexdigest()
-        image = read_image(io.BytesIO(content))
+        image = read_image(content)
         return ManifestEntry(path, label, image.width, image.height, digest, OK)
     except OSError as error:
         reason = error.strerror or str(error)
@@ -252,7 +246,8 @@ def _listing_hash(root: Path, labels: dict[str, int]) -> str:
     for path, label in labels.items():
         try:
             status = (root / path).stat()
-            found = f"{status.st_size}\t{status.st_mtime_ns}"
+            # A copy may keep the time of the content, but not that of the last change.
+            found = f"{status.st_size}\t{status.st_mtime_ns}\t{status.st_ctime_ns}"
         except OSError as error:  # a broken or circular link
             found = str(error.errno)
         digest.update(os.fsencode(f"\n{path}\t{label}\t{found}"))

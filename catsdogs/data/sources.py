@@ -7,12 +7,12 @@ from pathlib import Path
 from typing import Literal
 
 import PIL
-from filelock import FileLock
 
 from catsdogs.data.download.kaggle import fetch_kaggle
 from catsdogs.data.image_folder import LABELS
 from catsdogs.drawing.species import draw_cat_or_dog
 from catsdogs.io.files import atomic_directory, cache_directory, make_directory
+from catsdogs.io.locks import file_lock
 from catsdogs.io.progress import progress
 
 Source = Literal["drawn", "folder", "kaggle", "pets"]
@@ -64,9 +64,12 @@ def draw_folder(per_class: int, *, seed: int = 0) -> Path:
     Files are named as in the competition, `cat.N.jpg` and `dog.N.jpg`. Image N of a class is the
     same in a folder of any size.
     """
-    drawn = make_directory(cache_directory() / "drawn", "CATSDOGS_CACHE")
+    drawn = cache_directory() / "drawn"
     folder = drawn / f"edition{EDITION}-seed{seed}-{per_class}-pillow{PIL.__version__}"
-    with FileLock(drawn / f"{folder.name}.lock"):
+    if folder.exists():  # the cache may be read-only
+        return folder
+    make_directory(drawn, "CATSDOGS_CACHE")
+    with file_lock(drawn / f"{folder.name}.lock", waiting_for="draws the same images"):
         if not folder.exists():
             with atomic_directory(folder) as partial_folder:
                 _draw_all(partial_folder, per_class, seed)

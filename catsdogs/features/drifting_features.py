@@ -5,6 +5,7 @@ which the next epoch starts. Where the disk is too small for all epochs, feature
 epoch is on disk at a time, and none is kept.
 """
 
+import contextlib
 import json
 import logging
 import shutil
@@ -22,17 +23,19 @@ from catsdogs.data.manifest import Split
 from catsdogs.features.backbone import StateDict
 from catsdogs.features.drifting_pass import STATISTICS, ViewPass
 from catsdogs.features.feature_store import FEATURES_PER_IMAGE, Features, feature_shards, split_rows
-from catsdogs.features.shard_cache import PIXELS_PER_IMAGE, exclusive_lock, store_path
+from catsdogs.features.shard_cache import COMPUTING, PIXELS_PER_IMAGE, store_path
 from catsdogs.io.files import (
     atomic_directory,
     cache_directory,
     checksum,
+    deletions_named,
     is_gone,
     make_directory,
     quarantine,
     this_process,
 )
 from catsdogs.io.formatting import size
+from catsdogs.io.locks import file_lock
 from catsdogs.io.torch_file import FILE_BYTES_PER_TENSOR
 
 STREAM = "stream-"  # prefix of the folder of a stream
@@ -162,19 +165,26 @@ class ViewFeatures:
     def _complete(self, epoch: int) -> Path:
         """Return the complete store of an epoch, computed now if it is absent or damaged."""
         path = self._path(epoch)
-        make_directory(path.parent, "CATSDOGS_CACHE")
         if self._stream_folder is not None:
             self._close()
-        with exclusive_lock(path.with_suffix(".lock")):
-            if not self._is_intact(path):
-                before = self._statistics_after(epoch - 1)
-                # Building a network draws random numbers; those of an optimizer must not depend
-                # on whether a pass was needed.
-                with atomic_directory(path) as folder, torch.random.fork_rng(devices=[]):
-                    self._pass.fill(folder, epoch, before)
-                self.computed.append(epoch)
+        with deletions_named():
+            if not self._is_intact(path):  # a complete store may be read-only
+                make_directory(path.parent, "CATSDOGS_CACHE")
+                with file_lock(path.with_suffix(".lock"), waiting_for=COMPUTING):
+                    self._compute(epoch, path)
             self._statistics[epoch] = safetensors.torch.load_file(path / STATISTICS)
         return path
+
+    def _compute(self, epoch: int, path: Path) -> None:
+        """Compute the store of an epoch, unless another process has done it meanwhile."""
+        if self._is_intact(path):
+            return
+        before = self._statistics_after(epoch - 1)
+        # Building a network draws random numbers; those of an optimizer must not depend on whether
+        # a pass was needed.
+        with atomic_directory(path) as folder, torch.random.fork_rng(devices=[]):
+            self._pass.fill(folder, epoch, before)
+        self.computed.append(epoch)
 
     def _is_intact(self, path: Path) -> bool:
         """Return whether `path` holds an undamaged store; quarantine a damaged one."""
@@ -188,8 +198,9 @@ class ViewFeatures:
             if shards.missing(shards.numbers):
                 raise ValueError("a shard is missing or damaged")
         except (OSError, ValueError, KeyError, TypeError) as error:
-            aside = quarantine(path)
-            log.warning("%s was damaged (%s); computing it again", aside, error)
+            with contextlib.suppress(FileNotFoundError):  # another process renamed it
+                aside = quarantine(path)
+                log.warning("%s was damaged (%s); computing it again", aside, error)
             return False
         return True
 
@@ -201,5 +212,5 @@ class ViewFeatures:
     def _close(self) -> None:
         """Delete the open epoch of a stream; its statistics stay in memory."""
         if self._open is not None:
-            shutil.rmtree(self._path(self._open[0]))
+            shutil.rmtree(self._path(self._open[0]), ignore_errors=True)
             self._open = None

@@ -201,6 +201,7 @@ def split_rows(
     shards: Shards, manifest: Manifest, device: torch.device, process_group: ProcessGroup = ALONE
 ) -> dict[Split, Features]:
     """Return the features of each split of a store, copied to a GPU's memory if they fit."""
+    shards.open_files()
     rows = range(shards.count)
     owned = torch.tensor([process_group.owns(row // ROWS_PER_SHARD) for row in rows])
     splits: dict[Split, Features] = {}

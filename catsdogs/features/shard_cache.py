@@ -4,7 +4,6 @@ A store is a folder with `store.json`, `manifest.csv` and the rows in shards. It
 of everything that determines its values.
 """
 
-import contextlib
 import dataclasses
 import functools
 import hashlib
@@ -18,7 +17,6 @@ import numpy as np
 import numpy.typing as npt
 import PIL
 import torch
-from filelock import FileLock, Timeout
 from torch import Tensor
 from torch.utils.data import DataLoader
 
@@ -26,11 +24,18 @@ from catsdogs.data.images import PIPELINE, SIZE, ImageFiles
 from catsdogs.data.manifest import Manifest
 from catsdogs.errors import UserError
 from catsdogs.features.shards import ROWS_PER_SHARD, Shards
-from catsdogs.io.files import atomic_write_text, cache_directory, make_directory
+from catsdogs.io.files import (
+    atomic_write_text,
+    cache_directory,
+    deletions_named,
+    make_directory,
+)
+from catsdogs.io.locks import file_lock
 from catsdogs.io.progress import progress
 
 BATCH = 32  # images; divides ROWS_PER_SHARD
 PIXELS_PER_IMAGE = 3 * SIZE * SIZE  # one byte each
+COMPUTING = "computes the same images"  # another process, in a warning
 Values = Callable[[Tensor], npt.NDArray[Any]]
 log = logging.getLogger(__name__)
 
@@ -74,9 +79,12 @@ def fill_missing(
     Raises:
         UserError: If the cache cannot be written, or an image changed since the manifest was made.
     """
+    missing = shards.missing(wanted)
+    if not missing:  # so a complete store may be read-only
+        return False
     make_directory(shards.folder, "CATSDOGS_CACHE")
-    with exclusive_lock(lock):
-        missing = shards.missing(wanted)
+    with deletions_named(), file_lock(lock, waiting_for=COMPUTING):
+        missing = shards.missing(missing)
         if missing:
             write_store_metadata(shards.folder, manifest, key)
             if len(missing) < len(wanted):
@@ -84,21 +92,6 @@ def fill_missing(
                 log.warning("%s: resuming after %d of %d shards", description, stored, len(wanted))
             _fill(shards, missing, manifest, prepare(), workers, description)
     return bool(missing)
-
-
-@contextlib.contextmanager
-def exclusive_lock(path: Path) -> Iterator[None]:
-    """Hold the lock at `path`; log a warning if another process holds it and wait for that."""
-    lock = FileLock(path)
-    try:
-        lock.acquire(timeout=0)
-    except Timeout:
-        log.warning("waiting for another process that computes the same images (%s)", path)
-        lock.acquire()
-    try:
-        yield
-    finally:
-        lock.release()
 
 
 def write_store_metadata(path: Path, manifest: Manifest, key: dict[str, str], **also: str) -> None:
@@ -123,7 +116,7 @@ def _fill(
         for rows in torch.tensor(shards.rows_of(shard)).split(BATCH)
     ]
     loader = DataLoader(
-        ImageFiles([manifest.root / image.path for image in manifest.used]),
+        ImageFiles([(manifest.root / image.path, image.sha256) for image in manifest.used]),
         batch_sampler=[rows.tolist() for _, rows in batches],
         num_workers=workers,
     )
@@ -143,14 +136,14 @@ def _decoded(loader: DataLoader[Tensor], root: Path) -> Iterator[Tensor]:
     """Yield the batches of the loader.
 
     Raises:
-        UserError: If an image is no longer readable.
+        UserError: If an image is no longer readable, or another one.
     """
     try:
         yield from loader
     except OSError as error:
         reason = str(error).strip().splitlines()[-1]  # a worker's error ends with its message
         raise UserError(
-            f"data.root={root}: an image became unreadable after it was checked ({reason}); "
+            f"data.root={root}: an image changed after it was checked ({reason}); "
             "run the same command again"
         ) from error
 

@@ -8,9 +8,13 @@ Files are not memory-mapped: writing to a map on a full disk kills the process, 
 map that is read count as the process's own memory.
 """
 
+import contextlib
+import errno
 import hashlib
 import io
 import logging
+import os
+import weakref
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any
@@ -18,10 +22,11 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from catsdogs.io.files import atomic_file, checksum, quarantine
+from catsdogs.io.files import atomic_file, checksum, deletions_named, quarantine
 from catsdogs.io.progress import progress
 
 ROWS_PER_SHARD = 256
+MOST_OPEN = 128  # files, of the 256 that macOS permits a process
 DIGITS = 16  # of the checksum in a file's name
 log = logging.getLogger(__name__)
 
@@ -43,6 +48,8 @@ class Shards:
         self.dtype = np.dtype(dtype)
         self._row_bytes = int(np.prod(shape)) * self.dtype.itemsize
         self._found: dict[int, Path] = {}
+        self._opened: dict[int, int] = {}
+        weakref.finalize(self, _close_all, self._opened)
 
     @property
     def numbers(self) -> range:
@@ -61,6 +68,12 @@ class Shards:
         }
         return [shard for shard in self.numbers if shard not in self._found]
 
+    def open_files(self) -> None:
+        """Open the files, at most `MOST_OPEN`, so that deleting them does not stop their use."""
+        for shard in set(self.numbers).difference(self.absent()):
+            if len(self._opened) < MOST_OPEN:
+                self._descriptor(shard)
+
     def missing(self, wanted: Iterable[int]) -> list[int]:
         """Return those of the wanted shards that have no undamaged file.
 
@@ -70,8 +83,9 @@ class Shards:
         with progress(total=len(wanted), description="checking stored rows", unit="file") as bar:
             for shard in wanted:
                 if shard not in absent and not self._is_intact(shard):
-                    aside = quarantine(self._found.pop(shard))
-                    log.warning("%s was damaged; computing it again", aside)
+                    with contextlib.suppress(FileNotFoundError):  # another process renamed it
+                        aside = quarantine(self._found.pop(shard))
+                        log.warning("%s was damaged; computing it again", aside)
                     absent.add(shard)
                 bar.update()
         return [shard for shard in wanted if shard in absent]
@@ -83,7 +97,10 @@ class Shards:
         digest = hashlib.sha256()
         for part in parts:
             digest.update(part)
+        self.folder.mkdir(parents=True, exist_ok=True)  # the cache may have been deleted meanwhile
         self._found[shard] = self.folder / _name(shard, digest.hexdigest())
+        if shard in self._opened:
+            os.close(self._opened.pop(shard))
         with atomic_file(self._found[shard]) as partial:
             _write(partial, parts)
 
@@ -93,17 +110,18 @@ class Shards:
         Raises:
             IndexError: For a number below 0 or from `count` on.
             OSError: If a file is shorter than it was.
+            UserError: If a file was deleted.
         """
         values = np.empty((len(rows), *self.shape), self.dtype)
         for shard, positions in _by_shard(rows):
-            with self._path(shard).open("rb", buffering=0) as file:
+            with open(self._descriptor(shard), "rb", buffering=0, closefd=False) as file:
                 for position in positions:
                     row = int(rows[position])
                     if not 0 <= row < self.count:
                         raise IndexError(row)
                     file.seek(self.offset(row))
                     if file.readinto(values[position].data) != self._row_bytes:
-                        raise OSError(f"{file.name}: row {row} cannot be read")
+                        raise OSError(f"{self._found[shard]}: row {row} cannot be read")
         return values
 
     def offset(self, row: int) -> int:
@@ -111,10 +129,21 @@ class Shards:
         rows_in_file = len(self.rows_of(row // ROWS_PER_SHARD))
         return len(_header(rows_in_file, self)) + row % ROWS_PER_SHARD * self._row_bytes
 
-    def _path(self, shard: int) -> Path:
-        if shard not in self._found:
-            self.absent()
-        return self._found[shard]
+    def _descriptor(self, shard: int) -> int:
+        """Return the descriptor of a shard's file, which stays open."""
+        if shard not in self.numbers:
+            raise IndexError(shard)
+        if shard not in self._opened:
+            if len(self._opened) == MOST_OPEN:
+                os.close(self._opened.pop(next(iter(self._opened))))
+            if shard not in self._found:
+                self.absent()
+            with deletions_named():
+                if shard not in self._found:
+                    raise FileNotFoundError(errno.ENOENT, "", str(self.folder))
+                flags = os.O_RDONLY | getattr(os, "O_BINARY", 0)
+                self._opened[shard] = os.open(self._found[shard], flags)
+        return self._opened[shard]
 
     def _is_intact(self, shard: int) -> bool:
         path = self._found[shard]
@@ -149,6 +178,11 @@ class ScatteredWriter:
 
     def _partial(self, shard: int) -> Path:
         return self._shards.folder / f".{shard:06}.partial"
+
+
+def _close_all(descriptors: dict[int, int]) -> None:
+    for descriptor in descriptors.values():
+        os.close(descriptor)
 
 
 def _write(file: Path, parts: Iterable[bytes | memoryview]) -> None:

@@ -6,9 +6,11 @@ import hashlib
 import os
 import platform
 import shutil
+import stat
 import tempfile
 from collections.abc import Iterator
 from pathlib import Path
+from typing import BinaryIO
 
 import platformdirs
 
@@ -136,6 +138,17 @@ def atomic_directory(path: Path) -> Iterator[Path]:
         shutil.rmtree(partial, ignore_errors=True)
 
 
+@contextlib.contextmanager
+def deletions_named() -> Iterator[None]:
+    """Turn the absence of a file that was there before into one line."""
+    try:
+        yield
+    except FileNotFoundError as error:
+        raise UserError(
+            f"{error.filename}: deleted while it was in use; run the same command again"
+        ) from error
+
+
 def quarantine(path: Path) -> Path:
     """Rename a damaged file or folder, so that it is neither read nor lost.
 
@@ -150,6 +163,23 @@ def quarantine(path: Path) -> Path:
     path.replace(aside)
     sync(aside.parent)
     return aside
+
+
+def open_regular(path: Path) -> BinaryIO:
+    """Open a regular file for reading.
+
+    Opening a pipe would block until another process writes to it, and a device may be endless.
+
+    Raises:
+        OSError: If it cannot be opened or is not a regular file.
+    """
+    descriptor = os.open(
+        path, os.O_RDONLY | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_BINARY", 0)
+    )
+    if not stat.S_ISREG(os.fstat(descriptor).st_mode):
+        os.close(descriptor)
+        raise OSError("not a regular file")
+    return os.fdopen(descriptor, "rb")
 
 
 def checksum(path: Path) -> str:

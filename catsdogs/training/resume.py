@@ -8,10 +8,11 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from filelock import FileLock, Timeout
+from filelock import Timeout
 
 from catsdogs.errors import UserError
 from catsdogs.io.files import quarantine
+from catsdogs.io.locks import file_lock
 from catsdogs.runs.schema import BEST_CHECKPOINT, DAMAGE, LAST_CHECKPOINT, LOCK, RECORD, flat
 from catsdogs.runs.writer import recorded_facts
 from catsdogs.training.checkpoint import load_checkpoint
@@ -96,21 +97,18 @@ def lock_run(directory: Path) -> Iterator[None]:
     Raises:
         RunLockedError: If another process holds the lock.
     """
-    lock = FileLock(directory / LOCK)
-    try:
-        lock.acquire(timeout=0)
-    except Timeout as error:
-        raise RunLockedError(
-            f"{directory}: locked by another process; wait for it or stop it"
-        ) from error
-    except OSError as error:
-        raise UserError(
-            f"{directory / LOCK}: cannot be locked ({error.strerror}); delete it"
-        ) from error
-    try:
+    with contextlib.ExitStack() as stack:
+        try:
+            stack.enter_context(file_lock(directory / LOCK, waiting_for=None))
+        except Timeout as error:
+            raise RunLockedError(
+                f"{directory}: locked by another process; wait for it or stop it"
+            ) from error
+        except OSError as error:
+            raise UserError(
+                f"{directory / LOCK}: cannot be locked ({error.strerror}); delete it"
+            ) from error
         yield
-    finally:
-        lock.release()
 
 
 def read_run_facts(directory: Path) -> dict[str, Any]:

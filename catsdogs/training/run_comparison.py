@@ -11,7 +11,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from filelock import FileLock, Timeout
+from filelock import Timeout
 from tqdm import tqdm
 
 from catsdogs.compute.device import choose_device
@@ -20,6 +20,7 @@ from catsdogs.contract.timing import time_steps
 from catsdogs.errors import UserError
 from catsdogs.features.epoch_features import EpochFeatures
 from catsdogs.io.files import make_directory
+from catsdogs.io.locks import file_lock
 from catsdogs.io.progress import progress, reported
 from catsdogs.runs.comparison import FILE, Comparison, PlannedRun, read_comparison
 from catsdogs.runs.environment import versions
@@ -64,7 +65,7 @@ def compare(
     features = find_features([plan.settings for plan in plans])
     make_directory(output_dir, "output_dir")
     try:
-        with FileLock(output_dir / ".compare.lock", timeout=0):
+        with file_lock(output_dir / ".compare.lock", waiting_for=None):
             runs = [_planned(*each) for each in zip(plans, features, strict=True)]
             comparison = _open(output_dir, runs, command, learning_rates)
             _announce_passes(plans, features)

@@ -267,7 +267,9 @@ def decode_all(files: list[Path]) -> None:
 
 def pass_all(backbone: Pass, files: list[Path], sizes: Sizes) -> None:
     """Pass the images of files through a backbone and copy the features to main memory."""
-    for pixels in DataLoader(ImageFiles(files), BATCH, num_workers=sizes.workers):
+    for pixels in DataLoader(
+        ImageFiles([(f, None) for f in files]), BATCH, num_workers=sizes.workers
+    ):
         backbone(normalise(pixels.to(sizes.device))).cpu()
 
 

@@ -167,7 +167,7 @@ def good_folder(parent: Path) -> Path:
     """Write a folder of classes with three good images of each and return it."""
     for name in ("cats", "dogs"):
         for number in range(3):
-            write_image(parent / "root" / name / f"{number}.png", number)
+            write_image(parent / "root" / name / f"{number}.png", number + 3 * (name == "cats"))
     return parent / "root"
 
 
@@ -235,7 +235,7 @@ CASES = [
         "an image deleted after it was checked",
         make=lambda f, m: m.setattr(
             "catsdogs.features.shard_cache.ImageFiles",
-            lambda files: ImageFiles([*files[:-1], f / "gone.jpg"]),
+            lambda files: ImageFiles([*files[:-1], (f / "gone.jpg", "")]),
         ),
         images=True,
     ),
@@ -244,7 +244,7 @@ CASES = [
         ["data.workers=1"],
         make=lambda f, m: m.setattr(
             "catsdogs.features.shard_cache.ImageFiles",
-            lambda files: ImageFiles([*files[:-1], f / "gone.jpg"]),
+            lambda files: ImageFiles([*files[:-1], (f / "gone.jpg", "")]),
         ),
         images=True,
     ),

@@ -45,6 +45,22 @@ def test_a_disk_that_fills_up_during_a_run_is_named_with_the_file(
     assert not list(full.rglob("*.pt")), "half a checkpoint"
 
 
+@pytest.mark.parametrize("protocol", ["frozen", "monograph"])
+def test_a_warm_cache_serves_from_a_read_only_disk(
+    disk: Callable[[str], Path],
+    run_train: Callable[..., int],
+    small: list[str],
+    monkeypatch: pytest.MonkeyPatch,
+    protocol: str,
+) -> None:
+    cache = disk("size=50m")
+    monkeypatch.setenv("CATSDOGS_CACHE", str(cache))
+    arguments = [*small, f"protocol={protocol}", "epochs=1"]
+    assert run_train(*arguments) == 0
+    subprocess.run(["mount", "-o", "remount,ro", str(cache)], check=True)
+    assert run_train(*arguments) == 0
+
+
 def test_a_read_only_disk_is_named_before_anything_is_done(
     disk: Callable[[str], Path],
     run_train: Callable[..., int],

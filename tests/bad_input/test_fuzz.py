@@ -102,7 +102,8 @@ def kept(tmp_path: Path, cache: Path) -> Path:
     """Return the stored manifest of a folder with three good images and a bad one of each class."""
     for name in ("cat", "dog"):
         for number in range(3):
-            write_image(tmp_path / "root" / f"{name}.{number}.png", number)
+            seed = number + 3 * (name == "cat")
+            write_image(tmp_path / "root" / f"{name}.{number}.png", seed)
         (tmp_path / "root" / f"{name}.9.png").write_text("not an image")
     make_manifest(tmp_path / "root", {"train": 1, "val": 1, "test": 1}, max_bad_fraction=0.5)
     (file,) = (cache / "manifests").iterdir()

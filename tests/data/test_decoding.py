@@ -26,7 +26,7 @@ def test_batches_hold_the_pixels_of_the_files_in_order(tmp_path: Path, batch_siz
 
 def test_a_folder_and_an_absent_file_get_their_reasons(tmp_path: Path) -> None:
     batches = decoded_batches([tmp_path, tmp_path / "absent.jpg"], 2, threads=1)
-    assert list(batches) == [["not a file", "no such file"]]
+    assert list(batches) == [["OSError: not a regular file", "no such file"]]
 
 
 def test_a_message_with_a_file_name_in_it_is_escaped(

@@ -288,7 +288,7 @@ def test_the_lock_is_free_again_when_the_store_is_open(
         made.append(FileLock(path))
         return made[-1]
 
-    monkeypatch.setattr(shard_cache, "FileLock", keep)
+    monkeypatch.setattr("catsdogs.io.locks.FileLock", keep)
     open_quick(manifest, weights)
     assert [lock.is_locked for lock in made] == [False]
 

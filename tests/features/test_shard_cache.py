@@ -2,6 +2,8 @@
 
 import dataclasses
 import logging
+import os
+import shutil
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -12,10 +14,12 @@ from torch import Tensor
 from catsdogs.data import images
 from catsdogs.data.images import decode
 from catsdogs.data.manifest import Manifest, make_manifest
+from catsdogs.errors import UserError
 from catsdogs.features import shard_cache, shards
 from catsdogs.features.drifting_features import ViewFeatures
 from catsdogs.features.drifting_pass import ViewPass
 from catsdogs.features.shard_cache import Pixels
+from catsdogs.features.shards import Shards
 from tests.features.test_drifting_features import forbidden, passes, small_weights, stored
 from tests.support.images import PER_CLASS
 
@@ -32,9 +36,9 @@ def decoded(monkeypatch: pytest.MonkeyPatch) -> Iterator[list[str]]:
     """Yield a list that the names of decoded files are appended to."""
     names: list[str] = []
 
-    def decode_and_record(file: Path) -> Tensor:
+    def decode_and_record(file: Path, sha256: str) -> Tensor:
         names.append(file.name)
-        return decode(file)
+        return decode(file, sha256)
 
     monkeypatch.setattr(images, "decode", decode_and_record)
     yield names
@@ -92,11 +96,11 @@ def test_interrupted_decoding_resumes_after_the_stored_shards(
     for file in Pixels(manifest, 0).rows.folder.iterdir():
         file.unlink()
 
-    def interrupted(file: Path) -> Tensor:
+    def interrupted(file: Path, sha256: str) -> Tensor:
         if len(decoded) == 13:
             raise KeyboardInterrupt
         decoded.append(file.name)
-        return decode(file)
+        return decode(file, sha256)
 
     decoded.clear()
     with monkeypatch.context() as patched:
@@ -107,6 +111,68 @@ def test_interrupted_decoding_resumes_after_the_stored_shards(
     assert Pixels(manifest, 0).missing == 10
     assert np.array_equal(Pixels(manifest, 0).rows[np.arange(18)], whole)
     assert len(decoded) == 10
+
+
+@pytest.mark.parametrize("workers", [0, 1])
+def test_an_image_replaced_after_it_was_checked_is_not_stored_as_the_one_that_was(
+    images: Path, tmp_path: Path, workers: int
+) -> None:
+    root = shutil.copytree(images, tmp_path / "root")
+    manifest = make_manifest(root, PER_CLASS)
+    replaced = root / "cat.4.jpg"
+    before = replaced.stat()
+    content = replaced.read_bytes()
+    replaced.write_bytes((root / "dog.0.jpg").read_bytes().ljust(len(content), b"\0"))
+    os.utime(replaced, ns=(before.st_atime_ns, before.st_mtime_ns))
+    with pytest.raises(
+        UserError, match=r"data\.root=.*: an image changed .*cat\.4\.jpg: it is not"
+    ):
+        _ = Pixels(manifest, workers).rows
+    # Although the file has the size and time that it had, the same command now sees another one.
+    again = make_manifest(root, PER_CLASS, duplicates="keep")
+    assert again.sha256 != manifest.sha256
+    assert Pixels(again, workers).rows[np.arange(18)].shape[0] == 18
+
+
+def test_a_store_that_is_open_can_be_deleted(
+    manifest: Manifest, by_eights: None, cache: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    rows = Pixels(manifest, 0).rows
+    whole = rows[np.arange(18)]
+    rows.open_files()
+    shutil.rmtree(cache)
+    assert np.array_equal(rows[np.arange(18)], whole)
+    monkeypatch.setattr(shards, "MOST_OPEN", 1)
+    rows = Pixels(manifest, 0).rows
+    assert np.array_equal(rows[np.arange(18)], whole), "one file open at a time"
+    shutil.rmtree(cache)
+    with pytest.raises(
+        UserError, match=r"cache/pixels/.*: deleted while it was in use; run the sa"
+    ):
+        rows[np.arange(18)]
+
+
+def test_a_cache_that_is_deleted_while_it_is_filled_is_made_again(
+    manifest: Manifest, by_eights: None, cache: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    whole = Pixels(manifest, 0).rows[np.arange(18)]
+    shutil.rmtree(cache)
+    write = Shards.write
+
+    def write_elsewhere(self: Shards, shard: int, values: np.ndarray) -> None:
+        if shard == 1:
+            shutil.rmtree(cache)
+        write(self, shard, values)
+
+    monkeypatch.setattr(Shards, "write", write_elsewhere)
+    rows = Pixels(manifest, 0).rows
+    with pytest.raises(UserError, match="deleted while it was in use"):
+        rows[np.arange(18)]  # the first shard
+    monkeypatch.undo()
+    monkeypatch.setenv("CATSDOGS_CACHE", str(cache))
+    monkeypatch.setattr(shard_cache, "ROWS_PER_SHARD", 8)
+    monkeypatch.setattr(shards, "ROWS_PER_SHARD", 8)
+    assert np.array_equal(Pixels(manifest, 0).rows[np.arange(18)], whole)
 
 
 def test_a_damaged_shard_is_decoded_again_with_a_warning(

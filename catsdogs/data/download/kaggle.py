@@ -4,13 +4,12 @@ import contextlib
 from collections.abc import Iterator
 from pathlib import Path
 
-from filelock import FileLock
-
 from catsdogs.data.download.archive import ArchiveError, unpack
 from catsdogs.data.download.kaggle_client import ARCHIVE, COMPETITION, download
 from catsdogs.data.image_folder import LABELS
 from catsdogs.io.files import atomic_directory, cache_directory, make_directory
 from catsdogs.io.formatting import count
+from catsdogs.io.locks import file_lock
 
 IMAGES_PER_CLASS = 12_500
 MOST_BYTES = 2 * 10**9  # the images of 2013 have 0.57 GB
@@ -28,9 +27,12 @@ def fetch_kaggle(*, keep_archive: bool = False) -> Path:
         UserError: If no credential is found, Kaggle refuses it or cannot be reached, the disk is
             too small, or the archive does not have the competition's files.
     """
-    parent = make_directory(cache_directory() / "kaggle", "CATSDOGS_CACHE")
+    parent = cache_directory() / "kaggle"
     folder, archive = parent / COMPETITION, parent / ARCHIVE
-    with FileLock(parent / f"{COMPETITION}.lock"):
+    if folder.exists():  # the cache may be read-only
+        return folder / "train"
+    make_directory(parent, "CATSDOGS_CACHE")
+    with file_lock(parent / f"{COMPETITION}.lock", waiting_for="downloads the same images"):
         if not folder.exists():
             if not archive.exists():
                 download(archive)

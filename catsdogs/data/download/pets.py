@@ -8,13 +8,13 @@ import urllib.error
 from collections.abc import Iterator
 from pathlib import Path
 
-from filelock import FileLock
 from torchvision.datasets import OxfordIIITPet
 from torchvision.datasets.utils import download_url
 
 from catsdogs.data.download.archive import ArchiveError, require_space, unpack
 from catsdogs.errors import UserError
 from catsdogs.io.files import atomic_directory, cache_directory, make_directory
+from catsdogs.io.locks import file_lock
 
 BYTES = 1_700_000_000  # the two archives and their unpacked files
 MOST_FILES, MOST_BYTES = 50_000, 2 * 10**9
@@ -39,9 +39,12 @@ def fetch_pets(*, keep_archive: bool = False) -> Path:
         UserError: If the archives cannot be downloaded, the disk is too small, or the archives do
             not match their lists.
     """
-    parent = make_directory(cache_directory() / "pets", "CATSDOGS_CACHE")
+    parent = cache_directory() / "pets"
     folder, archives = parent / "pictures", parent / "archives"
-    with FileLock(parent / "pictures.lock"):
+    if folder.exists():  # the cache may be read-only
+        return folder
+    make_directory(parent, "CATSDOGS_CACHE")
+    with file_lock(parent / "pictures.lock", waiting_for="downloads the same images"):
         if not folder.exists():
             require_space(parent, BYTES, "the pets with their archives")
             with atomic_directory(folder) as partial:
