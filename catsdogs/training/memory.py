@@ -22,6 +22,7 @@ from catsdogs.settings import Settings
 from catsdogs.training.blame import blaming
 
 DISK = "disk"
+OUTPUT_DISK = "output disk"  # of checkpoints, where that is not the disk of the cache
 
 
 @dataclass(frozen=True)
@@ -30,7 +31,7 @@ class MemoryItem:
 
     Attributes:
         name: The kind, such as "gradients".
-        place: A device type such as "cpu" or "cuda", or "disk".
+        place: A device type such as "cpu" or "cuda", "disk", or "output disk".
         nbytes: Number of bytes.
     """
 
@@ -74,7 +75,10 @@ class MemoryEstimate:
             *self.parts,
             *(MemoryItem("total", place, self.total(place)) for place in self.places()),
         ]
-        return "\n".join(f"{row.name:<14}{row.place:<6}{size(row.nbytes):>10}" for row in rows)
+        width = max(6, *(len(row.place) + 2 for row in rows))
+        return "\n".join(
+            f"{row.name:<14}{row.place:<{width}}{size(row.nbytes):>10}" for row in rows
+        )
 
 
 class DoesNotFit(Exception):
@@ -109,6 +113,8 @@ def plan_memory(
         UserError: If the run does not fit; with the table and the settings that would fit.
     """
     data, batch_size = settings.data, settings.batch_size
+    cache, output = _nearest(cache_directory()), _nearest(settings.output_dir)
+    output_disk = DISK if output.stat().st_dev == cache.stat().st_dev else OUTPUT_DISK
 
     def estimated(
         batch_size: int = batch_size, store_dtype: str = data.store_dtype, **replaced: str
@@ -121,10 +127,14 @@ def plan_memory(
             decoded=features.pixels_to_store,
             feature_dtype=getattr(torch, store_dtype),
             take_step=_blamed_step,
+            output_disk=output_disk,
         )
 
     estimate = estimated()
-    free = free_memory(device, cache_directory())
+    free = free_memory(device, cache)
+    if output_disk != DISK:
+        free[output_disk] = shutil.disk_usage(output).free
+    folders = {DISK: cache_directory(), output_disk: settings.output_dir}
     if DISK in estimate.shortage(free) and features.stream():
         estimate = estimated()
     if estimate.shortage(free):
@@ -135,7 +145,7 @@ def plan_memory(
         for larger in (2 * batch_size, 4 * batch_size, 16 * batch_size):
             alternatives[f"batch_size={larger}"] = estimated(batch_size=larger)
         try:
-            require_fit(estimate, free, alternatives)
+            require_fit(estimate, free, alternatives, folders)
         except DoesNotFit as error:
             raise UserError(str(error)) from error
     print(f"memory and disk:\n{estimate}")
@@ -157,6 +167,7 @@ def estimate_memory(
     decoded: int = 0,
     feature_dtype: torch.dtype = torch.float32,
     checkpoints: int = 2,
+    output_disk: str = DISK,
     take_step: Callable[[Optimizer, list[Tensor]], None] = plain_step,
 ) -> MemoryEstimate:
     """Estimate the memory and disk space of training parameters with an optimizer.
@@ -171,6 +182,7 @@ def estimate_memory(
         checkpoints: Number of checkpoints that exist at the same time, beside one file with the
             parameters alone. Both items are upper bounds, for the head at most 1 % and 32 KB above
             the size of a file; all other items are exact.
+        output_disk: Place of the checkpoints and that file.
         take_step: Takes a step of the optimizer on given parameters.
     """
     given = list(params)
@@ -187,8 +199,8 @@ def estimate_memory(
     if checkpoints:
         tensors = weights + frozen_bytes + sum(tensor.nbytes for _, tensor in saved)
         overhead = FILE_BYTES_ONCE + FILE_BYTES_PER_TENSOR * (len(given) + len(saved))
-        parts.append(MemoryItem("checkpoints", DISK, checkpoints * (tensors + overhead)))
-        parts.append(MemoryItem("weights", DISK, weights + FILE_BYTES_ONCE))
+        parts.append(MemoryItem("checkpoints", output_disk, checkpoints * (tensors + overhead)))
+        parts.append(MemoryItem("weights", output_disk, weights + FILE_BYTES_ONCE))
     if images:
         features = images * FEATURES_PER_IMAGE * feature_dtype.itemsize
         parts.append(MemoryItem("feature store", DISK, features))
@@ -201,6 +213,7 @@ def require_fit(
     estimate: MemoryEstimate,
     free: Mapping[str, int],
     alternatives: Mapping[str, MemoryEstimate] | None = None,
+    folders: Mapping[str, Path] | None = None,
 ) -> None:
     """Refuse a run that does not fit.
 
@@ -208,6 +221,7 @@ def require_fit(
         estimate: Estimate for the run.
         free: Free bytes by place, as `free_memory` returns them.
         alternatives: Estimates for other settings, by their key=value.
+        folders: A folder on each disk, by place, to name it.
 
     Raises:
         DoesNotFit: If a place has too little; with the table and the settings that would fit.
@@ -216,8 +230,9 @@ def require_fit(
     if not missing:
         return
     fitting = [name for name, other in (alternatives or {}).items() if not other.shortage(free)]
+    names = {place: f"the disk of {folder}" for place, folder in (folders or {}).items()}
     needs = ", ".join(
-        f"{size(nbytes)} more on {place} ({size(free[place])} free)"
+        f"{size(nbytes)} more on {names.get(place, place)} ({size(free[place])} free)"
         for place, nbytes in missing.items()
     )
     advice = f"It would fit with {' or '.join(fitting)}." if fitting else "No setting tried fits."
@@ -234,6 +249,11 @@ def free_memory(device: torch.device | str, folder: Path) -> dict[str, int]:
     if device.type == "cuda":
         free["cuda"] = torch.cuda.mem_get_info(device)[0]
     return free
+
+
+def _nearest(folder: Path) -> Path:
+    """Return the folder, or its nearest parent that exists."""
+    return next(path for path in (folder.absolute(), *folder.absolute().parents) if path.exists())
 
 
 def _free_host_memory() -> int | None:

@@ -1,5 +1,6 @@
 """Real disks that are full or read-only give the answers of the simulated ones in the catalogue."""
 
+import re
 import subprocess
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -35,7 +36,10 @@ def test_a_disk_that_fills_up_during_a_run_is_named_with_the_file(
     run_train: Callable[..., int],
     small: list[str],
     capfd: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
+    # Another process fills it after the plan was made.
+    monkeypatch.setattr("catsdogs.training.memory.require_fit", lambda *_: None)
     full = disk("size=1m")
     assert run_train(*small, f"output_dir={full}") == 2
     (line,) = capfd.readouterr().err.splitlines()
@@ -43,6 +47,23 @@ def test_a_disk_that_fills_up_during_a_run_is_named_with_the_file(
     _, _, simulated = pinned_answer("a full disk under the features").partition(": ")
     assert line.endswith(f"/best.pt: {simulated}")
     assert not list(full.rglob("*.pt")), "half a checkpoint"
+
+
+def test_the_disk_of_the_checkpoints_is_judged_and_named_where_it_is_another_than_the_caches(
+    disk: Callable[[str], Path],
+    run_train: Callable[..., int],
+    small: list[str],
+    capfd: pytest.CaptureFixture[str],
+) -> None:
+    output = disk("size=1m") / "runs"
+    assert run_train(*small, f"output_dir={output}") == 2
+    message, *table = capfd.readouterr().err.splitlines()
+    assert re.search(
+        rf"needs \d\d\.\d MB more on the disk of {output} \(1\.\d MB free\)\.", message
+    )
+    assert "checkpoints   output disk     50.7 MB" in table
+    assert "feature store disk             2.4 MB" in table
+    assert not output.exists()
 
 
 @pytest.mark.parametrize("protocol", ["frozen", "monograph"])

@@ -49,10 +49,13 @@ def test_a_lock_that_another_holds_is_refused_or_waited_for_with_a_warning(
     with pytest.raises(Timeout), file_lock(path, waiting_for=None):
         pass
     assert not caplog.messages
-    release = logging.Filter()
-    release.filter = lambda record: not other.release(force=True)  # type: ignore[method-assign]
-    caplog.handler.addFilter(release)
+
+    def release_with_the_warning(record: logging.LogRecord) -> bool:
+        other.release(force=True)
+        return True
+
+    caplog.handler.addFilter(release_with_the_warning)
     with file_lock(path, waiting_for="computes the same"):
         pass
-    caplog.handler.removeFilter(release)
+    caplog.handler.removeFilter(release_with_the_warning)
     assert caplog.messages == [f"waiting for another process that computes the same ({path})"]

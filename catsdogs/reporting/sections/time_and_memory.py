@@ -343,7 +343,7 @@ def _bytes(run: Run) -> tuple[int, int]:
     parts = {
         str(part["name"]): int(part["nbytes"])
         for part in run.facts.get("memory") or ()
-        if part["place"] != "disk"
+        if not part["place"].endswith("disk")
     }
     task = sum(parts.get(name, 0) for name in TASK)
     return task, sum(parts.values()) - task
