@@ -110,14 +110,14 @@ def find_weights(choice: str, *, seed: int = 0) -> BackboneWeights:
     if choice == "imagenet":
         path = _download_imagenet()
         description = "torchvision's IMAGENET1K_V1 weights of ResNet-18"
-        return BackboneWeights("imagenet", description, checksum(path), _read(path))
+        return BackboneWeights("imagenet", description, *_read_hashed(path))
     path = expanded(Path(choice), "model.weights")
     if not path.is_file():
         raise UserError(
             f"model.weights={choice}: no such file; "
             "give embedded, random, imagenet or the path of a ResNet-18 state dict"
         )
-    return BackboneWeights("file", f"the state dict {path.name}", checksum(path), _read(path))
+    return BackboneWeights("file", f"the state dict {path.name}", *_read_hashed(path))
 
 
 def _embedded_weights() -> BackboneWeights:
@@ -154,6 +154,15 @@ def _download_imagenet() -> Path:
                 f"copy that file to {path}, or use model.weights=random or a path"
             ) from error
     return path
+
+
+def _read_hashed(path: Path) -> tuple[str, StateDict]:
+    """Return the SHA-256 of a file, and the state dict that the same bytes hold."""
+    digest = checksum(path)
+    state = _read(path)
+    if checksum(path) != digest:
+        raise UserError(f"model.weights={path}: changed while it was read; run the command again")
+    return digest, state
 
 
 def _read(path: Path) -> StateDict:

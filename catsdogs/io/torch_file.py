@@ -11,6 +11,7 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file
 
 from catsdogs.errors import UserError
+from catsdogs.io.files import open_regular
 
 NOT_PLAIN = "it holds more than tensors and plain values, or torch.save did not write it"
 # Overhead of torch.save's archive: a header and padding for each tensor, and an index.
@@ -28,6 +29,7 @@ def load_torch_file(path: Path, complaint: str) -> Any:
         UserError: If the file is absent or damaged, or loading it would execute code.
     """
     try:
+        open_regular(path).close()
         if path.suffix == ".safetensors":
             return load_file(path)
         if zipfile.is_zipfile(path):

@@ -182,6 +182,8 @@ def read_run(directory: Path) -> Run:
         UserError: If a file is damaged, or absent though the run is finished.
     """
     path = directory / RECORD
+    for name in (RECORD, STEPS, EPOCHS, PREDICTIONS):
+        _require_file(directory / name)
     try:
         facts = json.loads(path.read_text(encoding="utf-8"))
         check_facts(facts)
@@ -208,6 +210,12 @@ def read_run(directory: Path) -> Run:
     if not is_intact(facts):
         raise UserError(f"{path}: differs from its own checksum (edited or damaged); {REDO}")
     return run
+
+
+def _require_file(path: Path) -> None:
+    """Refuse what may be endless, such as a pipe; reading tells whether the file is absent."""
+    if path.exists() and not path.is_file():
+        raise UserError(f"{path}: not a regular file; {REDO}")
 
 
 def _separate_repeated(runs: Sequence[Run]) -> tuple[tuple[Run, ...], tuple[Run, ...]]:

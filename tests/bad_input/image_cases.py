@@ -49,6 +49,13 @@ def png(width: int, height: int, rows: int, *more: tuple[bytes, bytes]) -> bytes
     )
 
 
+def progressive(side: int, scans: int) -> bytes:
+    """Return a JPEG of one colour whose last scan is repeated: a few bytes for each scan."""
+    data = saved(Image.new("L", (side, side), 7), "JPEG", progressive=True)
+    last = data[data.rindex(b"\xff\xda") : -2]
+    return data[:-2] + last * (scans - data.count(b"\xff\xda")) + b"\xff\xd9"
+
+
 def turned(orientation: int) -> bytes:
     exif = Image.Exif()
     exif[0x0112] = orientation
@@ -58,6 +65,16 @@ def turned(orientation: int) -> bytes:
 def not_utf8(path: Path) -> None:
     write_image(path)
     path.rename(path.with_name(os.fsdecode(b"\xff\xfe.jpg")))
+
+
+def sparse(size: int) -> Callable[[Path], object]:
+    """Return a function that writes a file of zeros which takes no space on the disk."""
+
+    def make(path: Path) -> None:
+        path.touch()
+        os.truncate(path, size)
+
+    return make
 
 
 def animated(kind: str) -> bytes:
@@ -114,6 +131,12 @@ USED = [
         "stretched to 256 x 256",
     ),
     ImageCase(
+        "a progressive JPEG of 1,000 x 1,000 pixels in 40 scans",
+        "x.jpg",
+        content(progressive(1000, 40)),
+        "in RGB",
+    ),
+    ImageCase(
         "a link to an image",
         "x.jpg",
         lambda path: path.symlink_to(write_other(path)),
@@ -151,6 +174,13 @@ LEFT_OUT = [
         "30,000 x 30,000 pixels in a few kilobytes", "x.png", content(png(30_000, 30_000, 9))
     ),
     ImageCase("10,000 x 10,000 pixels", "x.png", content(png(10_000, 10_000, 9))),
+    ImageCase("10 pixels more than 65,535 in a line", "x.png", content(png(65_545, 1, 1))),
+    ImageCase(
+        "a progressive JPEG of 5,000 x 5,000 pixels in 1,000 scans",
+        "x.jpg",
+        content(progressive(5000, 1000)),
+    ),
+    ImageCase("a file of a terabyte without content", "x.jpg", sparse(2**40)),
     ImageCase("a link to nowhere", "x.jpg", lambda path: path.symlink_to("nowhere.jpg")),
     ImageCase("a link to itself", "x.jpg", lambda path: path.symlink_to("x.jpg")),
     ImageCase("a pipe", "x.jpg", os.mkfifo),

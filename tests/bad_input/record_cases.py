@@ -2,6 +2,7 @@
 
 import dataclasses
 import json
+import os
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -61,6 +62,15 @@ def changed(file: str, old: str, new: str) -> Make:
 
 def without(file: str) -> Make:
     return lambda folder, monkeypatch: (write_run(folder / "runs", name="run") / file).unlink()
+
+
+def pipe(file: str) -> Make:
+    def make(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+        path = write_run(folder / "runs", name="run") / file
+        path.unlink()
+        os.mkfifo(path)
+
+    return make
 
 
 def plan(change: Callable[[dict[str, Any]], object]) -> Make:
@@ -152,6 +162,7 @@ CASES = [
     Case("predictions without a column", RUNS, make=replaced("predictions.csv", "logit", "p")),
     Case("costs that do not exist", RUNS, make=without("steps.csv")),
     Case("predictions that do not exist", RUNS, make=without("predictions.csv")),
+    Case("a pipe in place of costs", RUNS, make=pipe("steps.csv")),
     Case("an empty file of costs", RUNS, make=raw(b"", "steps.csv")),
     Case(
         "costs overwritten with zero bytes, as by a crash",

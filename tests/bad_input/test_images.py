@@ -2,6 +2,7 @@
 
 import subprocess
 import sys
+import time
 from collections.abc import Callable
 from pathlib import Path
 
@@ -10,6 +11,7 @@ from PIL import Image
 
 from catsdogs import report, train
 from catsdogs.data.images import MAX_PIXELS, decode, read_image
+from catsdogs.data.images import _count_scans as count_scans
 from catsdogs.data.manifest import make_manifest
 from catsdogs.runs.reader import read_run
 from tests.bad_input.image_cases import (
@@ -20,6 +22,7 @@ from tests.bad_input.image_cases import (
     noise,
     not_utf8,
     png,
+    progressive,
     saved,
 )
 from tests.support.catalogue import pinned_rows
@@ -54,6 +57,37 @@ def test_a_bomb_is_refused_by_its_header_before_anything_is_decoded(
         decode(folder / "cats" / "x.png")
     with pytest.raises(OSError, match="decoded"):
         decode(folder / "cats" / "1.png")
+
+
+def test_a_jpeg_with_many_scans_is_refused_at_once_and_with_as_many_bytes_behind_its_end_used(
+    tmp_path: Path,
+) -> None:
+    hostile = tmp_path / "hostile.jpg"
+    hostile.write_bytes(progressive(8000, 20_000))
+    started = time.thread_time()
+    with pytest.raises(OSError, match="20,000 scans of 64,000,000 pixels: save it again"):
+        decode(hostile)
+    assert time.thread_time() - started < 5, "decoding it would take an hour"
+    plain = saved(noise(), "JPEG")
+    (tmp_path / "with_video.jpg").write_bytes(plain + b"\xff\xda" * 10**6)
+    assert decode(tmp_path / "with_video.jpg").shape == (3, 256, 256)
+    assert count_scans(plain) == 1
+    assert count_scans(saved(noise(), "JPEG", progressive=True)) == 10
+
+
+def test_an_image_that_takes_too_long_is_given_up(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Pillow joins the comments of a GIF one by one, which takes the square of their number."""
+    data = saved(noise(), "GIF")
+    block = b"\xff" + b"x" * 255
+    start = data.index(b",", 13 + 3 * 256)  # after the header and its palette
+    (tmp_path / "x.gif").write_bytes(
+        data[:start] + b"!\xfe" + block * 200_000 + b"\0" + data[start:]
+    )
+    monkeypatch.setattr("catsdogs.data.images.MAX_SECONDS", 0.2)
+    with pytest.raises(OSError, match=r"takes more than 0\.2 s to decode"):
+        decode(tmp_path / "x.gif")
 
 
 def test_the_largest_image_that_is_decoded_is_used(

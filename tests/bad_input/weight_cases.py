@@ -1,5 +1,6 @@
 """Weights and checkpoints that are absent, damaged, foreign or hostile: cases of the catalogue."""
 
+import os
 import zipfile
 from collections.abc import Callable
 from pathlib import Path
@@ -138,6 +139,11 @@ def checkpoint(content: Callable[[], object]) -> Make:
     return make
 
 
+def a_pipe(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    os.mkfifo(folder / "x.pt")
+    write_image(folder / "a.jpg")
+
+
 CHECKPOINTS = [
     Case(given, ["checkpoint=x.pt", "pictures=a.jpg"], "predict", make=checkpoint(content))
     for given, content in {
@@ -153,4 +159,10 @@ CHECKPOINTS = [
         },
         "a checkpoint that contains code": lambda: {"format": 2, "head": Code(), "optimizer": {}},
     }.items()
+] + [
+    Case(given, [f"checkpoint={name}", "pictures=a.jpg"], "predict", make=odd)
+    for given, name, odd in (
+        ("a pipe as checkpoint", "x.pt", a_pipe),
+        ("an endless device as checkpoint", "/dev/zero", checkpoint(list)),
+    )
 ]

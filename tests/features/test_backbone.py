@@ -11,6 +11,7 @@ import torch
 from torchvision.models import ResNet18_Weights, resnet18
 
 from catsdogs.errors import UserError
+from catsdogs.features import backbone
 from catsdogs.features.backbone import Backbone, find_weights
 
 
@@ -156,3 +157,19 @@ def test_damaged_embedded_weights_are_refused(
     monkeypatch.setattr("catsdogs.features.backbone.files", lambda package: tmp_path)
     with pytest.raises(UserError, match="model.weights=embedded: .* is damaged"):
         find_weights("embedded")
+
+
+def test_weights_replaced_between_their_hash_and_their_use_are_refused(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = tmp_path / "w.pth"
+    torch.save(find_weights("random").state, path)
+    read = backbone._read
+
+    def replace(path: Path) -> dict[str, torch.Tensor]:
+        torch.save(find_weights("random", seed=1).state, path)
+        return read(path)
+
+    monkeypatch.setattr(backbone, "_read", replace)
+    with pytest.raises(UserError, match="changed while it was read; run the command again"):
+        find_weights(str(path))
