@@ -1,5 +1,6 @@
 """Download of one competition file by Kaggle's client, with its errors as one-line messages."""
 
+import codecs
 import contextlib
 import errno
 import io
@@ -11,6 +12,7 @@ import threading
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlsplit
 
 from catsdogs.data.download.archive import MEGABYTE, require_space
 from catsdogs.errors import UserError
@@ -21,9 +23,10 @@ ADDRESS = f"https://www.kaggle.com/competitions/{COMPETITION}"
 RENEW = "`kaggle auth login`, or a new token from https://www.kaggle.com/settings/api"
 WITHOUT = "data=pets and data=folder need no account"
 RESUMES = "the same command resumes the download"
+BYTE_ORDER_MARKS = (codecs.BOM_UTF8, codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)
 INTERVAL = 0.2  # seconds between two updates of the bar
 HOW_TO_GET_ONE = """\
-data=kaggle: no Kaggle credential found. With an account, use one of these:
+data=kaggle: no Kaggle credential found: {}. With an account, use one of these:
   kaggle auth login                       in a browser, once
   export KAGGLE_API_TOKEN=...             a token from https://www.kaggle.com/settings/api
   ~/.kaggle/access_token                  a file with that token
@@ -45,7 +48,7 @@ def download(archive: Path) -> None:
     """
     credential = find_credential()
     if credential is None:
-        raise UserError(HOW_TO_GET_ONE)
+        raise UserError(HOW_TO_GET_ONE.format("; ".join(_faults())))
     partial = archive.with_name(f"{archive.name}.download")
     # Not chained: the client's error may contain a token or a signed address.
     try:
@@ -128,6 +131,16 @@ def _explain(error: BaseException, credential: str, archive: Path) -> UserError:
         )
     import requests  # not at the top: only failures need it
 
+    if isinstance(error, ValueError | requests.RequestException) and (name := _malformed_proxy()):
+        return UserError(
+            f"data=kaggle: {name} is not the address of a proxy, such as http://HOST:PORT; correct "
+            f"or unset it; {WITHOUT}"
+        )
+    if isinstance(error, requests.exceptions.InvalidSchema):
+        return UserError(
+            "data=kaggle: the proxy is of a kind that needs another package; for SOCKS, pip "
+            "install 'requests[socks]'"
+        )
     if isinstance(error, json.JSONDecodeError):
         return UserError(
             "data=kaggle: the response is not Kaggle's, perhaps the sign-in page of a network or "
@@ -233,6 +246,10 @@ def _config_directory() -> Path:
     usual = Path("~/.kaggle").expanduser()
     if chosen or usual.exists() or not sys.platform.startswith("linux"):
         return Path(chosen) if chosen else usual
+    return _xdg_directory()
+
+
+def _xdg_directory() -> Path:
     return Path(os.environ.get("XDG_CONFIG_HOME") or Path("~/.config").expanduser()) / "kaggle"
 
 
@@ -241,6 +258,86 @@ def _is_file(token: str) -> bool:
         return Path(token).exists()
     except (OSError, ValueError):  # not a valid file name
         return False
+
+
+def _faults() -> list[str]:
+    """Return what is wrong with each credential that is not usable, or where none was found."""
+    token = os.environ.get("KAGGLE_API_TOKEN")
+    key_file = _config_directory() / "kaggle.json"
+    checked: dict[Path, tuple[str, ...]] = {
+        **({Path(token): ()} if token and _is_file(token) else {}),
+        Path("~/.kaggle/access_token"): (),
+        Path("~/.kaggle/access_token.txt"): (),
+        key_file: tuple(
+            part for part in ("username", "key") if f"KAGGLE_{part.upper()}" not in os.environ
+        ),
+        Path("~/.kaggle/credentials.json"): ("refresh_token",),
+    }
+    faults = [f"{file} {fault}" for file, keys in checked.items() if (fault := _fault(file, keys))]
+    for one, other in (("USERNAME", "KEY"), ("KEY", "USERNAME")):
+        if f"KAGGLE_{one}" in os.environ and f"KAGGLE_{other}" not in os.environ:
+            faults.append(f"KAGGLE_{other} is not set, as KAGGLE_{one} is")
+    for folder in (Path("~/.kaggle").expanduser(), _xdg_directory()):
+        unread = folder / "kaggle.json"
+        if unread != key_file and unread.exists() and not _fault(unread, ("username", "key")):
+            chosen = "KAGGLE_CONFIG_DIR" if os.environ.get("KAGGLE_CONFIG_DIR") else "the folder"
+            faults.append(
+                f"{unread} is sound, but Kaggle's client does not read it: it looks in {chosen} "
+                f"{key_file.parent}"
+            )
+    if faults:
+        return faults
+    places = ", ".join(str(file) for file in checked)
+    return [f"KAGGLE_API_TOKEN is not set, and there is no file {places}"]
+
+
+def _fault(file: Path, keys: tuple[str, ...]) -> str:
+    """Return why a file has no credential; empty if it has one or does not exist.
+
+    Args:
+        file: May start with `~`.
+        keys: Those that it must have as JSON; none for a file with a token.
+    """
+    try:
+        content = file.expanduser().read_bytes()
+    except FileNotFoundError:
+        return ""
+    except OSError as error:
+        return f"cannot be read ({error.strerror})"
+    if not content.strip():
+        return "is empty"
+    if content.startswith(BYTE_ORDER_MARKS):
+        return "starts with a byte-order mark: save it as UTF-8 without one"
+    try:
+        found = json.loads(content) if keys else {}
+    except json.JSONDecodeError as error:
+        return f"is not valid JSON (line {error.lineno}, column {error.colno})"
+    except ValueError:
+        return "is not UTF-8"
+    if not isinstance(found, dict):
+        return "does not hold a JSON object"
+    missing = [key for key in keys if not found.get(key)]
+    return f"has no {' and no '.join(missing)}" if missing else ""
+
+
+def _malformed_proxy() -> str | None:
+    """Return the environment variable whose value is not the address of a proxy, if any."""
+    for name in ("https_proxy", "http_proxy", "all_proxy"):
+        for variable in (name, name.upper()):
+            if _is_malformed(os.environ.get(variable, "")):
+                return variable
+    return None
+
+
+def _is_malformed(proxy: str) -> bool:
+    scheme, separator, rest = proxy.rpartition("://")
+    if not proxy or (not separator and "/" in rest.rstrip("/")):
+        return bool(proxy)
+    try:
+        parts = urlsplit(f"{scheme or 'http'}://{rest}")
+        return not parts.hostname or parts.port == 0
+    except ValueError:  # a port that is not a number, or half an IPv6 address
+        return True
 
 
 def _text(file: Path) -> str:

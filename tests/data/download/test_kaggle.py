@@ -199,6 +199,92 @@ def test_an_interruption_between_download_and_unpacking_downloads_nothing_again(
     assert service.seen == []
 
 
+SOUND = json.dumps({"username": "someone", "key": "k"})
+
+
+@pytest.mark.parametrize(
+    ("contents", "environment", "faults"),
+    [
+        (
+            {},
+            {},
+            "KAGGLE_API_TOKEN is not set, and there is no file ~/.kaggle/access_token, "
+            "~/.kaggle/access_token.txt, ~/.config/kaggle/kaggle.json, ~/.kaggle/credentials.json",
+        ),
+        (
+            {".kaggle/kaggle.json": SOUND},
+            {"KAGGLE_CONFIG_DIR": "~/other"},
+            "~/.kaggle/kaggle.json is sound, but Kaggle's client does not read it: it looks in "
+            "KAGGLE_CONFIG_DIR ~/other",
+        ),
+        (
+            {".config/kaggle/kaggle.json": SOUND, ".kaggle/x": ""},
+            {},
+            "~/.config/kaggle/kaggle.json is sound, but Kaggle's client does not read it: it looks "
+            "in the folder ~/.kaggle",
+        ),
+        (
+            {".kaggle/kaggle.json": "\ufeff" + SOUND},
+            {},
+            "~/.kaggle/kaggle.json starts with a byte-order mark: save it as UTF-8 without one",
+        ),
+        (
+            {".kaggle/kaggle.json": SOUND[:-1]},
+            {},
+            "~/.kaggle/kaggle.json is not valid JSON (line 1, column 35)",
+        ),
+        ({".kaggle/kaggle.json": "[]"}, {}, "~/.kaggle/kaggle.json does not hold a JSON object"),
+        ({".kaggle/kaggle.json": '{"username": "u"}'}, {}, "~/.kaggle/kaggle.json has no key"),
+        ({".kaggle/kaggle.json": "{}"}, {}, "~/.kaggle/kaggle.json has no username and no key"),
+        ({".kaggle/kaggle.json": " \n"}, {}, "~/.kaggle/kaggle.json is empty"),
+        ({".kaggle/access_token": ""}, {}, "~/.kaggle/access_token is empty"),
+        ({"here": ""}, {"KAGGLE_API_TOKEN": "~/here"}, "~/here is empty"),
+        ({}, {"KAGGLE_USERNAME": "u"}, "KAGGLE_KEY is not set, as KAGGLE_USERNAME is"),
+        (
+            {".kaggle/credentials.json": "{}", ".kaggle/kaggle.json/x": ""},
+            {},
+            "~/.kaggle/kaggle.json cannot be read (Is a directory); "
+            "~/.kaggle/credentials.json has no refresh_token",
+        ),
+    ],
+)
+def test_it_says_which_places_it_looked_at_and_what_is_wrong_with_what_is_there(
+    home: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    contents: dict[str, str],
+    environment: dict[str, str],
+    faults: str,
+) -> None:
+    for name, value in furnish(home, contents, environment).items():
+        monkeypatch.setenv(name, value)
+    with pytest.raises(UserError) as raised:
+        fetch_kaggle()
+    first = str(raised.value).replace(str(home), "~").split("\n")[0]
+    assert first == (
+        f"data=kaggle: no Kaggle credential found: {faults}. With an account, use one of these:"
+    )
+
+
+@pytest.mark.usefixtures("token")
+@pytest.mark.parametrize(
+    "value", ["http:/me:secret@proxy:80", "http://", "http://proxy:port", "proxy:9x", "http://[::1"]
+)
+def test_a_malformed_proxy_is_named_by_its_variable_and_not_shown(
+    monkeypatch: pytest.MonkeyPatch, value: str
+) -> None:
+    monkeypatch.delenv("NO_PROXY", raising=False)
+    monkeypatch.delenv("no_proxy", raising=False)
+    for name in ("http_proxy", "HTTPS_PROXY"):
+        monkeypatch.setenv(name, value)
+    with pytest.raises(UserError) as raised:
+        fetch_kaggle()
+    message = str(raised.value)
+    assert message.startswith(
+        "data=kaggle: HTTPS_PROXY is not the address of a proxy, such as http"
+    )
+    assert "secret" not in message
+
+
 REFUSALS = [
     (401, "Kaggle refuses the credential from KAGGLE_API_TOKEN (401); use `kaggle auth"),
     (403, "accept them at https://www.kaggle.com/competitions/dogs-vs-cats/rules or, if"),
