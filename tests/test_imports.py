@@ -39,6 +39,7 @@ PARTS = {
     "report": "cli errors hydra io reporting runs",
     "check": "cli compute contract errors hydra io runs settings torch training",
     "predict": "cli hydra inference io settings",
+    "cache": "cli hydra io settings",
     "export": "cli hydra inference io settings",
     "diamonds": "cli errors hydra io regression runs settings",
 }

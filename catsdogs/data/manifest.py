@@ -14,6 +14,7 @@ from typing import Literal
 from catsdogs.data.image_folder import LABELS, find_images
 from catsdogs.data.images import read_content, read_image
 from catsdogs.errors import UserError
+from catsdogs.io.cache import mark_in_use
 from catsdogs.io.files import atomic_write_text, cache_directory, expanded, make_directory
 from catsdogs.io.progress import progress
 from catsdogs.io.text import is_one_line, one_line
@@ -120,7 +121,11 @@ def make_manifest(
             f"first {bad[0].path} ({bad[0].status}); repair or remove them, or raise "
             f"data.max_bad_fraction={max_bad_fraction:g}"
         )
-    return Manifest(root, split_per_class(images, per_class, duplicates))
+    manifest = Manifest(root, split_per_class(images, per_class, duplicates))
+    for folder in (root, root.parent):  # that of a download is below the one that is removed
+        if folder.is_relative_to(cache_directory().resolve()):
+            mark_in_use(folder, manifest)
+    return manifest
 
 
 def split_per_class(

@@ -24,6 +24,7 @@ from catsdogs.features.backbone import StateDict
 from catsdogs.features.drifting_pass import STATISTICS, ViewPass
 from catsdogs.features.feature_store import FEATURES_PER_IMAGE, Features, feature_shards, split_rows
 from catsdogs.features.shard_cache import COMPUTING, PIXELS_PER_IMAGE, store_path
+from catsdogs.io.cache import STREAM
 from catsdogs.io.files import (
     atomic_directory,
     cache_directory,
@@ -38,7 +39,6 @@ from catsdogs.io.formatting import size
 from catsdogs.io.locks import file_lock
 from catsdogs.io.torch_file import FILE_BYTES_PER_TENSOR
 
-STREAM = "stream-"  # prefix of the folder of a stream
 DRIFTING = ("running_mean", "running_var", "num_batches_tracked")  # a BatchNorm's buffers
 log = logging.getLogger(__name__)
 

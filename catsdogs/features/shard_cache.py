@@ -95,9 +95,9 @@ def fill_missing(
 
 
 def write_store_metadata(path: Path, manifest: Manifest, key: dict[str, str], **also: str) -> None:
-    """Write a store's `manifest.csv`, and `store.json` with the key and the facts in `also`."""
+    """Write a store's `manifest.csv`, and `store.json` with key, folder and the facts in `also`."""
     atomic_write_text(path / "manifest.csv", manifest.to_csv())
-    facts = {"key": key, "pictures": len(manifest.used), **also}
+    facts = {"key": key, "pictures": len(manifest.used), "root": str(manifest.root), **also}
     atomic_write_text(path / "store.json", json.dumps(facts, indent=2) + "\n")
 
 
@@ -195,6 +195,7 @@ class Pixels:
             description="decoding",
             lock=shards.folder.with_suffix(".lock"),
         )
+        shards.open_files()
         return shards
 
     @property

@@ -22,6 +22,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from catsdogs.io.cache import mark_in_use
 from catsdogs.io.files import atomic_file, checksum, deletions_named, quarantine
 from catsdogs.io.progress import progress
 
@@ -69,7 +70,11 @@ class Shards:
         return [shard for shard in self.numbers if shard not in self._found]
 
     def open_files(self) -> None:
-        """Open the files, at most `MOST_OPEN`, so that deleting them does not stop their use."""
+        """Open the files, at most `MOST_OPEN`, so that deleting them does not stop their use.
+
+        The command `cache` does not remove the folder as long as this object exists.
+        """
+        mark_in_use(self.folder, self)
         for shard in set(self.numbers).difference(self.absent()):
             if len(self._opened) < MOST_OPEN:
                 self._descriptor(shard)
