@@ -429,3 +429,13 @@ def test_real_photographs_train_from_files_to_records(run_train: Run) -> None:
     record = json.loads((only_run() / "record.json").read_text())
     assert record["data"]["pictures"] == {"train": 16, "val": 8, "test": 8}
     assert not record["data"]["unreadable"]
+
+
+def test_images_that_are_in_no_split_are_counted(
+    run_train: Run, small: list[str], images: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert run_train(*small, "data.train_per_class=3", "epochs=0") == 0
+    shown = capsys.readouterr().out
+    assert f"test, half of them cats, from {images}; 4 more are in no split\n" in shown
+    assert run_train(*small, "epochs=0") == 0
+    assert f"test, half of them cats, from {images}\n" in capsys.readouterr().out

@@ -296,7 +296,9 @@ def _announce(
     shares = ", ".join(f"{count} {split}" for split, count in counts(manifest).items())
     processes = f", in {process_group.size} processes" * (process_group.size > 1)
     print(f"{plan.label}, seed {plan.settings.seed}, on {describe_device(device)}{processes}")
-    print(f"images: {shares}, half of them cats, from {manifest.root}")
+    unused = len(manifest.images) - len(manifest.used) - len(manifest.unreadable)
+    more = f"; {unused} more are in no split" * bool(unused)
+    print(f"images: {shares}, half of them cats, from {manifest.root}{more}")
     if manifest.unreadable:
         first = manifest.unreadable[0]
         print(
