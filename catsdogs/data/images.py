@@ -4,10 +4,12 @@ The bytes of an image are read once, so that what is hashed is what is decoded. 
 one image are bounded, because images come from strangers.
 """
 
+import contextlib
 import hashlib
 import io
 import os
 import re
+import threading
 import time
 import warnings
 from collections.abc import Sequence
@@ -30,12 +32,14 @@ PIPELINE = f"exif-rgb-resize{SIZE}x{SIZE}-bicubic-imagenet"
 FORMATS = ("JPEG", "PNG", "WEBP", "GIF", "BMP")
 MAX_PIXELS = 89_478_485  # Pillow's default limit, a quarter of a gigabyte of RGB
 TOO_LARGE = f"larger than the limit of {MAX_PIXELS:,} pixels"
+LARGE_PIXELS = 50_000_000  # above, one at a time: each takes up to a gigabyte in this process
 MAX_SIDE = 65_535  # that of a JPEG; resizing a longer side takes gigabytes
 MAX_BYTES = 2**29  # of a file; an uncompressed image at the limit of pixels has half of it
 # Each scan of a progressive JPEG visits all pixels, and may have a few bytes. 10 scans are usual.
 MAX_SCANNED_PIXELS = 20 * MAX_PIXELS
 MAX_SECONDS = 30  # of a processor; an image at the limits above takes 5
 CHANGED = "it is not the file that was checked: its content has changed"
+_LARGE = threading.Lock()
 _JPEG = b"\xff\xd8"
 _MARKER = re.compile(rb"\xff+([^\x00\xff\x01\xd0-\xd7])")  # those without a length left out
 _START_OF_SCAN, _END_OF_IMAGE = b"\xda", b"\xd9"
@@ -78,8 +82,10 @@ def read_image(source: str | os.PathLike[str] | bytes) -> Image.Image:
     try:
         with Image.open(_Metered(content), formats=FORMATS) as image:
             _refuse_unusable(image, content)
-            ImageOps.exif_transpose(image, in_place=True)
-            return image.convert("RGB")
+            large = image.width * image.height > LARGE_PIXELS
+            with _LARGE if large else contextlib.nullcontext():
+                ImageOps.exif_transpose(image, in_place=True)
+                return image.convert("RGB")
     except UnidentifiedImageError as error:
         raise OSError("not a JPEG, PNG, WebP, GIF or BMP image") from error
     except (OSError, MemoryError):

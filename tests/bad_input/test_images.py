@@ -4,6 +4,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
@@ -88,6 +89,29 @@ def test_an_image_that_takes_too_long_is_given_up(
     monkeypatch.setattr("catsdogs.data.images.MAX_SECONDS", 0.2)
     with pytest.raises(OSError, match=r"takes more than 0\.2 s to decode"):
         decode(tmp_path / "x.gif")
+
+
+def test_large_images_are_decoded_one_at_a_time(
+    folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    at_once = 0
+    most: dict[tuple[int, int], int] = {}
+
+    def transpose(image: Image.Image, in_place: bool) -> None:
+        nonlocal at_once
+        at_once += 1
+        time.sleep(0.02)
+        most[image.size] = max(most.get(image.size, 0), at_once)
+        at_once -= 1
+
+    monkeypatch.setattr("catsdogs.data.images.ImageOps.exif_transpose", transpose)
+    monkeypatch.setattr("catsdogs.data.images.LARGE_PIXELS", 300)
+    for rows in (100, 101):
+        (folder / f"{rows}.png").write_bytes(saved(Image.new("RGB", (3, rows)), "PNG"))
+        with ThreadPoolExecutor(4) as pool:
+            list(pool.map(read_image, [folder / f"{rows}.png"] * 4))
+    assert most[3, 100] > 1
+    assert most[3, 101] == 1
 
 
 def test_the_largest_image_that_is_decoded_is_used(
