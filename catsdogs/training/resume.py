@@ -28,7 +28,9 @@ PLACES = (
     "debug",
     "data.root",
     "data.workers",
-    "model.weights",  # compared by content, as the images are
+    # Compared by their effect, the images and weights.
+    "data.duplicates",
+    "model.weights",
 )
 FREE = ("epochs", *PLACES)  # settings that may differ when a run is resumed
 # Facts that resuming needs, in the record or in a checkpoint, and those that it takes if present.

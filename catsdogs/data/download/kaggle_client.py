@@ -288,7 +288,7 @@ def _faults() -> list[str]:
     if faults:
         return faults
     places = ", ".join(str(file) for file in checked)
-    return [f"KAGGLE_API_TOKEN is not set, and there is no file {places}"]
+    return [f"KAGGLE_API_TOKEN is not set, and none of these files exists: {places}"]
 
 
 def _fault(file: Path, keys: tuple[str, ...]) -> str:

@@ -208,7 +208,7 @@ SOUND = json.dumps({"username": "someone", "key": "k"})
         (
             {},
             {},
-            "KAGGLE_API_TOKEN is not set, and there is no file ~/.kaggle/access_token, "
+            "KAGGLE_API_TOKEN is not set, and none of these files exists: ~/.kaggle/access_token, "
             "~/.kaggle/access_token.txt, ~/.config/kaggle/kaggle.json, ~/.kaggle/credentials.json",
         ),
         (
