@@ -89,9 +89,9 @@ def test_unreadable_files_say_why_and_the_others_are_classified(
     assert reasons.pop("self.jpg").startswith("OSError: ")
     assert reasons == {
         "text.jpg": "OSError: not a JPEG, PNG, WebP, GIF or BMP image",
-        "empty.jpg": "OSError: not a JPEG, PNG, WebP, GIF or BMP image",
+        "empty.jpg": "OSError: empty",
         "lost.jpg": "no such file",
-        "pipe.jpg": "not a file",
+        "pipe.jpg": "OSError: not a regular file",
     }
 
 
