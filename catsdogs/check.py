@@ -24,7 +24,7 @@ from hydra.core.hydra_config import HydraConfig
 from omegaconf import DictConfig, OmegaConf
 from pydantic import Field
 
-from catsdogs.cli import build_from, command, plain
+from catsdogs.cli import Result, build_from, command, plain
 from catsdogs.compute.device import usable_cores
 from catsdogs.contract import CannotBeChecked, CheckResult, Factory
 from catsdogs.contract.batch import Outcome, check_in_processes, optimizers_of
@@ -123,8 +123,8 @@ class Target:
 
 
 @command("check")
-def run(config: DictConfig) -> int:
-    """Check the optimizers, write the records and return the exit status."""
+def run(config: DictConfig) -> Result:
+    """Check the optimizers and write the records."""
     values = plain(config)
     settings = CheckSettings.from_config(values)
     target = _target(config, settings)
@@ -139,7 +139,7 @@ def run(config: DictConfig) -> int:
         if isinstance(result, CannotBeChecked):
             reason = one_line(f"{target.name} cannot be checked: {result}")
             print(f"error: {reason}", file=sys.stderr)
-            return NOT_CHECKABLE
+            return Result(NOT_CHECKABLE, reason)
         return _report_one(result, target, settings, values, how)
 
 
@@ -268,7 +268,7 @@ def _report_one(
     settings: CheckSettings,
     values: dict[str, Any],
     how: dict[str, Any],
-) -> int:
+) -> Result:
     """Print a result and write its records; then measure a step and add that to both."""
     _print(result.table(_width()))
     directory = _directory(target, settings)
@@ -282,12 +282,12 @@ def _report_one(
     _write(directory, result, values, cost)
     _print(f"\n{result.verdict}")
     print(f"records: {directory}")
-    return settings.status(result)
+    return Result(settings.status(result), result.verdict)
 
 
 def _report_module(
     results: dict[str, Outcome], target: Target, settings: CheckSettings, values: dict[str, Any]
-) -> int:
+) -> Result:
     """Print a table of the results and write a page about all and the records of each."""
     results = worst_first(results)
     checked = [result for result in results.values() if isinstance(result, CheckResult)]
@@ -301,7 +301,7 @@ def _report_module(
     _print(overview(results, _width()))
     _print(f"\n{conclusion}")
     print(f"records: {directory}")
-    return settings.status(*checked) if checked else NOT_CHECKABLE
+    return Result(settings.status(*checked) if checked else NOT_CHECKABLE, conclusion)
 
 
 def _measure(result: CheckResult, settings: CheckSettings, how: dict[str, Any]) -> StepCost:

@@ -15,7 +15,7 @@ from hydra.core.hydra_config import HydraConfig
 from hydra.errors import ConfigCompositionException, MissingConfigException
 from omegaconf import DictConfig, open_dict
 
-from catsdogs.cli import command, plain
+from catsdogs.cli import Result, command, command_line, plain
 from catsdogs.compute.distributed import STARTED_BY_TORCHRUN
 from catsdogs.errors import UserError
 from catsdogs.io.files import expanded
@@ -29,7 +29,7 @@ OWN = ("contenders", "seeds", "learning_rates", "output_dir")  # the rest belong
 
 
 @command("compare")
-def main(config: DictConfig) -> int:
+def main(config: DictConfig) -> Result:
     """Train the runs that are missing; return 1 if one failed."""
     if STARTED_BY_TORCHRUN in os.environ:
         raise UserError(
@@ -41,19 +41,21 @@ def main(config: DictConfig) -> int:
     seeds = _distinct(values, "seeds", int)
     grid = _distinct(values, "learning_rates", float) if values["learning_rates"] else []
     output_dir = expanded(Path(str(values["output_dir"])), "output_dir")
-    command_line = shlex.join(["python", "-m", "catsdogs.compare", *sys.argv[1:]])
+    typed = command_line("compare")
     plans = [
-        _plan(label, seed, rate, output_dir, command_line)
+        _plan(label, seed, rate, output_dir, typed)
         for label in labels
         for rate in grid or [None]
         for seed in seeds
     ]
-    failed = compare(plans, output_dir, command_line, tuple(grid))
+    failed = compare(plans, output_dir, typed, tuple(grid))
     print(f"\nrecords, checkpoints and curves: {output_dir}")
     print(f"to make the report: python -m catsdogs.report runs={shlex.quote(str(output_dir))}")
-    if failed:
-        print(f"error: {failed} of {len(plans)} runs failed, see above", file=sys.stderr)
-    return FAILED if failed else 0
+    if not failed:
+        return Result()
+    words = f"{failed} of {len(plans)} runs failed"
+    print(f"error: {words}, see above", file=sys.stderr)
+    return Result(FAILED, words)
 
 
 def _distinct(values: dict[str, Any], key: str, kind: type) -> list[Any]:
@@ -72,13 +74,13 @@ def _distinct(values: dict[str, Any], key: str, kind: type) -> list[Any]:
     return items
 
 
-def _plan(label: str, seed: int, rate: float | None, output_dir: Path, command_line: str) -> Plan:
+def _plan(label: str, seed: int, rate: float | None, output_dir: Path, typed: str) -> Plan:
     config = _compose(label, seed, rate)
     with open_dict(config):
         for key in OWN:
             del config[key]
         config.output_dir = str(output_dir)
-    return plan_run(config, label, command_line)
+    return plan_run(config, label, typed)
 
 
 def _compose(label: str, seed: int, rate: float | None) -> DictConfig:

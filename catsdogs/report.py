@@ -8,7 +8,7 @@ from typing import Any
 
 from omegaconf import DictConfig
 
-from catsdogs.cli import command, plain
+from catsdogs.cli import Result, command, plain
 from catsdogs.errors import UserError
 from catsdogs.io.files import expanded
 from catsdogs.io.text import one_line
@@ -22,7 +22,7 @@ from catsdogs.runs.reader import Runs, read_runs
 
 
 @command("report")
-def main(config: DictConfig) -> int:
+def main(config: DictConfig) -> Result:
     """Read the runs, write the report and print the verdicts."""
     values = plain(config)
     folder = expanded(Path(str(values["runs"])), "runs")
@@ -35,7 +35,7 @@ def main(config: DictConfig) -> int:
         print(one_line(verdict.headline))
     _print_incomplete_runs(runs)
     print(f"report: {page}")
-    return 0
+    return Result()
 
 
 def _folders(value: Any, setting: str) -> list[Path]:

@@ -3,15 +3,12 @@
 python -m catsdogs.train optimizer=custom_adam data=drawn epochs=10 seed=0
 """
 
-import shlex
-import sys
-
 from hydra.core.hydra_config import HydraConfig
 from omegaconf import DictConfig, OmegaConf
 from torch.optim import Optimizer
 from torch.optim.lr_scheduler import LRScheduler
 
-from catsdogs.cli import build_from, command, plain
+from catsdogs.cli import Result, build_from, command, command_line, plain
 from catsdogs.errors import UserError
 from catsdogs.settings import Settings
 from catsdogs.training.run import train
@@ -21,15 +18,20 @@ DIVERGED = 3
 
 
 @command("train")
-def main(config: DictConfig) -> int:
-    """Check every setting, train, and return the exit status."""
-    command_line = shlex.join(["python", "-m", "catsdogs.train", *sys.argv[1:]])
-    plan = plan_run(config, _label(config), command_line)
-    return 0 if train(plan).status == "finished" else DIVERGED
+def main(config: DictConfig) -> Result:
+    """Check every setting and train."""
+    plan = plan_run(config, _label(config), command_line("train"))
+    done = train(plan)
+    return Result(0 if done.status == "finished" else DIVERGED, done.status)
 
 
-def plan_run(config: DictConfig, label: str, command_line: str) -> Plan:
+def plan_run(config: DictConfig, label: str, typed: str) -> Plan:
     """Check the configuration of one run and return its plan.
+
+    Args:
+        config: The configuration.
+        label: The run's name.
+        typed: The command line, for the record.
 
     Raises:
         UserError: For an invalid setting.
@@ -44,7 +46,7 @@ def plan_run(config: DictConfig, label: str, command_line: str) -> Plan:
         make_scheduler=_scheduler_factory(config),
         config=values,
         config_yaml=OmegaConf.to_yaml(OmegaConf.create(values)),
-        command=command_line,
+        command=typed,
     )
 
 

@@ -4,6 +4,7 @@ import csv
 import json
 import os
 import re
+import shlex
 import subprocess
 import sys
 from collections.abc import Callable
@@ -15,6 +16,7 @@ import torch
 from safetensors.numpy import load_file
 
 from catsdogs.training.checkpoint import load_checkpoint
+from catsdogs.training.signals import Interrupted
 from tests.support.event_files import hparams_table, read_events
 from tests.support.processes import environment
 
@@ -177,6 +179,48 @@ def test_a_diverged_run_is_a_recorded_result_with_status_3(
     assert "nan" in steps[-1]["cost"] or "inf" in steps[-1]["cost"]
     assert load_checkpoint(only_run() / "best.pt")["epoch"] == 0
     assert "Try a smaller optimizer.lr" in capsys.readouterr().out
+
+
+def test_every_job_of_a_sweep_runs_and_a_table_says_what_became_of_each(
+    run_train: Run, small: list[str], capsys: pytest.CaptureFixture[str]
+) -> None:
+    jobs = ["optimizer=custom_sgd", "optimizer.lr=-1,1e30,1e-3", "epochs=1"]
+    assert run_train("-m", *small, *jobs) == 3
+    records = [json.loads(path.read_text()) for path in Path("outputs").glob("*/record.json")]
+    found = {record["config"]["optimizer"]["lr"]: record for record in records}
+    assert {lr: record["status"] for lr, record in found.items()} == {
+        1e30: "diverged",
+        1e-3: "finished",
+    }
+    alone = shlex.split(found[1e-3]["command"])
+    assert alone.count("-m") == 1  # python -m
+    assert "optimizer.lr=0.001" in alone
+    captured = capsys.readouterr()
+    table = captured.out.partition("\nsweep:\n")[2].splitlines()
+    assert [re.split(r"  +", row.strip(), maxsplit=3)[1:3] for row in table] == [
+        ["status", "settings"],
+        ["2", "optimizer.lr=-1"],
+        ["3", "optimizer.lr=1e+30"],
+        ["0", "optimizer.lr=0.001"],
+    ]
+    (line,) = [line for line in captured.err.splitlines() if line.startswith("error: ")]
+    assert table[1].endswith(line.removeprefix("error: "))
+    assert table[2].endswith("diverged")
+
+
+def test_a_signal_ends_a_sweep_and_the_table_says_so(
+    run_train: Run, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def interrupted(_: object) -> None:
+        raise Interrupted(15, "interrupted before training started")
+
+    monkeypatch.setattr("catsdogs.train.train", interrupted)
+    assert run_train("-m", "seed=0,1") == 143
+    captured = capsys.readouterr()
+    assert captured.err == "\ninterrupted before training started\n"
+    assert captured.out.partition("\nsweep:\n")[2].splitlines()[1:] == [
+        "    0     143  seed=0    interrupted before training started"
+    ]
 
 
 def test_a_custom_class_runs_under_its_own_name(run_train: Run, small: list[str]) -> None:

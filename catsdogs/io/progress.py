@@ -1,6 +1,7 @@
 """Progress bars: live on a terminal, one line every ten seconds in a log file."""
 
 import contextlib
+import logging
 import os
 import sys
 from collections.abc import Callable, Iterable, Iterator
@@ -9,6 +10,14 @@ from typing import Any
 from tqdm import tqdm
 
 SHORT = 1.0  # seconds; shorter work shows no bar
+
+
+class LinesBesideBars(logging.Handler):
+    """Write each message to stderr, on a line of its own where a bar is shown."""
+
+    def emit(self, record: logging.LogRecord) -> None:
+        """Write the message of a record."""
+        tqdm.write(self.format(record), file=sys.stderr)
 
 
 def progress(
@@ -43,6 +52,12 @@ def progress(
         leave=not terminal,
         disable=os.environ.get("RANK", "0") != "0",  # torchrun sets it
     )
+
+
+def close_bars() -> None:
+    """Close every bar, so that what is printed next begins a line: an error leaves bars open."""
+    for bar in list(getattr(tqdm, "_instances", [])):
+        bar.close()
 
 
 @contextlib.contextmanager

@@ -9,6 +9,7 @@ from types import FrameType, TracebackType
 from typing import Any, Self
 
 SIGNALS = (signal.SIGINT, signal.SIGTERM)
+NOTICE = b"\nstopping after the current step; send the signal again to stop now\n"
 
 
 class Interrupted(KeyboardInterrupt):
@@ -68,6 +69,7 @@ class Interruption:
         if self._deferring and not self.received:
             self.received = number
             # Not print, which may be what the signal has interrupted.
-            os.write(2, b"\nstopping after the current step; send the signal again to stop now\n")
+            with contextlib.suppress(OSError):  # a closed pipe
+                os.write(2, NOTICE)
             return
         raise Interrupted(number)
