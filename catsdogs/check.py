@@ -20,11 +20,10 @@ from typing import Annotated, Any, Literal
 
 import torch
 from hydra import compose
-from hydra.core.hydra_config import HydraConfig
 from omegaconf import DictConfig, OmegaConf
 from pydantic import Field
 
-from catsdogs.cli import Result, build_from, command, plain
+from catsdogs.cli import Result, build_from, command, optimizer_label, plain
 from catsdogs.compute.device import usable_cores
 from catsdogs.contract import CannotBeChecked, CheckResult, Factory
 from catsdogs.contract.batch import Outcome, check_in_processes, optimizers_of
@@ -52,7 +51,6 @@ from catsdogs.training.signals import Interruption
 from catsdogs.training.step_cost import StepCost, measure_step
 
 FAILED, NOT_CHECKABLE = 1, 3  # exit statuses
-NEW_KEYS = "kwargs.", "reference_kwargs.", "expected."  # Hydra asks for a + before such keys
 STRICT: dict[str | None, tuple[Group, ...]] = {
     None: DROP_IN,
     "use": (*DROP_IN, "use"),
@@ -88,7 +86,7 @@ class CheckSettings(Section):
         must_be("null or a list such as [float64,float32,bfloat16,float16]"),
     ]
     device: Annotated[
-        str, Field(pattern=r"^(cpu|mps|cuda(:\d+)?)$"), must_be("one of cpu, mps, cuda[:N]")
+        str, Field(pattern=r"^(cpu|mps|cuda(:\d\d?)?)$"), must_be("one of cpu, mps, cuda[:N]")
     ]
     closure: Flag
     create_graph: Flag
@@ -122,8 +120,8 @@ class Target:
     is_module: bool = False
 
 
-@command("check")
-def run(config: DictConfig) -> Result:
+@command("check", free_sections=("kwargs", "reference_kwargs", "expected"))
+def main(config: DictConfig) -> Result:
     """Check the optimizers and write the records."""
     values = plain(config)
     settings = CheckSettings.from_config(values)
@@ -143,12 +141,6 @@ def run(config: DictConfig) -> Result:
         return _report_one(result, target, settings, values, how)
 
 
-def main() -> None:
-    """Run the command; `kwargs.x=1` needs no `+`, which Hydra asks of new keys."""
-    sys.argv[1:] = [f"+{word}" if word.startswith(NEW_KEYS) else word for word in sys.argv[1:]]
-    run()
-
-
 def _target(config: DictConfig, settings: CheckSettings) -> Target:
     target = settings.target
     if (settings.optimizer is None) == (target is None):
@@ -158,7 +150,7 @@ def _target(config: DictConfig, settings: CheckSettings) -> Target:
     if target is None:
         if settings.kwargs:
             raise UserError("kwargs: only for target=; with optimizer= give optimizer.lr=1e-3")
-        name = str(HydraConfig.get().runtime.choices["optimizer"])
+        name = optimizer_label(config).replace("/", "-")
         build = build_from(config.optimizer, "optimizer._target_")
         return Target(name, "conf.optimizer", {name: build})
     module = _module(target)

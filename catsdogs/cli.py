@@ -5,7 +5,6 @@ import difflib
 import errno
 import functools
 import logging
-import math
 import os
 import re
 import shlex
@@ -91,6 +90,10 @@ class SweepJob:
     result: Result
 
 
+class _JobFailed(Exception):
+    """A job of a sweep has ended by an error, which has been printed."""
+
+
 class _Stop(SystemExit):
     """The end of a job by an error that has been printed."""
 
@@ -99,7 +102,9 @@ class _Stop(SystemExit):
         self.message = message
 
 
-def command(config_name: str) -> Callable[[Job], Callable[[], None]]:
+def command(
+    config_name: str, free_sections: tuple[str, ...] = ()
+) -> Callable[[Job], Callable[[], None]]:
     """Turn a function of a configuration into a console command.
 
     A `UserError` or an invalid configuration ends with one line on stderr and status 2, any other
@@ -109,6 +114,8 @@ def command(config_name: str) -> Callable[[Job], Callable[[], None]]:
 
     Args:
         config_name: The command's file in `conf/`, without suffix.
+        free_sections: Sections of the configuration that take any key, as `optimizer=class` does;
+            Hydra alone would ask for a `+` before a new one.
     """
 
     def decorate(job: Job) -> Callable[[], None]:
@@ -122,6 +129,8 @@ def command(config_name: str) -> Callable[[Job], Callable[[], None]]:
                 _check_arguments()
                 _import_from_working_directory()
                 overrides, flags = _split(sys.argv[1:])
+                _check_choices(overrides, flags)
+                overrides = _with_new_keys(overrides, free_sections)
                 sys.argv[1:] = [*overrides, *flags]  # Hydra takes overrides on one side of a flag
                 run = hydra.main(
                     version_base="1.3", config_path=str(conf_directory()), config_name=config_name
@@ -132,6 +141,9 @@ def command(config_name: str) -> Callable[[Job], Callable[[], None]]:
                 # Of a configuration file: _run_job lets no exception of the job through.
                 except UnicodeDecodeError as error:
                     raise UserError(f"a configuration file is not UTF-8: {error}") from error
+                except _JobFailed as error:
+                    if not sweep:  # the jobs ran in other processes
+                        raise UserError(str(error)) from error
                 finally:
                     if sweep:
                         print(_sweep_table(sweep))
@@ -161,6 +173,13 @@ def command_line(name: str) -> str:
         overrides = list(HydraConfig.get().overrides.task)
         flags = [flag for flag in flags if flag not in ("-m", "--multirun")]
     return shlex.join(["python", "-m", f"catsdogs.{name}", *overrides, *flags])
+
+
+def optimizer_label(config: DictConfig) -> str:
+    """Return the name of the optimizer's file in conf/optimizer, or of the class given instead."""
+    if any("optimizer._target_=" in override for override in HydraConfig.get().overrides.task):
+        return str(config.optimizer._target_).rpartition(".")[2]
+    return str(HydraConfig.get().runtime.choices["optimizer"])
 
 
 def plain(config: DictConfig) -> dict[str, Any]:
@@ -250,6 +269,26 @@ def _split(arguments: list[str]) -> tuple[list[str], list[str]]:
     return overrides, flags
 
 
+def _check_choices(overrides: list[str], flags: list[str]) -> None:
+    """Refuse what Hydra answers with an exception of its own code."""
+    groups = {path.name for path in conf_directory().iterdir() if path.is_dir()}
+    for override in overrides:
+        key, _, value = override.partition("=")
+        if key.lstrip("+~") in groups and (key[0] == "~" or value in ("null", "~") or "[" in value):
+            raise UserError(f"{override}: must name one option; --help lists them")
+    if {"-sc", "--shell-completion"} & set(flags) and "COMP_LINE" not in os.environ:
+        for override in overrides:
+            if override.startswith("query="):
+                raise UserError(f"{override}: only a shell asks this, and it sets COMP_LINE")
+
+
+def _with_new_keys(overrides: list[str], free_sections: tuple[str, ...]) -> list[str]:
+    """Return the overrides with the prefix that lets them add a key to a free section."""
+    chosen = any(override.lstrip("+") == "optimizer=class" for override in overrides)
+    free = tuple(f"{name}." for name in (*free_sections, *["optimizer"] * chosen))
+    return [f"++{override}" if override.startswith(free) else override for override in overrides]
+
+
 def _in_sweep() -> bool:
     return bool(HydraConfig.get().mode == RunMode.MULTIRUN)
 
@@ -269,11 +308,21 @@ def _run_job(job: Job, sweep: list[SweepJob], config: DictConfig) -> float | Non
             result = job(config)
     except _Stop as stop:
         assert isinstance(stop.code, int)
-        result = Result(stop.code, stop.message, math.nan)
-    sweep.append(SweepJob(overrides, result))
-    if result.status > SIGNAL:
-        sys.exit(result.status)
+        result = Result(stop.code, stop.message)
+        sweep.append(SweepJob(overrides, result))
+        if result.status > SIGNAL:
+            raise
+        if not _hydra_runs_the_sweep():
+            raise _JobFailed(result.words) from stop
+    else:
+        sweep.append(SweepJob(overrides, result))
     return result.objective
+
+
+def _hydra_runs_the_sweep() -> bool:
+    """Return whether Hydra's own sweeper and launcher do, which would stop at an exception."""
+    parts = HydraConfig.get().sweeper, HydraConfig.get().launcher
+    return all(str(part._target_).startswith("hydra._internal.") for part in parts)
 
 
 def _sweep_table(sweep: list[SweepJob]) -> str:

@@ -9,12 +9,17 @@ import subprocess
 import sys
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any, ClassVar
 
 import numpy as np
 import pytest
 import torch
+from hydra.core.plugins import Plugins
+from hydra.plugins.sweeper import Sweeper
 from safetensors.numpy import load_file
 
+from catsdogs.io.text import typed
+from catsdogs.runs.reader import read_runs
 from catsdogs.training.checkpoint import load_checkpoint
 from catsdogs.training.signals import Interrupted
 from tests.support.event_files import hparams_table, read_events
@@ -205,7 +210,58 @@ def test_every_job_of_a_sweep_runs_and_a_table_says_what_became_of_each(
     ]
     (line,) = [line for line in captured.err.splitlines() if line.startswith("error: ")]
     assert table[1].endswith(line.removeprefix("error: "))
-    assert table[2].endswith("diverged")
+    assert "  diverged, val_accuracy " in table[2]
+
+
+class Climber(Sweeper):
+    """One job at a time, as a sweeper that optimizes runs them; it survives failed jobs."""
+
+    told: ClassVar[list[float | str]]
+
+    def __init__(self, **_: object) -> None: ...
+
+    def setup(self, **given: Any) -> None:
+        self.launcher = Plugins.instance().instantiate_launcher(**given)
+
+    def sweep(self, arguments: list[str]) -> None:
+        assert self.launcher
+        for number, lr in enumerate(("1e-3", "-1", "1e30")):
+            job = [*arguments, f"optimizer.lr={lr}"]
+            (done,) = self.launcher.launch([job], initial_job_idx=number)
+            try:
+                self.told.append(float(done.return_value))
+            except Exception as error:  # noqa: BLE001
+                self.told.append(type(error).__name__)
+
+
+@pytest.mark.parametrize("objective", ["val_accuracy", "val_cost", "training_seconds"])
+def test_a_sweeper_that_optimizes_is_told_the_objective_and_of_failed_jobs(
+    run_train: Run,
+    small: list[str],
+    objective: str,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    name = "hydra_plugins.climber.Climber"
+    monkeypatch.setitem(Plugins.instance().class_name_to_class, name, Climber)
+    told = Climber.told = []
+    sweeper = f"hydra.sweeper._target_={name}"
+    job = ["optimizer=custom_sgd", "epochs=2", f"objective={objective}"]
+    assert run_train("-m", *small, sweeper, *job) == 3
+    assert told[1] == "_JobFailed"
+    assert len(told) == 3
+    for number, lr in ((0, 1e-3), (2, 1e30)):
+        (run,) = [
+            path.parent
+            for path in Path("outputs").glob("*/record.json")
+            if json.loads(path.read_text())["config"]["optimizer"]["lr"] == lr
+        ]
+        record, epochs = json.loads((run / "record.json").read_text()), rows(run / "epochs.csv")
+        assert told[number] == {
+            "val_accuracy": max(float(row["val_accuracy"]) for row in epochs),
+            "val_cost": min(float(row["val_cost"]) for row in epochs),
+            "training_seconds": record["training_seconds"],
+        }.get(objective)
+        assert "objective" not in record["config"]
 
 
 def test_a_signal_ends_a_sweep_and_the_table_says_so(
@@ -227,6 +283,46 @@ def test_a_custom_class_runs_under_its_own_name(run_train: Run, small: list[str]
     own = "optimizer._target_=torch.optim.AdamW"
     assert run_train(*small, "optimizer=native_adam", own, "epochs=1") == 0
     assert only_run().name.startswith("AdamW-seed0-")
+
+
+def test_the_choice_class_passes_the_given_hyperparameters_only_in_any_part_of_a_sweep(
+    run_train: Run, small: list[str]
+) -> None:
+    classes = "optimizer._target_=torch.optim.NAdam,torch.optim.Adadelta"
+    own = ["optimizer=class", classes, "optimizer.lr=0.5", "optimizer.eps=1e-3"]
+    assert run_train("-m", *small, *own, "epochs=0") == 0
+    records = [json.loads(path.read_text()) for path in Path("outputs").glob("*/record.json")]
+    assert {record["label"] for record in records} == {"NAdam", "Adadelta"}
+    for record in records:
+        assert record["config"]["optimizer"] == {
+            "_target_": f"torch.optim.{record['label']}",
+            "_partial_": True,
+            "_convert_": "all",
+            "lr": 0.5,
+            "eps": 1e-3,
+        }
+
+
+def test_an_optimizer_of_a_folder_has_a_run_that_can_be_reported(
+    run_train: Run, small: list[str]
+) -> None:
+    own = Path("own/optimizer/mine")
+    own.mkdir(parents=True)
+    text = "_target_: torch.optim.SGD\n_partial_: true\n_convert_: all\nlr: 1\n"
+    (own / "sgd.yaml").write_text(text)
+    assert run_train(*small, "--config-dir", "own", "optimizer=mine/sgd", "epochs=1") == 0
+    assert only_run().name.startswith("mine-sgd-seed0-")
+    (found,) = read_runs(Path("outputs")).found
+    assert (found.label, found.status) == ("mine-sgd", "finished")
+
+
+def test_a_printed_command_is_quoted_for_the_shell_and_for_hydra(
+    run_train: Run, small: list[str], capsys: pytest.CaptureFixture[str]
+) -> None:
+    folder = "it's (1) of $HOME"
+    assert run_train(*small, shlex.split(typed("output_dir", folder))[0], "epochs=0") == 0
+    (line,) = re.findall("to see the curves: (.*)", capsys.readouterr().out)
+    assert shlex.split(line)[-1] == folder
 
 
 def test_debug_shows_the_traceback(run_train: Run, capfd: pytest.CaptureFixture[str]) -> None:
