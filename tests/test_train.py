@@ -5,6 +5,7 @@ import json
 import os
 import re
 import shlex
+import shutil
 import subprocess
 import sys
 from collections.abc import Callable
@@ -21,6 +22,7 @@ from safetensors.numpy import load_file
 from catsdogs.io.text import typed
 from catsdogs.runs.reader import read_runs
 from catsdogs.training.checkpoint import load_checkpoint
+from catsdogs.training.memory import BYTES_PER_EPOCH, BYTES_PER_STEP
 from catsdogs.training.signals import Interrupted
 from tests.support.event_files import hparams_table, read_events
 from tests.support.processes import environment
@@ -429,6 +431,63 @@ def test_a_table_of_half_precision_is_offered_where_it_fits_to_the_byte(
     monkeypatch.setattr("catsdogs.training.memory.free_memory", lambda *_: free)
     assert run_train(*small, optimizer, "batch_size=16") == 2
     assert advice in capfd.readouterr().err
+
+
+@pytest.mark.parametrize("own_disk", [False, True], ids=["one disk", "two disks"])
+def test_the_plan_has_the_series_on_the_disk_of_the_run_and_the_epochs_that_would_fit(
+    run_train: Run,
+    small: list[str],
+    cache: Path,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capfd: pytest.CaptureFixture[str],
+    own_disk: bool,
+) -> None:
+    if own_disk:
+        found = Path.stat(tmp_path)
+        other = os.stat_result((*found[:2], found.st_dev + 1, *found[3:10]))
+        cache.mkdir()
+        stat = Path.stat
+        monkeypatch.setattr(
+            Path, "stat", lambda path, **how: other if path == cache else stat(path, **how)
+        )
+    usage = shutil.disk_usage(tmp_path)._replace(free=10**12)
+    monkeypatch.setattr("shutil.disk_usage", lambda _: usage)
+    assert run_train(*small, "epochs=100000000000") == 2
+    message = capfd.readouterr().err
+    folder = tmp_path if own_disk else cache if cache.exists() else tmp_path
+    assert f"more on the disk of {folder} (1.0 TB free)" in message
+    assert f"series        {'output' if own_disk else 'disk  '}   67.2 TB" in message
+    (epochs,) = re.findall(r"It would fit with epochs=(\d+)\.", message)
+    series = int(epochs) * (3 * BYTES_PER_STEP + BYTES_PER_EPOCH)
+    assert 0 <= 10**12 - series < 10**8
+    assert not Path("outputs").exists()
+
+
+def test_the_series_of_a_run_take_at_most_the_planned_bytes(
+    run_train: Run, small: list[str]
+) -> None:
+    sizes, planned = [], []
+    for epochs in (5, 105):
+        assert run_train(*small, f"epochs={epochs}", f"output_dir={epochs}") == 0
+        run = only_run(Path(str(epochs)))
+        files = [run / "steps.csv", run / "epochs.csv", *run.glob("*tfevents*")]
+        sizes.append(sum(file.stat().st_size for file in files))
+        memory = json.loads((run / "record.json").read_text())["memory"]
+        planned.append(next(part["nbytes"] for part in memory if part["name"] == "series"))
+    spare = 3 * 100 * 20  # numbers of later iterations and seconds are longer
+    assert sizes[1] - sizes[0] + spare <= planned[1] - planned[0] <= 2 * (sizes[1] - sizes[0])
+
+
+def test_a_run_of_days_is_said(
+    run_train: Run,
+    small: list[str],
+    monkeypatch: pytest.MonkeyPatch,
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    monkeypatch.setattr("catsdogs.training.memory.STEPS_PER_DAY", 2)
+    assert run_train(*small, "epochs=2") == 0
+    assert "epochs=2: 6 steps, which take 3 days at a thousand a second" in caplog.messages
 
 
 MONOGRAPH = ["protocol=monograph", "epochs=2"]

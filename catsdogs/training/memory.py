@@ -1,5 +1,6 @@
 """Estimate of a run's memory and disk space, checked before the run starts."""
 
+import logging
 import shutil
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
@@ -20,7 +21,13 @@ from catsdogs.io.torch_file import FILE_BYTES_ONCE, FILE_BYTES_PER_TENSOR
 from catsdogs.optim.state_size import after_one_step, distinct, plain_step
 from catsdogs.settings import Settings
 
-DISK = "disk"
+log = logging.getLogger(__name__)
+
+DISK = "disk"  # of the cache, and of the run directory unless that has its own
+OUTPUT_DISK = "output"
+# Upper bounds of a row in steps.csv or epochs.csv, and of its events for TensorBoard.
+BYTES_PER_STEP, BYTES_PER_EPOCH = 96, 384
+STEPS_PER_DAY = 1000 * 24 * 60 * 60  # on a fast machine
 
 
 @dataclass(frozen=True)
@@ -29,7 +36,7 @@ class MemoryItem:
 
     Attributes:
         name: The kind, such as "gradients".
-        place: A device type such as "cpu" or "cuda", or "disk".
+        place: A device type such as "cpu" or "cuda", or "disk" or "output" (a run's own disk).
         nbytes: Number of bytes.
     """
 
@@ -108,9 +115,15 @@ def plan_memory(
         UserError: If the run does not fit; with the table and the settings that would fit.
     """
     data, batch_size = settings.data, settings.batch_size
+    cache, output = _existing(cache_directory()), _existing(settings.output_dir)
+    one_disk = cache.stat().st_dev == output.stat().st_dev
+    output_disk = DISK if one_disk else OUTPUT_DISK
 
     def estimated(
-        batch_size: int = batch_size, store_dtype: str = data.store_dtype, **replaced: str
+        batch_size: int = batch_size,
+        store_dtype: str = data.store_dtype,
+        epochs: int = settings.epochs,
+        **replaced: str,
     ) -> MemoryEstimate:
         return estimate_memory(
             lambda params: make_optimizer(params, data.train_images, batch_size, **replaced),
@@ -119,10 +132,15 @@ def plan_memory(
             images=features.images_to_store,
             decoded=features.pixels_to_store,
             feature_dtype=getattr(torch, store_dtype),
+            steps=epochs * -(-data.train_images // batch_size),
+            epochs=epochs,
+            output_disk=output_disk,
         )
 
     estimate = estimated()
-    free = free_memory(device, cache_directory())
+    free = free_memory(device, cache)
+    if not one_disk:
+        free[OUTPUT_DISK] = shutil.disk_usage(output).free
     if DISK in estimate.shortage(free) and features.stream():
         estimate = estimated()
     if estimate.shortage(free):
@@ -132,10 +150,24 @@ def plan_memory(
         # A table with one gradient per batch has fewer rows for larger batches.
         for larger in (2 * batch_size, 4 * batch_size, 16 * batch_size):
             alternatives[f"batch_size={larger}"] = estimated(batch_size=larger)
+        lacking = estimate.shortage(free).get(output_disk, 0)
+        series = sum(item.nbytes for item in estimate.parts if item.name == "series")
+        if lacking < series:
+            fewer = settings.epochs * (series - lacking) // series
+            alternatives[f"epochs={fewer}"] = estimated(epochs=fewer)
         try:
-            require_fit(estimate, free, alternatives)
+            disks = {DISK: f"the disk of {cache}", OUTPUT_DISK: f"the disk of {output}"}
+            require_fit(estimate, free, alternatives, disks)
         except DoesNotFit as error:
             raise UserError(str(error)) from error
+    steps = settings.epochs * -(-data.train_images // batch_size)
+    if steps > STEPS_PER_DAY:
+        log.warning(
+            "epochs=%d: %s steps, which take %s days at a thousand a second",
+            settings.epochs,
+            f"{steps:,}",
+            f"{steps / STEPS_PER_DAY:,.0f}",
+        )
     print(f"memory and disk:\n{estimate}")
     print(f"passes of the backbone: {features.forecast}")
     return estimate
@@ -150,6 +182,9 @@ def estimate_memory(
     decoded: int = 0,
     feature_dtype: torch.dtype = torch.float32,
     checkpoints: int = 2,
+    steps: int = 0,
+    epochs: int = 0,
+    output_disk: str = DISK,
     take_step: Callable[[Optimizer, list[Tensor]], None] = plain_step,
 ) -> MemoryEstimate:
     """Estimate the memory and disk space of training parameters with an optimizer.
@@ -164,6 +199,9 @@ def estimate_memory(
         checkpoints: Number of checkpoints that exist at the same time, beside one file with the
             parameters alone. Both items are upper bounds, for the head at most 1 % and 32 KB above
             the size of a file; all other items are exact.
+        steps: Number of steps that the series and TensorBoard's events record; an upper bound, too.
+        epochs: Number of epochs that they record.
+        output_disk: Place of everything but the stores.
         take_step: Takes a step of the optimizer on given parameters.
     """
     given = list(params)
@@ -180,8 +218,11 @@ def estimate_memory(
     if checkpoints:
         tensors = weights + frozen_bytes + sum(tensor.nbytes for _, tensor in saved)
         overhead = FILE_BYTES_ONCE + FILE_BYTES_PER_TENSOR * (len(given) + len(saved))
-        parts.append(MemoryItem("checkpoints", DISK, checkpoints * (tensors + overhead)))
-        parts.append(MemoryItem("weights", DISK, weights + FILE_BYTES_ONCE))
+        parts.append(MemoryItem("checkpoints", output_disk, checkpoints * (tensors + overhead)))
+        parts.append(MemoryItem("weights", output_disk, weights + FILE_BYTES_ONCE))
+    if steps:
+        series = steps * BYTES_PER_STEP + epochs * BYTES_PER_EPOCH
+        parts.append(MemoryItem("series", output_disk, series))
     if images:
         features = images * FEATURES_PER_IMAGE * feature_dtype.itemsize
         parts.append(MemoryItem("feature store", DISK, features))
@@ -194,6 +235,7 @@ def require_fit(
     estimate: MemoryEstimate,
     free: Mapping[str, int],
     alternatives: Mapping[str, MemoryEstimate] | None = None,
+    names: Mapping[str, str] | None = None,
 ) -> None:
     """Refuse a run that does not fit.
 
@@ -201,6 +243,7 @@ def require_fit(
         estimate: Estimate for the run.
         free: Free bytes by place, as `free_memory` returns them.
         alternatives: Estimates for other settings, by their key=value.
+        names: Of places, for the message.
 
     Raises:
         DoesNotFit: If a place has too little; with the table and the settings that would fit.
@@ -210,7 +253,7 @@ def require_fit(
         return
     fitting = [name for name, other in (alternatives or {}).items() if not other.shortage(free)]
     needs = ", ".join(
-        f"{size(nbytes)} more on {place} ({size(free[place])} free)"
+        f"{size(nbytes)} more on {(names or {}).get(place, place)} ({size(free[place])} free)"
         for place, nbytes in missing.items()
     )
     advice = f"It would fit with {' or '.join(fitting)}." if fitting else "No setting tried fits."
@@ -227,6 +270,11 @@ def free_memory(device: torch.device | str, folder: Path) -> dict[str, int]:
     if device.type == "cuda":
         free["cuda"] = torch.cuda.mem_get_info(device)[0]
     return free
+
+
+def _existing(folder: Path) -> Path:
+    """Return a folder, or the nearest one above it that exists."""
+    return next(path for path in (folder, *folder.absolute().parents) if path.is_dir())
 
 
 def _free_host_memory() -> int | None:
