@@ -54,6 +54,8 @@ def main(config: DictConfig) -> Result:
         for rate in grid or [None]
         for seed in seeds
     ]
+    if len({plan.label for plan in plans}) < len(labels):
+        raise UserError(f"contenders={labels}: two have the same name in records; rename a file")
     failed = compare(plans, output_dir, repeat, tuple(grid))
     print(f"\nrecords, checkpoints and curves: {output_dir}")
     print(f"to make the report: python -m catsdogs.report {typed('runs', output_dir)}")

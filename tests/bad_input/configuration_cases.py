@@ -24,6 +24,13 @@ def own_yaml(text: str) -> Callable[[Path, pytest.MonkeyPatch], None]:
     return make
 
 
+def same_name(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in ("a-b", "a/b"):
+        file = folder / "own" / "optimizer" / f"{name}.yaml"
+        file.parent.mkdir(parents=True, exist_ok=True)
+        file.write_text("_target_: torch.optim.SGD\n_partial_: true\n_convert_: all\nlr: 1\n")
+
+
 OWN = ["--config-dir", "own", "optimizer=own"]
 SAGA = ["optimizer=custom_saga", "batch_size=8"]
 LINEAR_SAGA = ["optimizer=custom_linear_saga", "model.head=linear"]
@@ -137,6 +144,12 @@ CASES = [
     Case("a word as list of contenders", ["contenders=custom_sgd"], "compare"),
     Case("a repeated contender", ["contenders=[custom_sgd,custom_sgd]"], "compare"),
     Case("an unknown contender", ["contenders=[no_such]"], "compare"),
+    Case(
+        "two contenders of one name",
+        ["--config-dir", "own", "contenders=[a-b,a/b]"],
+        "compare",
+        make=same_name,
+    ),
     Case("an argument that a contender lacks", ["optimizer.betas=[0.5,0.9]"], "compare"),
     Case("a word as seed", ["seeds=[a]"], "compare"),
     Case("a negative seed", ["seeds=[-1]"], "compare"),
