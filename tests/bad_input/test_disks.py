@@ -1,5 +1,6 @@
 """Real disks that are full or read-only give the answers of the simulated ones in the catalogue."""
 
+import shutil
 import subprocess
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -35,8 +36,14 @@ def test_a_disk_that_fills_up_during_a_run_is_named_with_the_file(
     run_train: Callable[..., int],
     small: list[str],
     capfd: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     full = disk("size=1m")
+    assert run_train(*small, f"output_dir={full}") == 2
+    assert f"more on the disk of {full} (1.0 MB free)" in capfd.readouterr().err
+    assert not list(full.iterdir())
+    plenty = shutil.disk_usage(full)._replace(free=10**12)  # when the run is planned
+    monkeypatch.setattr("shutil.disk_usage", lambda _: plenty)
     assert run_train(*small, f"output_dir={full}") == 2
     (line,) = capfd.readouterr().err.splitlines()
     assert line.startswith(f"error: {full}/custom_adam-seed0-")
