@@ -9,7 +9,7 @@ from typing import Annotated, Literal
 from omegaconf import DictConfig
 from pydantic import Field
 
-from catsdogs.cli import command, plain
+from catsdogs.cli import Result, command, plain
 from catsdogs.io.cache import Entry, list_cache
 from catsdogs.io.files import cache_directory
 from catsdogs.io.formatting import count, size
@@ -31,7 +31,7 @@ class CacheSettings(Section):
 
 
 @command("cache")
-def main(config: DictConfig) -> int:
+def main(config: DictConfig) -> Result:
     """Print what is in the cache, and remove what was asked for."""
     settings = CacheSettings.from_config(plain(config))
     cache = cache_directory()
@@ -40,7 +40,7 @@ def main(config: DictConfig) -> int:
         print(_line(entry))
     print(f"{cache}: {_total(entries)}")
     if settings.remove is None:
-        return 0
+        return Result()
     seconds = 0.0 if settings.remove == "all" else settings.remove * UNITS[0][1]
     old = [entry for entry in entries if _age(entry) >= seconds]
     removed = [entry for entry in old if entry.remove()]
@@ -48,7 +48,7 @@ def main(config: DictConfig) -> int:
     kept = [entry for entry in old if entry not in removed]
     if kept:
         print(f"in use, and so kept: {_total(kept)}")
-    return 0
+    return Result()
 
 
 def _age(entry: Entry) -> float:

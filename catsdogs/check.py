@@ -20,11 +20,10 @@ from typing import Annotated, Any, Literal
 
 import torch
 from hydra import compose
-from hydra.core.hydra_config import HydraConfig
 from omegaconf import DictConfig, OmegaConf
 from pydantic import Field
 
-from catsdogs.cli import build_from, command, plain
+from catsdogs.cli import Result, build_from, command, optimizer_label, plain
 from catsdogs.compute.device import usable_cores
 from catsdogs.contract import CannotBeChecked, CheckResult, Factory
 from catsdogs.contract.batch import Outcome, check_in_processes, optimizers_of
@@ -52,7 +51,6 @@ from catsdogs.training.signals import Interruption
 from catsdogs.training.step_cost import StepCost, measure_step
 
 FAILED, NOT_CHECKABLE = 1, 3  # exit statuses
-NEW_KEYS = "kwargs.", "reference_kwargs.", "expected."  # Hydra asks for a + before such keys
 STRICT: dict[str | None, tuple[Group, ...]] = {
     None: DROP_IN,
     "use": (*DROP_IN, "use"),
@@ -88,7 +86,7 @@ class CheckSettings(Section):
         must_be("null or a list such as [float64,float32,bfloat16,float16]"),
     ]
     device: Annotated[
-        str, Field(pattern=r"^(cpu|mps|cuda(:\d+)?)$"), must_be("one of cpu, mps, cuda[:N]")
+        str, Field(pattern=r"^(cpu|mps|cuda(:\d\d?)?)$"), must_be("one of cpu, mps, cuda[:N]")
     ]
     closure: Flag
     create_graph: Flag
@@ -122,9 +120,9 @@ class Target:
     is_module: bool = False
 
 
-@command("check")
-def run(config: DictConfig) -> int:
-    """Check the optimizers, write the records and return the exit status."""
+@command("check", free_sections=("kwargs", "reference_kwargs", "expected"))
+def main(config: DictConfig) -> Result:
+    """Check the optimizers and write the records."""
     values = plain(config)
     settings = CheckSettings.from_config(values)
     target = _target(config, settings)
@@ -139,14 +137,8 @@ def run(config: DictConfig) -> int:
         if isinstance(result, CannotBeChecked):
             reason = one_line(f"{target.name} cannot be checked: {result}")
             print(f"error: {reason}", file=sys.stderr)
-            return NOT_CHECKABLE
+            return Result(NOT_CHECKABLE, reason)
         return _report_one(result, target, settings, values, how)
-
-
-def main() -> None:
-    """Run the command; `kwargs.x=1` needs no `+`, which Hydra asks of new keys."""
-    sys.argv[1:] = [f"+{word}" if word.startswith(NEW_KEYS) else word for word in sys.argv[1:]]
-    run()
 
 
 def _target(config: DictConfig, settings: CheckSettings) -> Target:
@@ -158,7 +150,7 @@ def _target(config: DictConfig, settings: CheckSettings) -> Target:
     if target is None:
         if settings.kwargs:
             raise UserError("kwargs: only for target=; with optimizer= give optimizer.lr=1e-3")
-        name = str(HydraConfig.get().runtime.choices["optimizer"])
+        name = optimizer_label(config).replace("/", "-")
         build = build_from(config.optimizer, "optimizer._target_")
         return Target(name, "conf.optimizer", {name: build})
     module = _module(target)
@@ -268,7 +260,7 @@ def _report_one(
     settings: CheckSettings,
     values: dict[str, Any],
     how: dict[str, Any],
-) -> int:
+) -> Result:
     """Print a result and write its records; then measure a step and add that to both."""
     _print(result.table(_width()))
     directory = _directory(target, settings)
@@ -282,12 +274,12 @@ def _report_one(
     _write(directory, result, values, cost)
     _print(f"\n{result.verdict}")
     print(f"records: {directory}")
-    return settings.status(result)
+    return Result(settings.status(result), result.verdict)
 
 
 def _report_module(
     results: dict[str, Outcome], target: Target, settings: CheckSettings, values: dict[str, Any]
-) -> int:
+) -> Result:
     """Print a table of the results and write a page about all and the records of each."""
     results = worst_first(results)
     checked = [result for result in results.values() if isinstance(result, CheckResult)]
@@ -301,7 +293,7 @@ def _report_module(
     _print(overview(results, _width()))
     _print(f"\n{conclusion}")
     print(f"records: {directory}")
-    return settings.status(*checked) if checked else NOT_CHECKABLE
+    return Result(settings.status(*checked) if checked else NOT_CHECKABLE, conclusion)
 
 
 def _measure(result: CheckResult, settings: CheckSettings, how: dict[str, Any]) -> StepCost:

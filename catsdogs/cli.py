@@ -4,24 +4,28 @@ import contextlib
 import difflib
 import errno
 import functools
-import io
 import logging
 import os
 import re
+import shlex
 import signal
 import sys
 import traceback
 from collections.abc import Callable, Iterator
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, NoReturn
 
 import hydra
+from hydra._internal.utils import get_args_parser
+from hydra.core.hydra_config import HydraConfig
 from hydra.errors import (
     HydraException,
     InstantiationException,
     MissingConfigException,
     OverrideParseException,
 )
+from hydra.types import RunMode
 from hydra.utils import instantiate
 from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
@@ -29,13 +33,12 @@ from yaml import YAMLError
 
 from catsdogs.errors import UserError
 from catsdogs.io.failure import described, place
+from catsdogs.io.progress import LinesBesideBars, close_bars
+from catsdogs.io.streams import open_standard_streams
 from catsdogs.io.text import is_one_line, one_line
 from catsdogs.io.voice import is_first_process, says_error
 
-Job = Callable[[DictConfig], int]
-
-# Exit statuses; a signal N ends a command with 128 + N.
-BUG, INVALID_INPUT, BROKEN_PIPE = 1, 2, 141
+BUG, INVALID_INPUT, SIGNAL = 1, 2, 128  # exit statuses; signal N gives SIGNAL + N
 
 # Errors of the operating system, with the remedy: about a file, and about the machine.
 FILE_ERRORS = {
@@ -58,36 +61,96 @@ OUT_OF_MEMORY = "out of memory; use a smaller batch_size or val_batch_size, or a
 WORKER_KILLED = "data.workers: a worker process was killed; use data.workers=0"
 
 
-def command(config_name: str) -> Callable[[Job], Callable[[], None]]:
-    """Turn a function of a configuration, which returns an exit status, into a console command.
+@dataclass(frozen=True)
+class Result:
+    """Result of a job.
+
+    Attributes:
+        status: Exit status.
+        words: What became of the job, in the table of a sweep.
+        objective: The number that a sweeper optimizes; None if the job has none.
+    """
+
+    status: int = 0
+    words: str = "done"
+    objective: float | None = None
+
+
+Job = Callable[[DictConfig], Result]
+
+
+@dataclass(frozen=True)
+class SweepJob:
+    """A job of a sweep that has ended.
+
+    Attributes:
+        overrides: The settings that were typed or that the sweeper chose.
+        result: Its result; an error's line counts as words.
+    """
+
+    overrides: tuple[str, ...]
+    result: Result
+
+
+class _JobFailed(Exception):
+    """A job of a sweep has ended by an error, which has been printed."""
+
+
+class _Stop(SystemExit):
+    """The end of a job by an error that has been printed."""
+
+    def __init__(self, status: int, message: str) -> None:
+        super().__init__(status)
+        self.message = message
+
+
+def command(
+    config_name: str, free_sections: tuple[str, ...] = ()
+) -> Callable[[Job], Callable[[], None]]:
+    """Turn a function of a configuration into a console command.
 
     A `UserError` or an invalid configuration ends with one line on stderr and status 2, any other
-    error with one line and status 1; `debug=true` adds the traceback to both.
+    error with one line and status 1; `debug=true` adds the traceback to both. Every job of a sweep
+    (`-m`) runs, whatever became of those before it; a table at the end has their results, and the
+    exit status is the highest one. Only a signal ends a sweep.
 
     Args:
         config_name: The command's file in `conf/`, without suffix.
+        free_sections: Sections of the configuration that take any key, as `optimizer=class` does;
+            Hydra alone would ask for a `+` before a new one.
     """
 
     def decorate(job: Job) -> Callable[[], None]:
         @functools.wraps(job)
         def main() -> None:
-            logging.basicConfig(format="%(levelname)s: %(message)s")
+            open_standard_streams()
+            logging.basicConfig(format="%(levelname)s: %(message)s", handlers=[LinesBesideBars()])
             # Or Hydra prints its own errors, in several lines, and exits with 1.
             os.environ["HYDRA_FULL_ERROR"] = "1"
-            if isinstance(sys.stdout, io.TextIOWrapper):  # its encoding may lack characters
-                sys.stdout.reconfigure(errors="backslashreplace")
             with _one_line_errors():
                 _check_arguments()
-                _check_working_directory()
+                _import_from_working_directory()
+                overrides, flags = _split(sys.argv[1:])
+                _check_choices(overrides, flags)
+                overrides = _with_new_keys(overrides, free_sections)
+                sys.argv[1:] = [*overrides, *flags]  # Hydra takes overrides on one side of a flag
                 run = hydra.main(
                     version_base="1.3", config_path=str(conf_directory()), config_name=config_name
                 )
+                sweep: list[SweepJob] = []
                 try:
-                    run(functools.partial(_run_job, job))()
+                    run(functools.partial(_run_job, job, sweep))()
                 # Of a configuration file: _run_job lets no exception of the job through.
                 except UnicodeDecodeError as error:
                     raise UserError(f"a configuration file is not UTF-8: {error}") from error
-                sys.stdout.flush()
+                except _JobFailed as error:
+                    if not sweep:  # the jobs ran in other processes
+                        raise UserError(str(error)) from error
+                finally:
+                    if sweep:
+                        print(_sweep_table(sweep))
+                if sweep:
+                    sys.exit(max(each.result.status for each in sweep))
 
         return main
 
@@ -99,6 +162,26 @@ def conf_directory() -> Path:
     package = Path(__file__).resolve().parent
     installed = package / "conf"
     return installed if installed.is_dir() else package.parent / "conf"
+
+
+def command_line(name: str) -> str:
+    """Return what to type to repeat the running job, for a job of a sweep without the others.
+
+    Args:
+        name: The last part of `python -m catsdogs.NAME`.
+    """
+    overrides, flags = _split(sys.argv[1:])
+    if _in_sweep():
+        overrides = list(HydraConfig.get().overrides.task)
+        flags = [flag for flag in flags if flag not in ("-m", "--multirun")]
+    return shlex.join(["python", "-m", f"catsdogs.{name}", *overrides, *flags])
+
+
+def optimizer_label(config: DictConfig) -> str:
+    """Return the name of the optimizer's file in conf/optimizer, or of the class given instead."""
+    if any("optimizer._target_=" in override for override in HydraConfig.get().overrides.task):
+        return str(config.optimizer._target_).rpartition(".")[2]
+    return str(HydraConfig.get().runtime.choices["optimizer"])
 
 
 def plain(config: DictConfig) -> dict[str, Any]:
@@ -168,20 +251,101 @@ def _check_arguments() -> None:
             raise UserError(f"{one_line(argument)}: must be one line of UTF-8")
 
 
-def _check_working_directory() -> None:
+def _import_from_working_directory() -> None:
+    """Make the working directory importable, as `python -m` does; a console script does not."""
     try:
-        Path.cwd()
+        here = str(Path.cwd())
     except OSError as error:
         raise UserError("the working directory no longer exists; change to another") from error
+    if here not in sys.path and not sys.flags.safe_path:
+        sys.path.insert(0, here)
 
 
-def _run_job(job: Job, config: DictConfig) -> None:
-    """Run a job and exit the process from here: Hydra would add lines to any exception."""
-    with _one_line_errors():
-        status = job(config)
-        sys.stdout.flush()
+def _split(arguments: list[str]) -> tuple[list[str], list[str]]:
+    """Return the overrides and the flags of a command line, in their order."""
+    parser = get_args_parser()
+
+    def refuse(message: str) -> NoReturn:
+        raise UserError(f"{message}; see --help")
+
+    parser.error = refuse  # type: ignore[method-assign]
+    overrides = parser.parse_intermixed_args(arguments).overrides
+    flags = list(arguments)
+    for override in overrides:
+        flags.remove(override)
+    return overrides, flags
+
+
+def _check_choices(overrides: list[str], flags: list[str]) -> None:
+    """Refuse what Hydra answers with an exception of its own code."""
+    groups = {path.name for path in conf_directory().iterdir() if path.is_dir()}
+    for override in overrides:
+        key, _, value = override.partition("=")
+        if key.lstrip("+~") in groups and (key[0] == "~" or value in ("null", "~") or "[" in value):
+            raise UserError(f"{override}: must name one option; --help lists them")
+    if {"-sc", "--shell-completion"} & set(flags) and "COMP_LINE" not in os.environ:
+        for override in overrides:
+            if override.startswith("query="):
+                raise UserError(f"{override}: only a shell asks this, and it sets COMP_LINE")
+
+
+def _with_new_keys(overrides: list[str], free_sections: tuple[str, ...]) -> list[str]:
+    """Return the overrides with the prefix that lets them add a key to a free section."""
+    chosen = any(override.lstrip("+") == "optimizer=class" for override in overrides)
+    free = tuple(f"{name}." for name in (*free_sections, *["optimizer"] * chosen))
+    return [f"++{override}" if override.startswith(free) else override for override in overrides]
+
+
+def _in_sweep() -> bool:
+    return bool(HydraConfig.get().mode == RunMode.MULTIRUN)
+
+
+def _run_job(job: Job, sweep: list[SweepJob], config: DictConfig) -> float | None:
+    """Run a job, and exit the process unless it belongs to a sweep: Hydra would add lines."""
+    if not _in_sweep():
+        with _one_line_errors():
+            status = job(config).status
         if status:
             sys.exit(status)
+        return None
+    overrides = tuple(HydraConfig.get().overrides.task)
+    print(f"\njob {len(sweep)}: {' '.join(map(one_line, overrides))}")
+    try:
+        with _one_line_errors():
+            result = job(config)
+    except _Stop as stop:
+        assert isinstance(stop.code, int)
+        result = Result(stop.code, stop.message)
+        sweep.append(SweepJob(overrides, result))
+        if result.status > SIGNAL:
+            raise
+        if not _hydra_runs_the_sweep():
+            raise _JobFailed(result.words) from stop
+    else:
+        sweep.append(SweepJob(overrides, result))
+    return result.objective
+
+
+def _hydra_runs_the_sweep() -> bool:
+    """Return whether Hydra's own sweeper and launcher do, which would stop at an exception."""
+    parts = HydraConfig.get().sweeper, HydraConfig.get().launcher
+    return all(str(part._target_).startswith("hydra._internal.") for part in parts)
+
+
+def _sweep_table(sweep: list[SweepJob]) -> str:
+    """Return a table of jobs, with the settings in which they differ."""
+    shared = set.intersection(*(set(each.overrides) for each in sweep)) if sweep[1:] else set()
+    settings = [
+        one_line(" ".join(word for word in each.overrides if word not in shared)) for each in sweep
+    ]
+    width = max(map(len, ["settings", *settings]))
+    rows = [("job", "status", "settings".ljust(width), "result")]
+    rows += [
+        (str(number), str(each.result.status), named.ljust(width), each.result.words)
+        for number, (each, named) in enumerate(zip(sweep, settings, strict=True))
+    ]
+    lines = (f"{a:>5}  {b:>6}  {c}  {d}" for a, b, c, d in rows)
+    return "\nsweep:\n" + "\n".join(lines)
 
 
 @contextlib.contextmanager
@@ -194,15 +358,12 @@ def _one_line_errors() -> Iterator[None]:
     except (HydraException, OmegaConfBaseException, YAMLError) as error:
         _stop(_configuration_message(error), INVALID_INPUT)
     except KeyboardInterrupt as error:
-        # training.signals.Interrupted carries a message and the signal's number. The line break
-        # is for a progress bar.
+        # training.signals.Interrupted carries a message and the signal's number.
+        message = str(error) or "interrupted"
+        close_bars()
         if is_first_process():
-            print(f"\n{str(error) or 'interrupted'}", file=sys.stderr)
-        sys.exit(128 + getattr(error, "number", signal.SIGINT))
-    except BrokenPipeError:
-        # Silent, as the shell's own tools are when the reader has closed the pipe (`| head`).
-        _discard_output()
-        sys.exit(BROKEN_PIPE)
+            print(f"\n{message}", file=sys.stderr)  # a terminal shows ^C before it
+        raise _Stop(SIGNAL + getattr(error, "number", signal.SIGINT), message) from None
     except Exception as error:  # noqa: BLE001 - the last line of defence before the user
         lacking = machine_error(error)
         if lacking:
@@ -212,12 +373,10 @@ def _one_line_errors() -> Iterator[None]:
 
 def _stop(message: str, status: int) -> NoReturn:
     """Print an error and exit; of several processes that torchrun started only one prints it."""
-    try:
-        sys.stdout.flush()
-    except BrokenPipeError:
-        _discard_output()
+    close_bars()
+    sys.stdout.flush()
     if not says_error():
-        sys.exit(status)
+        raise _Stop(status, message.partition("\n")[0])
     if _debugging():
         traceback.print_exc()
         hint = ""
@@ -226,13 +385,7 @@ def _stop(message: str, status: int) -> NoReturn:
     # Paths and records may hold control characters. A message may hold a table, so lines stay.
     text = "\n".join(map(one_line, message.split("\n")))
     print(f"error: {text}{hint}", file=sys.stderr)
-    sys.exit(status)
-
-
-def _discard_output() -> None:
-    """Redirect stdout to nowhere: Python flushes it once more at exit, and would complain."""
-    with contextlib.suppress(OSError, ValueError):
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+    raise _Stop(status, text.partition("\n")[0])
 
 
 def _debugging() -> bool:

@@ -4,7 +4,6 @@ python -m catsdogs.compare contenders=[native_adam,custom_adam] seeds=[0,1,2]
 """
 
 import os
-import shlex
 import sys
 from collections.abc import Sequence
 from pathlib import Path
@@ -15,10 +14,11 @@ from hydra.core.hydra_config import HydraConfig
 from hydra.errors import ConfigCompositionException, MissingConfigException
 from omegaconf import DictConfig, open_dict
 
-from catsdogs.cli import command, plain
+from catsdogs.cli import Result, command, command_line, plain
 from catsdogs.errors import UserError
-from catsdogs.io.files import expanded
+from catsdogs.io.text import typed
 from catsdogs.io.voice import STARTED_BY_TORCHRUN
+from catsdogs.settings import HomePath, Section
 from catsdogs.train import plan_run
 from catsdogs.training.run_comparison import compare
 from catsdogs.training.setup import Plan
@@ -28,8 +28,14 @@ KINDS: dict[type, str] = {str: "name", int: "whole number", float: "number"}
 OWN = ("contenders", "seeds", "learning_rates", "output_dir")  # the rest belongs to every run
 
 
+class Output(Section):
+    """The setting that is needed before the runs are planned, which check all others."""
+
+    output_dir: HomePath
+
+
 @command("compare")
-def main(config: DictConfig) -> int:
+def main(config: DictConfig) -> Result:
     """Train the runs that are missing; return 1 if one failed."""
     if STARTED_BY_TORCHRUN in os.environ:
         raise UserError(
@@ -40,20 +46,24 @@ def main(config: DictConfig) -> int:
     labels = _distinct(values, "contenders", str)
     seeds = _distinct(values, "seeds", int)
     grid = _distinct(values, "learning_rates", float) if values["learning_rates"] else []
-    output_dir = expanded(Path(str(values["output_dir"])), "output_dir")
-    command_line = shlex.join(["python", "-m", "catsdogs.compare", *sys.argv[1:]])
+    output_dir = Output.from_config({"output_dir": values["output_dir"]}).output_dir
+    repeat = command_line("compare")
     plans = [
-        _plan(label, seed, rate, output_dir, command_line)
+        _plan(label, seed, rate, output_dir, repeat)
         for label in labels
         for rate in grid or [None]
         for seed in seeds
     ]
-    failed = compare(plans, output_dir, command_line, tuple(grid))
+    if len({plan.label for plan in plans}) < len(labels):
+        raise UserError(f"contenders={labels}: two have the same name in records; rename a file")
+    failed = compare(plans, output_dir, repeat, tuple(grid))
     print(f"\nrecords, checkpoints and curves: {output_dir}")
-    print(f"to make the report: python -m catsdogs.report runs={shlex.quote(str(output_dir))}")
-    if failed:
-        print(f"error: {failed} of {len(plans)} runs failed, see above", file=sys.stderr)
-    return FAILED if failed else 0
+    print(f"to make the report: python -m catsdogs.report {typed('runs', output_dir)}")
+    if not failed:
+        return Result()
+    words = f"{failed} of {len(plans)} runs failed"
+    print(f"error: {words}, see above", file=sys.stderr)
+    return Result(FAILED, words)
 
 
 def _distinct(values: dict[str, Any], key: str, kind: type) -> list[Any]:
@@ -72,19 +82,19 @@ def _distinct(values: dict[str, Any], key: str, kind: type) -> list[Any]:
     return items
 
 
-def _plan(label: str, seed: int, rate: float | None, output_dir: Path, command_line: str) -> Plan:
+def _plan(label: str, seed: int, rate: float | None, output_dir: Path, repeat: str) -> Plan:
     config = _compose(label, seed, rate)
     with open_dict(config):
         for key in OWN:
             del config[key]
         config.output_dir = str(output_dir)
-    return plan_run(config, label, command_line)
+    return plan_run(config, label, repeat)
 
 
 def _compose(label: str, seed: int, rate: float | None) -> DictConfig:
     """Compose the command line again with one contender as its optimizer."""
-    typed = HydraConfig.get().overrides.task
-    for override in typed:
+    given = HydraConfig.get().overrides.task
+    for override in given:
         key = override.lstrip("+~").partition("=")[0]
         if key in ("optimizer", "seed"):
             raise UserError(
@@ -94,7 +104,7 @@ def _compose(label: str, seed: int, rate: float | None) -> DictConfig:
     if rate is not None:
         chosen = [*chosen, f"optimizer.lr={rate!r}"]
     try:
-        return compose("compare", [*typed, *chosen])
+        return compose("compare", [*given, *chosen])
     except MissingConfigException as error:
         choices = ", ".join(sorted(error.options or ()))
         raise UserError(

@@ -9,7 +9,7 @@ from typing import Any, Generic, TypeVar
 from hydra import compose
 from omegaconf import DictConfig
 
-from catsdogs.cli import build_from, command, plain
+from catsdogs.cli import Result, build_from, command, plain
 from catsdogs.errors import UserError
 from catsdogs.io.files import make_directory, probe_directory
 from catsdogs.regression.experiment import (
@@ -58,7 +58,7 @@ class DiamondsSettings(Section):
 
 
 @command("diamonds")
-def main(config: DictConfig) -> int:
+def main(config: DictConfig) -> Result:
     """Fit, print the results, and write records and figures."""
     values = plain(config)
     settings = DiamondsSettings.from_config(values)
@@ -84,7 +84,7 @@ def main(config: DictConfig) -> int:
     write_records(result, facts, directory)
     write_figures(result, directory)
     print(f"\nrecords and figures: {directory}")
-    return 0
+    return Result()
 
 
 def _contenders(settings: DiamondsSettings) -> list[Contender]:

@@ -8,7 +8,7 @@ from typing import Literal
 
 from omegaconf import DictConfig
 
-from catsdogs.cli import command, plain
+from catsdogs.cli import Result, command, plain
 from catsdogs.inference.export import PREPARATION, ExportedFile, check_images, export
 from catsdogs.inference.export_formats import FORMATS, require_onnx
 from catsdogs.inference.trained_model import read_trained_model
@@ -28,7 +28,7 @@ class ExportSettings(Section):
 
 
 @command("export")
-def main(config: DictConfig) -> int:
+def main(config: DictConfig) -> Result:
     """Export, check, and print what was written and how to use it."""
     settings = ExportSettings.from_config(plain(config))
     formats = ["torch", "onnx"] if settings.format == "both" else [settings.format]
@@ -44,7 +44,7 @@ def main(config: DictConfig) -> int:
     print(f"\ninput: uint8 (n, 3, 256, 256); {PREPARATION}")
     for name, one in zip(formats, exported, strict=True):
         print(f"\n{FORMATS[name].example(one.path, images.first)}", end="")
-    return 0
+    return Result()
 
 
 def _without_suffix(path: Path) -> Path:

@@ -8,7 +8,7 @@ from pathlib import Path
 
 from omegaconf import DictConfig
 
-from catsdogs.cli import command, plain
+from catsdogs.cli import Result, command, plain
 from catsdogs.inference.classifier import load
 from catsdogs.inference.image_paths import list_images
 from catsdogs.inference.predictions import summary
@@ -30,7 +30,7 @@ class PredictSettings(Section):
 
 
 @command("predict")
-def main(config: DictConfig) -> int:
+def main(config: DictConfig) -> Result:
     """Classify every image, write table, contact sheet and page, and print a summary."""
     settings = PredictSettings.from_config(plain(config))
     unnamed = f"outputs/predict-{datetime.now():%Y%m%d-%H%M%S}"
@@ -45,7 +45,7 @@ def main(config: DictConfig) -> int:
     for one in [one for one in predictions if one.logit is None][:1]:
         print(f"first image without a prediction: {printable(one.path)} ({one.status})")
     print(f"predictions.csv, contact-sheet.png, gallery.html: {output_dir}")
-    return 0
+    return Result()
 
 
 if __name__ == "__main__":

@@ -8,7 +8,7 @@ from typing import Any
 
 from omegaconf import DictConfig
 
-from catsdogs.cli import command, plain
+from catsdogs.cli import Result, command, plain
 from catsdogs.errors import UserError
 from catsdogs.io.files import expanded
 from catsdogs.io.text import one_line
@@ -22,11 +22,11 @@ from catsdogs.runs.reader import Runs, read_runs
 
 
 @command("report")
-def main(config: DictConfig) -> int:
+def main(config: DictConfig) -> Result:
     """Read the runs, write the report and print the verdicts."""
     values = plain(config)
-    folder = expanded(Path(str(values["runs"])), "runs")
-    out = expanded(Path(str(values["out"] or folder / "report")), "out")
+    folder = _path(values["runs"], "runs")
+    out = folder / "report" if values["out"] is None else _path(values["out"], "out")
     runs = read_runs(folder)
     checks = tuple(check_table(path) for path in _folders(values["checks"], "checks"))
     found = verdicts(runs)
@@ -35,13 +35,19 @@ def main(config: DictConfig) -> int:
         print(one_line(verdict.headline))
     _print_incomplete_runs(runs)
     print(f"report: {page}")
-    return 0
+    return Result()
 
 
 def _folders(value: Any, setting: str) -> list[Path]:
     if not isinstance(value, list):
         raise UserError(f"{setting}={value}: not a list; give {setting}=[PATH,PATH]")
-    return [expanded(Path(str(path)), setting) for path in value]
+    return [_path(path, setting) for path in value]
+
+
+def _path(value: Any, setting: str) -> Path:
+    if not value or isinstance(value, bool | list | dict):
+        raise UserError(f"{setting}={value}: must be a string that is not empty")
+    return expanded(Path(str(value)), setting)
 
 
 def _print_incomplete_runs(runs: Runs) -> None:

@@ -2,8 +2,8 @@
 
 A command declares its keys in a subclass of `Section` and reads them with `from_config`. A key
 without a default is required, and a key that is not declared is refused. No value is converted:
-`true` is not a number and `"1"` is not an integer. Text is the exception, because Hydra parses
-`weights=1` as an integer.
+`true` is not a number and `"1"` is not an integer. Text and numbers are the exception, because
+Hydra parses `weights=1` as an integer.
 """
 
 import math
@@ -23,6 +23,7 @@ StoreType = Literal["float32", "float16"]
 Head = Literal["conv", "linear"]
 Protocol = Literal["frozen", "monograph"]
 Precision = Literal["float32", "bfloat16", "float16"]
+Objective = Literal["val_accuracy", "val_cost", "training_seconds"]
 LARGEST = 2**63 - 1  # torch's largest integer
 MOST_WORKERS = 256  # each is a process
 MOST_PICTURES = 10**7  # of a class in a split; their features take 1.3 TB
@@ -78,15 +79,16 @@ def must_be(expected: str) -> WrapValidator:
 
 
 def _text(value: Any) -> Any:
-    return value if value is None else str(value)
+    return str(value) if type(value) in (int, float) else value
 
 
 def _texts(value: Any) -> Any:
-    return [str(text) for text in value] if isinstance(value, list) else [_text(value)]
+    return [_text(text) for text in value] if isinstance(value, list) else [_text(value)]
 
 
 def _path(value: Any) -> Any:
-    return Path(text) if (text := _text(value)) else value
+    text = _text(value)
+    return Path(text) if text and isinstance(text, str) else value
 
 
 def _home(path: Path | None, info: pydantic.ValidationInfo) -> Path | None:
@@ -136,7 +138,7 @@ HomePathOrNull = Annotated[
 ]
 Device = Annotated[
     str,
-    Field(pattern=r"^(auto|cpu|mps|cuda(:\d+)?)$"),
+    Field(pattern=r"^(auto|cpu|mps|cuda(:\d\d?)?)$"),
     BeforeValidator(_text),
     must_be("one of auto, cpu, mps, cuda[:N]"),
 ]
@@ -217,5 +219,6 @@ class Settings(Section):
     optimizer: FreeForm
     scheduler: FreeForm
     output_dir: HomePath
+    objective: Objective = "val_accuracy"  # of train alone
     resume: TextOrNull
     debug: bool

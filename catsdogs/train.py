@@ -3,82 +3,66 @@
 python -m catsdogs.train optimizer=custom_adam data=drawn epochs=10 seed=0
 """
 
-import shlex
-import sys
-from collections.abc import Callable
+from typing import Any
 
-from hydra.core.hydra_config import HydraConfig
 from omegaconf import DictConfig, OmegaConf
-from torch.optim import Optimizer
-from torch.optim.lr_scheduler import LRScheduler
 
-from catsdogs.cli import build_from, command, plain
-from catsdogs.errors import UserError
-from catsdogs.io.failure import described
+from catsdogs.cli import Result, build_from, command, command_line, optimizer_label, plain
+from catsdogs.runs.writer import recorded_facts
 from catsdogs.settings import Settings
 from catsdogs.training.run import train
-from catsdogs.training.setup import MakeScheduler, Plan, optimizer_factory
+from catsdogs.training.setup import Plan, optimizer_factory, scheduler_factory
 from catsdogs.training.source import source_of
 
 DIVERGED = 3
 
 
 @command("train")
-def main(config: DictConfig) -> int:
-    """Check every setting, train, and return the exit status."""
-    command_line = shlex.join(["python", "-m", "catsdogs.train", *sys.argv[1:]])
-    plan = plan_run(config, _label(config), command_line)
-    return 0 if train(plan).status == "finished" else DIVERGED
+def main(config: DictConfig) -> Result:
+    """Check every setting and train."""
+    plan = plan_run(config, optimizer_label(config), command_line("train"))
+    done = train(plan)
+    name = plan.settings.objective
+    objective = _objective(recorded_facts(done.directory), name)
+    words = done.status if objective is None else f"{done.status}, {name} {objective:.4g}"
+    return Result(0 if done.status == "finished" else DIVERGED, words, objective)
 
 
-def plan_run(config: DictConfig, label: str, command_line: str) -> Plan:
+def _objective(facts: dict[str, Any], name: str) -> float | None:
+    """Return the best of a run's epochs by a metric; None in a process that keeps no record."""
+    values = facts | facts.get("best" if name == "val_accuracy" else "best_cost", {})
+    return float(values[name]) if name in values else None  # "inf" in JSON is text
+
+
+def plan_run(config: DictConfig, label: str, repeat: str) -> Plan:
     """Check the configuration of one run and return its plan.
+
+    Args:
+        config: The configuration.
+        label: The run's name.
+        repeat: The command line, for the record.
 
     Raises:
         UserError: For an invalid setting.
     """
     values = plain(config)
     settings = Settings.from_config(values)
-    del values["resume"]  # resuming does not change a run's identity
+    for key in ("resume", "objective"):  # neither changes a run's identity
+        values.pop(key, None)
     optimizer = build_from(config.optimizer, "optimizer._target_")
     scheduler = None
     if config.scheduler.get("_target_") is not None:
         scheduler = build_from(config.scheduler, "scheduler._target_")
     return Plan(
         settings=settings,
-        label=label,
+        label=label.replace("/", "-"),  # optimizer=folder/file: a label names a run directory
         make_optimizer=optimizer_factory(optimizer, str(config.optimizer.get("_target_"))),
-        make_scheduler=_scheduler_factory(scheduler),
+        make_scheduler=scheduler_factory(scheduler),
         config=values,
         config_yaml=OmegaConf.to_yaml(OmegaConf.create(values)),
-        command=command_line,
+        command=repeat,
         source=source_of(optimizer, scheduler),
     )
-
-
-def _label(config: DictConfig) -> str:
-    """Return the name of the optimizer's file in conf/optimizer, or of the class given instead."""
-    hydra_config = HydraConfig.get()
-    if any("optimizer._target_=" in override for override in hydra_config.overrides.task):
-        return str(config.optimizer._target_).rpartition(".")[2]
-    return str(hydra_config.runtime.choices["optimizer"])
-
-
-def _scheduler_factory(build: Callable[[Optimizer], LRScheduler] | None) -> MakeScheduler:
-    if build is None:
-        return lambda optimizer: None
-
-    def make(optimizer: Optimizer) -> LRScheduler | None:
-        try:
-            return build(optimizer)
-        except (TypeError, ValueError) as error:
-            raise UserError(f"scheduler: settings refused by the class: {error}") from error
-        except (UserError, OSError, MemoryError):
-            raise
-        except Exception as error:
-            raise UserError(f"scheduler: cannot be built: {described(error)}") from error
-
-    return make
 
 
 if __name__ == "__main__":

@@ -1,5 +1,6 @@
 """Fixtures of all tests: small images, an isolated cache, commands to run, a browser."""
 
+import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -76,6 +77,7 @@ def small(images: Path) -> list[str]:
 def run(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Callable[..., int]:
     """Return a function that runs a command's `main` in `tmp_path` and returns the exit status."""
     monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr("sys.path", [*sys.path])  # a command adds the working directory
 
     def run_main(main: Callable[[], None], *arguments: str) -> int:
         monkeypatch.setattr("sys.argv", ["catsdogs", *arguments])

@@ -113,6 +113,22 @@ def test_a_wrong_optimizer_given_by_its_path_fails_by_name_with_status_1(
     assert all(f"FAIL {finding['name']} ({finding['group']}): " in out for finding in failed)
 
 
+def test_every_job_of_a_sweep_is_checked_and_the_highest_status_counts(
+    quick_check: Run, capsys: Output
+) -> None:
+    own = f"{__name__}.ForgetfulSGD"
+    target = f"target={own},torch.nn.ReLU,torch.optim.SGD"
+    claims = "only=[goes_downhill,reads_the_group_at_every_step]"
+    assert quick_check("-m", target, claims) == 3
+    table = capsys.readouterr().out.partition("\nsweep:\n")[2].splitlines()
+    assert [row.split()[1:3] for row in table[1:]] == [
+        ["1", f"target={own}"],
+        ["3", "target=torch.nn.ReLU"],
+        ["0", "target=torch.optim.SGD"],
+    ]
+    assert "ForgetfulSGD is not a drop-in replacement" in table[1]
+
+
 @pytest.mark.parametrize(
     ("name", "table"),
     [("custom_saga", 63 * 2_103_811 * 4), ("custom_linear_saga", 2000 * 4)],

@@ -1,47 +1,125 @@
 """The end of every command: its last line and its exit status."""
 
 import os
+import shlex
 import subprocess
 import sys
 from pathlib import Path
 
 import pytest
-from omegaconf import OmegaConf
 
 from catsdogs import cli
 from catsdogs.cli import machine_error
 from tests.support.processes import environment
 
+REPORT = "catsdogs report"
+STREAMS = {
+    "a closed pipe": "| true; exit ${PIPESTATUS[0]}",
+    "errors into a closed pipe": "2>&1 | true; exit ${PIPESTATUS[0]}",
+    "a full disk": ">/dev/full 2>/dev/full",
+    "stdout closed": ">&-",
+    "everything closed": "<&- >&- 2>&-",
+}
+ANSWERS = {
+    "--help": (0, ""),
+    "runs=nowhere": (2, "error: runs=nowhere: no such folder; give the folder of the runs\n"),
+}
 
-@pytest.mark.parametrize("arguments", [["--help"], ["--cfg", "job"], ["runs=nowhere"]], ids=str)
-def test_a_closed_pipe_ends_a_command_silently(tmp_path: Path, arguments: list[str]) -> None:
-    reader, writer = os.pipe()
-    os.close(reader)
-    answer = subprocess.run(
-        [sys.executable, "-m", "catsdogs.report", *arguments],
-        cwd=tmp_path,
-        env=environment(),
-        stdout=writer,
-        stderr=subprocess.PIPE,
+
+def shell(line: str, folder: Path) -> "subprocess.CompletedProcess[str]":
+    """Run a command line in bash, where `catsdogs` stands for this Python and its module."""
+    python = f"{shlex.quote(sys.executable)} -m catsdogs."
+    return subprocess.run(
+        ["bash", "-c", line.replace("catsdogs ", python)],
+        cwd=folder,
+        env=environment(PYTHONUNBUFFERED=""),
+        stdin=subprocess.DEVNULL,
+        capture_output=True,
         text=True,
         check=False,
     )
-    os.close(writer)
-    wrong = arguments == ["runs=nowhere"]
-    assert answer.returncode == (2 if wrong else 141)
-    assert answer.stderr.count("\n") == wrong
-    assert "Broken" not in answer.stderr
+
+
+@pytest.mark.parametrize("streams", STREAMS.values(), ids=STREAMS)
+def test_a_command_ends_with_its_own_status_whatever_its_streams_are(
+    tmp_path: Path, streams: str
+) -> None:
+    for argument, (status, line) in ANSWERS.items():
+        answer = shell(f"{REPORT} {argument} {streams}", tmp_path)
+        assert answer.returncode == status
+        assert answer.stderr == ("" if "2>" in streams else line)
+
+
+def test_output_that_a_full_disk_loses_is_said(tmp_path: Path) -> None:
+    answer = shell(f"{REPORT} --help >/dev/full", tmp_path)
+    assert answer.returncode == 0
+    assert answer.stderr == (
+        "warning: stdout: No space left on device; the rest of the output is lost\n"
+    )
+
+
+def test_nothing_that_a_command_opens_gets_the_number_of_a_closed_stream(tmp_path: Path) -> None:
+    code = (
+        "from catsdogs.io.streams import open_standard_streams; open_standard_streams();"
+        "import os; number = os.open('kept', os.O_CREAT | os.O_RDWR);"
+        "os.system('echo from a child; echo an error >&2'); print('from Python');"
+        "print(input.__name__, file=__import__('sys').stderr);"
+        "raise SystemExit(number < 3 or os.path.getsize('kept'))"
+    )
+    for streams in ("<&-", ">&-", "2>&-", "<&- >&- 2>&-"):
+        line = f"{shlex.quote(sys.executable)} -c {shlex.quote(code)} {streams}"
+        assert shell(line, tmp_path).returncode == 0
+
+
+def test_a_pipe_that_does_not_block_gets_everything() -> None:
+    reader, writer = os.pipe()
+    os.set_blocking(writer, False)
+    code = (
+        "from catsdogs.io.streams import open_standard_streams; open_standard_streams();"
+        "print('x' * 1_000_000)"
+    )
+    command = [sys.executable, "-u", "-c", code]
+    with subprocess.Popen(command, stdout=writer, env=environment()) as process:
+        os.close(writer)
+        with os.fdopen(reader, "rb") as file:
+            assert file.read() == b"x" * 1_000_000 + b"\n"
+    assert process.returncode == 0
+
+
+def test_overrides_may_stand_on_both_sides_of_a_flag(tmp_path: Path) -> None:
+    own = tmp_path / "own" / "optimizer"
+    own.mkdir(parents=True)
+    (own / "mine.yaml").write_text("_target_: torch.optim.SGD\n_partial_: true\nlr: 7\n")
+    line = "catsdogs train epochs=2 --config-dir own optimizer=mine --cfg job"
+    answer = shell(line, tmp_path)
+    assert answer.returncode == 0, answer.stderr
+    assert "lr: 7" in answer.stdout
+    assert "epochs: 2" in answer.stdout
+
+
+def test_an_unknown_flag_is_refused_in_one_line(tmp_path: Path) -> None:
+    answer = shell(f"{REPORT} --no-such-flag", tmp_path)
+    assert answer.returncode == 2
+    assert answer.stderr == "error: unrecognized arguments: --no-such-flag; see --help\n"
+
+
+def test_a_console_script_imports_from_the_working_directory(tmp_path: Path) -> None:
+    (tmp_path / "mine.py").write_text("import torch\n\n\nclass Mine(torch.optim.SGD): ...\n")
+    script = tmp_path / "bin" / "catsdogs-check"  # as pip writes it
+    script.parent.mkdir()
+    script.write_text("import sys\nfrom catsdogs.check import main\nsys.exit(main())\n")
+    line = f"{shlex.quote(sys.executable)} {script} target=mine.Mine only=[no_claim]"
+    assert shell(line, tmp_path).stderr.startswith("error: only=['no_claim']: ")
+    answer = shell(f"PYTHONSAFEPATH=1 {line}", tmp_path)  # as `python -P -m` has it
+    assert answer.stderr.startswith("error: target=mine.Mine: cannot be used")
 
 
 def ending(
     error: BaseException, monkeypatch: pytest.MonkeyPatch, arguments: tuple[str, ...] = ()
 ) -> int:
-    def job(_: object) -> int:
-        raise error
-
     monkeypatch.setattr("sys.argv", ["catsdogs", *arguments])
-    with pytest.raises(SystemExit) as stop:
-        cli._run_job(job, OmegaConf.create({}))
+    with pytest.raises(SystemExit) as stop, cli._one_line_errors():
+        raise error
     return int(stop.value.code or 0)
 
 
@@ -49,7 +127,6 @@ def ending(
     ("error", "status", "line"),
     [
         (KeyboardInterrupt(), 130, "\ninterrupted\n"),
-        (BrokenPipeError(), 141, ""),
         (OSError(28, "No space left on device"), 2, "error: a file: no space left on its disk"),
         (PermissionError(13, "Permission denied", "a/b"), 2, "error: a/b: permission denied;"),
         (FileNotFoundError(2, "No such file", "a/b"), 1, "error: unexpected FileNotFoundError"),

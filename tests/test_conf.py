@@ -11,7 +11,7 @@ from omegaconf import DictConfig, OmegaConf
 from catsdogs.cli import conf_directory
 from catsdogs.settings import Settings
 
-OPTIMIZERS = sorted(path.stem for path in (conf_directory() / "optimizer").glob("*.yaml"))
+OPTIMIZERS = sorted(path.stem for path in (conf_directory() / "optimizer").glob("*_*.yaml"))
 DATA = sorted(path.stem for path in (conf_directory() / "data").glob("*.yaml"))
 COMMANDS = sorted({path.stem for path in conf_directory().glob("*.yaml")} - {"run"})
 CUSTOM_TWINS = [name for name in OPTIMIZERS if name.replace("custom_", "native_") in OPTIMIZERS]

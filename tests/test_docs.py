@@ -85,16 +85,17 @@ def test_the_optimizer_of_the_page_passes_the_contract_and_trains_under_its_own_
     check = [words[3:] for words in commands if words[2:3] == ["catsdogs.check"]]
     train = [words[3:] for words in commands if words[2:3] == ["catsdogs.train"]]
     compared = [words[3:] for words in commands if words[2:3] == ["catsdogs.compare"]]
-    assert (len(check), len(train), len(compared)) == (1, 1, 1)
+    assert (len(check), len(train), len(compared)) == (1, 2, 1)
     assert run_check(*check[0]) == 0
     assert "Adagrad is a drop-in replacement" in capsys.readouterr().out
     small = ["data=folder", f"data.root={images}", "data.workers=0", "epochs=1", *SIZES]
-    assert run_train(*train[0], *small) == 0
+    for arguments in train:
+        assert run_train(*arguments, *small) == 0
     assert run_compare(*compared[0], *small, "seeds=[0]") == 0
     found = read_comparison(tmp_path / "outputs" / "comparison")
     assert found.contenders == ("native_adam", "my_adagrad")
     runs = {path.name.split("-")[0] for path in (tmp_path / "outputs").iterdir()}
-    assert runs == {"check", "my_adagrad", "comparison"}
+    assert runs == {"check", "Adagrad", "my_adagrad", "comparison"}
 
 
 def test_the_readme_has_at_most_12_000_bytes() -> None:

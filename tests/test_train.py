@@ -4,17 +4,26 @@ import csv
 import json
 import os
 import re
+import shlex
+import shutil
 import subprocess
 import sys
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any, ClassVar
 
 import numpy as np
 import pytest
 import torch
+from hydra.core.plugins import Plugins
+from hydra.plugins.sweeper import Sweeper
 from safetensors.numpy import load_file
 
+from catsdogs.io.text import typed
+from catsdogs.runs.reader import read_runs
 from catsdogs.training.checkpoint import load_checkpoint
+from catsdogs.training.memory import BYTES_PER_EPOCH, BYTES_PER_STEP
+from catsdogs.training.signals import Interrupted
 from tests.support.event_files import hparams_table, read_events
 from tests.support.processes import environment
 
@@ -179,10 +188,143 @@ def test_a_diverged_run_is_a_recorded_result_with_status_3(
     assert "Try a smaller optimizer.lr" in capsys.readouterr().out
 
 
+def test_every_job_of_a_sweep_runs_and_a_table_says_what_became_of_each(
+    run_train: Run, small: list[str], capsys: pytest.CaptureFixture[str]
+) -> None:
+    jobs = ["optimizer=custom_sgd", "optimizer.lr=-1,1e30,1e-3", "epochs=1"]
+    assert run_train("-m", *small, *jobs) == 3
+    records = [json.loads(path.read_text()) for path in Path("outputs").glob("*/record.json")]
+    found = {record["config"]["optimizer"]["lr"]: record for record in records}
+    assert {lr: record["status"] for lr, record in found.items()} == {
+        1e30: "diverged",
+        1e-3: "finished",
+    }
+    alone = shlex.split(found[1e-3]["command"])
+    assert alone.count("-m") == 1  # python -m
+    assert "optimizer.lr=0.001" in alone
+    captured = capsys.readouterr()
+    table = captured.out.partition("\nsweep:\n")[2].splitlines()
+    assert [re.split(r"  +", row.strip(), maxsplit=3)[1:3] for row in table] == [
+        ["status", "settings"],
+        ["2", "optimizer.lr=-1"],
+        ["3", "optimizer.lr=1e+30"],
+        ["0", "optimizer.lr=0.001"],
+    ]
+    (line,) = [line for line in captured.err.splitlines() if line.startswith("error: ")]
+    assert table[1].endswith(line.removeprefix("error: "))
+    assert "  diverged, val_accuracy " in table[2]
+
+
+class Climber(Sweeper):
+    """One job at a time, as a sweeper that optimizes runs them; it survives failed jobs."""
+
+    told: ClassVar[list[float | str]]
+
+    def __init__(self, **_: object) -> None: ...
+
+    def setup(self, **given: Any) -> None:
+        self.launcher = Plugins.instance().instantiate_launcher(**given)
+
+    def sweep(self, arguments: list[str]) -> None:
+        assert self.launcher
+        for number, lr in enumerate(("1e-3", "-1", "1e30")):
+            job = [*arguments, f"optimizer.lr={lr}"]
+            (done,) = self.launcher.launch([job], initial_job_idx=number)
+            try:
+                self.told.append(float(done.return_value))
+            except Exception as error:  # noqa: BLE001
+                self.told.append(type(error).__name__)
+
+
+@pytest.mark.parametrize("objective", ["val_accuracy", "val_cost", "training_seconds"])
+def test_a_sweeper_that_optimizes_is_told_the_objective_and_of_failed_jobs(
+    run_train: Run,
+    small: list[str],
+    objective: str,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    name = "hydra_plugins.climber.Climber"
+    monkeypatch.setitem(Plugins.instance().class_name_to_class, name, Climber)
+    told = Climber.told = []
+    sweeper = f"hydra.sweeper._target_={name}"
+    job = ["optimizer=custom_sgd", "epochs=2", f"objective={objective}"]
+    assert run_train("-m", *small, sweeper, *job) == 3
+    assert told[1] == "_JobFailed"
+    assert len(told) == 3
+    for number, lr in ((0, 1e-3), (2, 1e30)):
+        (run,) = [
+            path.parent
+            for path in Path("outputs").glob("*/record.json")
+            if json.loads(path.read_text())["config"]["optimizer"]["lr"] == lr
+        ]
+        record, epochs = json.loads((run / "record.json").read_text()), rows(run / "epochs.csv")
+        assert told[number] == {
+            "val_accuracy": max(float(row["val_accuracy"]) for row in epochs),
+            "val_cost": min(float(row["val_cost"]) for row in epochs),
+            "training_seconds": record["training_seconds"],
+        }.get(objective)
+        assert "objective" not in record["config"]
+
+
+def test_a_signal_ends_a_sweep_and_the_table_says_so(
+    run_train: Run, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def interrupted(_: object) -> None:
+        raise Interrupted(15, "interrupted before training started")
+
+    monkeypatch.setattr("catsdogs.train.train", interrupted)
+    assert run_train("-m", "seed=0,1") == 143
+    captured = capsys.readouterr()
+    assert captured.err == "\ninterrupted before training started\n"
+    assert captured.out.partition("\nsweep:\n")[2].splitlines()[1:] == [
+        "    0     143  seed=0    interrupted before training started"
+    ]
+
+
 def test_a_custom_class_runs_under_its_own_name(run_train: Run, small: list[str]) -> None:
     own = "optimizer._target_=torch.optim.AdamW"
     assert run_train(*small, "optimizer=native_adam", own, "epochs=1") == 0
     assert only_run().name.startswith("AdamW-seed0-")
+
+
+def test_the_choice_class_passes_the_given_hyperparameters_only_in_any_part_of_a_sweep(
+    run_train: Run, small: list[str]
+) -> None:
+    classes = "optimizer._target_=torch.optim.NAdam,torch.optim.Adadelta"
+    own = ["optimizer=class", classes, "optimizer.lr=0.5", "optimizer.eps=1e-3"]
+    assert run_train("-m", *small, *own, "epochs=0") == 0
+    records = [json.loads(path.read_text()) for path in Path("outputs").glob("*/record.json")]
+    assert {record["label"] for record in records} == {"NAdam", "Adadelta"}
+    for record in records:
+        assert record["config"]["optimizer"] == {
+            "_target_": f"torch.optim.{record['label']}",
+            "_partial_": True,
+            "_convert_": "all",
+            "lr": 0.5,
+            "eps": 1e-3,
+        }
+
+
+def test_an_optimizer_of_a_folder_has_a_run_that_can_be_reported(
+    run_train: Run, small: list[str]
+) -> None:
+    own = Path("own/optimizer/mine")
+    own.mkdir(parents=True)
+    text = "_target_: torch.optim.SGD\n_partial_: true\n_convert_: all\nlr: 1\n"
+    (own / "sgd.yaml").write_text(text)
+    assert run_train(*small, "--config-dir", "own", "optimizer=mine/sgd", "epochs=1") == 0
+    assert only_run().name.startswith("mine-sgd-seed0-")
+    (found,) = read_runs(Path("outputs")).found
+    assert (found.label, found.status) == ("mine-sgd", "finished")
+
+
+def test_a_printed_command_is_quoted_for_the_shell_and_for_hydra(
+    run_train: Run, small: list[str], capsys: pytest.CaptureFixture[str]
+) -> None:
+    folder = "it's (1) of $HOME"
+    assert run_train(*small, shlex.split(typed("output_dir", folder))[0], "epochs=0") == 0
+    (line,) = re.findall("to see the curves: (.*)", capsys.readouterr().out)
+    assert shlex.split(line)[-1] == folder
 
 
 def test_debug_shows_the_traceback(run_train: Run, capfd: pytest.CaptureFixture[str]) -> None:
@@ -289,6 +431,63 @@ def test_a_table_of_half_precision_is_offered_where_it_fits_to_the_byte(
     monkeypatch.setattr("catsdogs.training.memory.free_memory", lambda *_: free)
     assert run_train(*small, optimizer, "batch_size=16") == 2
     assert advice in capfd.readouterr().err
+
+
+@pytest.mark.parametrize("own_disk", [False, True], ids=["one disk", "two disks"])
+def test_the_plan_has_the_series_on_the_disk_of_the_run_and_the_epochs_that_would_fit(
+    run_train: Run,
+    small: list[str],
+    cache: Path,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capfd: pytest.CaptureFixture[str],
+    own_disk: bool,
+) -> None:
+    if own_disk:
+        found = Path.stat(tmp_path)
+        other = os.stat_result((*found[:2], found.st_dev + 1, *found[3:10]))
+        cache.mkdir()
+        stat = Path.stat
+        monkeypatch.setattr(
+            Path, "stat", lambda path, **how: other if path == cache else stat(path, **how)
+        )
+    usage = shutil.disk_usage(tmp_path)._replace(free=10**12)
+    monkeypatch.setattr("shutil.disk_usage", lambda _: usage)
+    assert run_train(*small, "epochs=100000000000") == 2
+    message = capfd.readouterr().err
+    folder = tmp_path if own_disk else cache if cache.exists() else tmp_path
+    assert f"more on the disk of {folder} (1.0 TB free)" in message
+    assert f"series        {'output' if own_disk else 'disk  '}   67.2 TB" in message
+    (epochs,) = re.findall(r"It would fit with epochs=(\d+)\.", message)
+    series = int(epochs) * (3 * BYTES_PER_STEP + BYTES_PER_EPOCH)
+    assert 0 <= 10**12 - series < 10**8
+    assert not Path("outputs").exists()
+
+
+def test_the_series_of_a_run_take_at_most_the_planned_bytes(
+    run_train: Run, small: list[str]
+) -> None:
+    sizes, planned = [], []
+    for epochs in (5, 105):
+        assert run_train(*small, f"epochs={epochs}", f"output_dir={epochs}") == 0
+        run = only_run(Path(str(epochs)))
+        files = [run / "steps.csv", run / "epochs.csv", *run.glob("*tfevents*")]
+        sizes.append(sum(file.stat().st_size for file in files))
+        memory = json.loads((run / "record.json").read_text())["memory"]
+        planned.append(next(part["nbytes"] for part in memory if part["name"] == "series"))
+    spare = 3 * 100 * 20  # numbers of later iterations and seconds are longer
+    assert sizes[1] - sizes[0] + spare <= planned[1] - planned[0] <= 2 * (sizes[1] - sizes[0])
+
+
+def test_a_run_of_days_is_said(
+    run_train: Run,
+    small: list[str],
+    monkeypatch: pytest.MonkeyPatch,
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    monkeypatch.setattr("catsdogs.training.memory.STEPS_PER_DAY", 2)
+    assert run_train(*small, "epochs=2") == 0
+    assert "epochs=2: 6 steps, which take 3 days at a thousand a second" in caplog.messages
 
 
 MONOGRAPH = ["protocol=monograph", "epochs=2"]

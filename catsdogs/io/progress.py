@@ -1,6 +1,7 @@
 """Progress bars: live on a terminal, one line every ten seconds in a log file."""
 
 import contextlib
+import logging
 import sys
 from collections.abc import Callable, Iterable, Iterator
 from typing import Any
@@ -10,6 +11,14 @@ from tqdm import tqdm
 from catsdogs.io.voice import is_first_process
 
 SHORT = 1.0  # seconds; shorter work shows no bar
+
+
+class LinesBesideBars(logging.Handler):
+    """Write each message to stderr, on a line of its own where a bar is shown."""
+
+    def emit(self, record: logging.LogRecord) -> None:
+        """Write the message of a record."""
+        tqdm.write(self.format(record), file=sys.stderr)
 
 
 def progress(
@@ -44,6 +53,12 @@ def progress(
         leave=not terminal,
         disable=not is_first_process(),
     )
+
+
+def close_bars() -> None:
+    """Close every bar, so that what is printed next begins a line: an error leaves bars open."""
+    for bar in list(getattr(tqdm, "_instances", [])):
+        bar.close()
 
 
 @contextlib.contextmanager

@@ -1,6 +1,8 @@
 """Escaping of file names and foreign text to one line, for tables, messages and terminals."""
 
 import os
+import re
+import shlex
 import unicodedata
 
 # Control characters, Unicode's line and paragraph separators, and surrogates, which UTF-8 lacks.
@@ -19,6 +21,14 @@ def one_line(text: str) -> str:
     a line break becomes `\n`. Other characters, the backslash among them, stay as they are.
     """
     return "".join(map(_escape, text))
+
+
+def typed(setting: str, value: object) -> str:
+    """Return `setting=value` as it is typed in a shell, with the quotes that Hydra needs, too."""
+    text = str(value)
+    if not re.fullmatch(r"[\w./@%+-]+", text, re.ASCII):
+        text = "'" + text.replace("'", "\\'") + "'"
+    return shlex.quote(f"{setting}={text}")
 
 
 def printable(path: str | os.PathLike[str]) -> str:

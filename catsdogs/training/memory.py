@@ -1,5 +1,6 @@
 """Estimate of a run's memory and disk space, checked before the run starts."""
 
+import logging
 import shutil
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
@@ -21,8 +22,13 @@ from catsdogs.optim.state_size import after_one_step, distinct, plain_step
 from catsdogs.settings import Settings
 from catsdogs.training.blame import blaming
 
+log = logging.getLogger(__name__)
+
 DISK = "disk"
-OUTPUT_DISK = "output disk"  # of checkpoints, where that is not the disk of the cache
+OUTPUT_DISK = "output disk"  # of the run directory, where that is not the disk of the cache
+# Upper bounds of a row in steps.csv or epochs.csv, and of its events for TensorBoard.
+BYTES_PER_STEP, BYTES_PER_EPOCH = 96, 384
+STEPS_PER_DAY = 1000 * 24 * 60 * 60  # on a fast machine
 
 
 @dataclass(frozen=True)
@@ -117,7 +123,10 @@ def plan_memory(
     output_disk = DISK if output.stat().st_dev == cache.stat().st_dev else OUTPUT_DISK
 
     def estimated(
-        batch_size: int = batch_size, store_dtype: str = data.store_dtype, **replaced: str
+        batch_size: int = batch_size,
+        store_dtype: str = data.store_dtype,
+        epochs: int = settings.epochs,
+        **replaced: str,
     ) -> MemoryEstimate:
         return estimate_memory(
             lambda params: make_optimizer(params, data.train_images, batch_size, **replaced),
@@ -126,6 +135,8 @@ def plan_memory(
             images=features.images_to_store,
             decoded=features.pixels_to_store,
             feature_dtype=getattr(torch, store_dtype),
+            steps=epochs * -(-data.train_images // batch_size),
+            epochs=epochs,
             take_step=_blamed_step,
             output_disk=output_disk,
         )
@@ -144,10 +155,23 @@ def plan_memory(
         # A table with one gradient per batch has fewer rows for larger batches.
         for larger in (2 * batch_size, 4 * batch_size, 16 * batch_size):
             alternatives[f"batch_size={larger}"] = estimated(batch_size=larger)
+        lacking = estimate.shortage(free).get(output_disk, 0)
+        series = sum(item.nbytes for item in estimate.parts if item.name == "series")
+        if lacking < series:
+            fewer = settings.epochs * (series - lacking) // series
+            alternatives[f"epochs={fewer}"] = estimated(epochs=fewer)
         try:
             require_fit(estimate, free, alternatives, folders)
         except DoesNotFit as error:
             raise UserError(str(error)) from error
+    steps = settings.epochs * -(-data.train_images // batch_size)
+    if steps > STEPS_PER_DAY:
+        log.warning(
+            "epochs=%d: %s steps, which take %s days at a thousand a second",
+            settings.epochs,
+            f"{steps:,}",
+            f"{steps / STEPS_PER_DAY:,.0f}",
+        )
     print(f"memory and disk:\n{estimate}")
     print(f"passes of the backbone: {features.forecast}")
     return estimate
@@ -167,6 +191,8 @@ def estimate_memory(
     decoded: int = 0,
     feature_dtype: torch.dtype = torch.float32,
     checkpoints: int = 2,
+    steps: int = 0,
+    epochs: int = 0,
     output_disk: str = DISK,
     take_step: Callable[[Optimizer, list[Tensor]], None] = plain_step,
 ) -> MemoryEstimate:
@@ -182,7 +208,9 @@ def estimate_memory(
         checkpoints: Number of checkpoints that exist at the same time, beside one file with the
             parameters alone. Both items are upper bounds, for the head at most 1 % and 32 KB above
             the size of a file; all other items are exact.
-        output_disk: Place of the checkpoints and that file.
+        steps: Number of steps that the series and TensorBoard's events record; an upper bound, too.
+        epochs: Number of epochs that they record.
+        output_disk: Place of everything but the stores.
         take_step: Takes a step of the optimizer on given parameters.
     """
     given = list(params)
@@ -201,6 +229,9 @@ def estimate_memory(
         overhead = FILE_BYTES_ONCE + FILE_BYTES_PER_TENSOR * (len(given) + len(saved))
         parts.append(MemoryItem("checkpoints", output_disk, checkpoints * (tensors + overhead)))
         parts.append(MemoryItem("weights", output_disk, weights + FILE_BYTES_ONCE))
+    if steps:
+        series = steps * BYTES_PER_STEP + epochs * BYTES_PER_EPOCH
+        parts.append(MemoryItem("series", output_disk, series))
     if images:
         features = images * FEATURES_PER_IMAGE * feature_dtype.itemsize
         parts.append(MemoryItem("feature store", DISK, features))

@@ -28,6 +28,7 @@ from catsdogs.errors import UserError
 from catsdogs.features.feature_store import Features
 from catsdogs.io.failure import described
 from catsdogs.io.files import atomic_write_text, make_directory, quarantine
+from catsdogs.io.text import typed
 from catsdogs.runs.checksums import file_checksums
 from catsdogs.runs.schema import BEST_CHECKPOINT, CONFIG, LAST_WEIGHTS
 from catsdogs.runs.writer import DamagedRecords, RunRecord, recorded_facts, write_facts
@@ -330,7 +331,7 @@ def _hint(plan: Plan, directory: Path) -> str:
     """Return what to type to continue a run."""
     if plan.settings.resume == "auto" or "catsdogs.compare" in plan.command:
         return "run the same command to continue"
-    named = f" resume={shlex.quote(str(directory))}"
+    named = f" {typed('resume', directory)}"
     return f"to continue: {plan.command}{named * (plan.settings.resume is None)}"
 
 
@@ -346,7 +347,7 @@ def _print_summary(
     print(f"records, checkpoints and curves: {directory}")
     beside = Path(sys.executable).with_name("tensorboard")
     tensorboard = "tensorboard" if shutil.which("tensorboard") else str(beside)
-    print(f"to see the curves: {tensorboard} --logdir {output_dir}")
+    print(f"to see the curves: {shlex.join([tensorboard, '--logdir', str(output_dir)])}")
 
 
 def _make_run_directory(plan: Plan, held: contextlib.ExitStack) -> Path:

@@ -1,17 +1,21 @@
 """Plan of a run, and its preparation: everything is found and checked before files are written."""
 
+import copy
 import dataclasses
+import functools
 import inspect
 import time
 import uuid
+import warnings
 from collections import Counter
 from collections.abc import Callable, Iterable, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 from torch.optim import Optimizer
 from torch.optim.lr_scheduler import LRScheduler
 
@@ -40,6 +44,7 @@ from catsdogs.training.memory import plan_memory
 from catsdogs.training.resume import read_run_facts, require_same_data
 from catsdogs.training.signals import Interruption
 
+REHEARSED_EPOCHS = 1000  # in less than 0.1 s
 MakeOptimizer = Callable[..., Optimizer]
 MakeScheduler = Callable[[Optimizer], LRScheduler | None]
 
@@ -100,12 +105,16 @@ def optimizer_factory(build: Callable[..., Optimizer], name: str) -> MakeOptimiz
     def make(
         parameters: Iterable[Tensor], train_images: int, batch_size: int, **replaced: Any
     ) -> Optimizer:
+        _require_kinds(build, "optimizer")
         try:
             known = constructor_inputs(class_of(build), train_images, batch_size)
             optimizer = build(parameters, **known, **replaced)
         except (TypeError, ValueError) as error:
+            message = f"optimizer: settings refused by {name}: {error}"
+            if "unexpected keyword argument" in message:  # of the file that another class replaces
+                message += "; optimizer=class passes only the hyperparameters that you give"
             where = f" ({place(error)})" if place(error) else ""
-            raise UserError(f"optimizer: settings refused by {name}: {error}{where}") from error
+            raise UserError(f"{message}{where}") from error
         except (UserError, OSError, MemoryError, torch.OutOfMemoryError):
             raise
         except Exception as error:
@@ -120,6 +129,62 @@ def optimizer_factory(build: Callable[..., Optimizer], name: str) -> MakeOptimiz
     return make
 
 
+def scheduler_factory(build: Callable[..., LRScheduler] | None) -> MakeScheduler:
+    """Return what builds the scheduler of an optimizer.
+
+    Args:
+        build: A `functools.partial` of the class, with its settings; None for a constant rate.
+
+    Returns:
+        A function of an optimizer. It raises UserError for settings that the class refuses.
+    """
+
+    def make(optimizer: Optimizer) -> LRScheduler | None:
+        if build is None:
+            return None
+        _require_kinds(build, "scheduler")
+        try:
+            return build(optimizer)
+        except (TypeError, ValueError) as error:
+            raise UserError(f"scheduler: settings refused by the class: {error}") from error
+        except (UserError, OSError, MemoryError):
+            raise
+        except Exception as error:
+            raise UserError(f"scheduler: cannot be built: {described(error)}") from error
+
+    return make
+
+
+def _require_kinds(build: Callable[..., Any], section: str) -> None:
+    """Refuse a word or a truth value where the class takes a number, and a word for a truth value.
+
+    A class may take them, and the run fails later, or its records cannot be compared with others.
+    """
+    try:
+        parameters = inspect.signature(class_of(build)).parameters
+    except (TypeError, ValueError):  # not every callable tells
+        parameters = MappingProxyType({})
+    given = build.keywords if isinstance(build, functools.partial) else {}
+    for key, value in given.items():
+        parameter = parameters.get(key)
+        default = parameter.default if parameter else None
+        declared = parameter.annotation if parameter else None
+        setting = f"{section}.{key}={value!r}"
+        if key == "lr" or _is_number(default) or declared in (int, float, "int", "float"):
+            if isinstance(value, bool | str):
+                raise UserError(f"{setting}: must be a number")
+        elif isinstance(default, bool) and isinstance(value, str):
+            raise UserError(f"{setting}: must be true or false")
+        elif isinstance(default, tuple | list) and all(map(_is_number, default)):
+            entries = value if isinstance(value, tuple | list) else [value]
+            if any(isinstance(entry, bool | str) for entry in entries):
+                raise UserError(f"{setting}: every entry must be a number")
+
+
+def _is_number(value: object) -> bool:
+    return isinstance(value, int | float) and not isinstance(value, bool)
+
+
 def build(plan: Plan, device: torch.device) -> TrainState:
     """Build the seeded head, its optimizer and its scheduler.
 
@@ -129,7 +194,31 @@ def build(plan: Plan, device: torch.device) -> TrainState:
     require_precision(plan.settings.model.precision, device)
     head = seeded_head(plan.settings.model.head, plan.settings.seed).to(device)
     optimizer = _make_optimizer(plan, head)
-    return TrainState(head, optimizer, plan.make_scheduler(optimizer))
+    scheduler = plan.make_scheduler(optimizer)
+    if scheduler is not None:
+        _rehearse_scheduler(plan, head)
+    return TrainState(head, optimizer, scheduler)
+
+
+def _rehearse_scheduler(plan: Plan, head: nn.Module) -> None:
+    """Step another scheduler as the run will, since a class may take settings that fail later."""
+    settings = plan.settings
+    parameters = copy.deepcopy(head).parameters()
+    scheduler = plan.make_scheduler(
+        plan.make_optimizer(parameters, settings.data.train_images, settings.batch_size)
+    )
+    assert scheduler is not None
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # that the optimizer has taken no step
+        for epoch in range(1, min(settings.epochs, REHEARSED_EPOCHS) + 1):
+            try:
+                scheduler.step()
+            except Exception as error:
+                reason = " ".join(f"{type(error).__name__}: {error}".split())
+                raise UserError(
+                    f"scheduler: {type(scheduler).__name__} fails after epoch {epoch} ({reason}); "
+                    "choose other settings"
+                ) from error
 
 
 def find_features(runs: Sequence[Settings]) -> list[EpochFeatures]:

@@ -10,8 +10,8 @@ from typing import Any, Self
 
 from catsdogs.io.voice import is_first_process
 
-STOPPING = b"\nstopping after the current step; send the signal again to stop now\n"
 SIGNALS = (signal.SIGINT, signal.SIGTERM)
+NOTICE = b"\nstopping after the current step; send the signal again to stop now\n"
 
 
 class Interrupted(KeyboardInterrupt):
@@ -71,6 +71,7 @@ class Interruption:
         if self._deferring and not self.received:
             self.received = number
             if is_first_process():
-                os.write(2, STOPPING)  # not print, which may be what the signal has interrupted
+                with contextlib.suppress(OSError):  # a closed pipe
+                    os.write(2, NOTICE)  # not print, which may be what the signal has interrupted
             return
         raise Interrupted(number)

@@ -103,7 +103,8 @@ def cases(images: Path) -> list[Case]:
     shared += ["data=folder", f"data.root={images}", "data.workers=0", "batch_size=4"]
     train = ("catsdogs.train", *shared, "resume=auto")
     long, short = f"epochs={EPOCHS}", f"epochs={EPOCHS // 4}"
-    names = sorted(file.stem for file in (conf_directory() / "optimizer").glob("*.yaml"))
+    files = (conf_directory() / "optimizer").glob("*_*.yaml")  # not class.yaml
+    names = sorted(file.stem for file in files)
     contenders = "contenders=[native_sgd,custom_adam]"
     return [
         *(Case(name, (*train, long, f"optimizer={name}", *ALSO.get(name, ()))) for name in names),

@@ -38,6 +38,15 @@ def own_class(text: str) -> Callable[[Path, pytest.MonkeyPatch], None]:
 
 
 OWN_CLASS = ["optimizer=native_sgd", "optimizer._target_=own_class.Own"]
+
+
+def same_name(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in ("a-b", "a/b"):
+        file = folder / "own" / "optimizer" / f"{name}.yaml"
+        file.parent.mkdir(parents=True, exist_ok=True)
+        file.write_text("_target_: torch.optim.SGD\n_partial_: true\n_convert_: all\nlr: 1\n")
+
+
 OWN = ["--config-dir", "own", "optimizer=own"]
 SAGA = ["optimizer=custom_saga", "batch_size=8"]
 LINEAR_SAGA = ["optimizer=custom_linear_saga", "model.head=linear"]
@@ -72,11 +81,35 @@ CASES = [
     Case("an unknown protocol", ["protocol=notebook"]),
     Case("an unknown head", ["model.head=mlp"]),
     Case("an unknown device", ["device=tpu"]),
+    Case("a number of a device beyond all", ["device=cuda:99999999999999999999"]),
+    Case("a list as folder", ["output_dir=[a,b]"]),
+    Case("a section as folder", ["output_dir={a: 1}"]),
+    Case("a boolean as folder", ["output_dir=true"]),
+    Case("a list as folder of a comparison", ["output_dir=[a,b]"], "compare"),
+    Case("a list as folder of runs", ["runs=[a,b]"], "report"),
+    Case("a boolean as folder of a report", ["runs=.", "out=true"], "report"),
+    Case("a boolean among pictures", ["checkpoint=x", "pictures=[a,true]"], "predict"),
     Case("a learning rate of nan", ["optimizer.lr=nan"]),
     Case("an infinite learning rate", ["optimizer.lr=inf"]),
     Case("a negative learning rate", ["optimizer.lr=-1"]),
     Case("a word as learning rate", ["optimizer.lr=fast"]),
+    Case("a number in quotes as learning rate", ["optimizer.lr='\"0.001\"'"]),
+    Case("a boolean as learning rate", ["optimizer.lr=true"]),
+    Case("a boolean as number of the optimizer", ["optimizer.eps=true"]),
+    Case("words as betas", ["optimizer.betas=['0.9','0.99']"]),
+    Case(
+        "a word as boolean of the optimizer",
+        ["optimizer=native_momentum", "optimizer.nesterov='\"false\"'"],
+    ),
     Case("a beta of 1", ["optimizer.betas=[0.9,1.0]"]),
+    Case("no optimizer", ["optimizer=null"]),
+    Case("no optimizer by a tilde", ["~optimizer"]),
+    Case("a list of optimizers", ["optimizer=[custom_adam,native_adam]"]),
+    Case("a class of its own left out", ["optimizer=class"]),
+    Case(
+        "another class that lacks a hyperparameter of the file",
+        ["optimizer=native_adam", "optimizer._target_=torch.optim.SGD"],
+    ),
     Case("an optimizer class that does not exist", ["optimizer._target_=torch.optim.Nope"]),
     Case(
         "a target that is not an optimizer",
@@ -118,6 +151,20 @@ CASES = [
     Case("an empty value", ["model.weights="]),
     Case("a negative threshold of a flat cost", ["stop_when_flat=-1"]),
     Case("a clipping value of zero", ["grad_clip.value=0"]),
+    Case("a schedule of zero epochs", ["scheduler=cosine", "scheduler.T_max=0"]),
+    Case("a schedule of steps of zero epochs", ["scheduler=step", "scheduler.step_size=0"]),
+    Case("a word as factor of a schedule", ["scheduler=step", "scheduler.gamma=abc"]),
+    Case(
+        "a schedule that is shorter than the run",
+        [
+            "scheduler=step",
+            "scheduler._target_=torch.optim.lr_scheduler.OneCycleLR",
+            "~scheduler.step_size",
+            "~scheduler.gamma",
+            "+scheduler.max_lr=1",
+            "+scheduler.total_steps=3",
+        ],
+    ),
     Case("a schedule of nan epochs", ["scheduler=cosine", "scheduler.T_max=nan"]),
     Case("an argument that the scheduler lacks", ["scheduler=step", "+scheduler.warmup=3"]),
     Case("invalid YAML", OWN, make=own_yaml("a: [1\n")),
@@ -127,6 +174,9 @@ CASES = [
         OWN,
         make=own_yaml("a: !!python/object/apply:os.system [touch ran]\n"),
     ),
+    Case("an unknown flag", ["--no-such-flag"]),
+    Case("a flag without its value", ["--config-dir"]),
+    Case("a question of a shell", ["-sc", "query=bash"]),
     Case("a --config-dir that does not exist", ["--config-dir", "nowhere"]),
     Case("SAGA with an integer dtype", [*SAGA, "optimizer.table_dtype=int8"], images=True),
     Case("SAGA with random augmentation", [*SAGA, "protocol=monograph"], images=True),
@@ -143,6 +193,12 @@ CASES = [
     Case("a word as list of contenders", ["contenders=custom_sgd"], "compare"),
     Case("a repeated contender", ["contenders=[custom_sgd,custom_sgd]"], "compare"),
     Case("an unknown contender", ["contenders=[no_such]"], "compare"),
+    Case(
+        "two contenders of one name",
+        ["--config-dir", "own", "contenders=[a-b,a/b]"],
+        "compare",
+        make=same_name,
+    ),
     Case("an argument that a contender lacks", ["optimizer.betas=[0.5,0.9]"], "compare"),
     Case("a word as seed", ["seeds=[a]"], "compare"),
     Case("a negative seed", ["seeds=[-1]"], "compare"),
