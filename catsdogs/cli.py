@@ -45,6 +45,19 @@ FILE_ERRORS = {
     errno.ENAMETOOLONG: "the name is too long; choose a shorter one",
     errno.ELOOP: "its symbolic links form a loop; choose another path",
     errno.EIO: "its disk reports an error; choose another folder",
+    errno.EFBIG: "larger than its file system or your limit (ulimit -f) allows; choose another",
+    errno.EBUSY: "in use by the system; try again, or choose another folder",
+    errno.EXDEV: "on another disk than its folder; choose another folder",
+    errno.EMLINK: "its folder holds as many as its file system allows; choose another folder",
+    errno.ESTALE: "its network file system has lost it; try again",
+    errno.ENOLCK: "its file system has no file locks; choose another folder",
+    errno.ENOSYS: "its file system cannot do this; choose another folder",
+    errno.EINVAL: "its file system cannot do this; choose another folder",
+    errno.ENOENT: "not found; if it was removed meanwhile, try again",
+    errno.EISDIR: "is a folder, and a file belongs there; rename it",
+    errno.ENOTDIR: "a file is where a folder belongs; rename it",
+    errno.EEXIST: "is there already, and something else belongs there; rename it",
+    errno.ENOTEMPTY: "a folder that is not empty; rename it",
 }
 MACHINE_ERRORS = {
     errno.EMFILE: "too many open files; raise the limit (ulimit -n)",
@@ -151,6 +164,8 @@ def machine_error(error: BaseException) -> str | None:
         return f"{error.filename or 'a file'}: {FILE_ERRORS[error.errno]}"
     if isinstance(error, OSError) and error.errno in MACHINE_ERRORS:
         return MACHINE_ERRORS[error.errno]
+    if isinstance(error, OSError) and error.errno is not None:
+        return f"{error.filename or 'a file'}: {error.strerror}; try again, or choose another"
     hidden = error.__cause__ or error.__context__
     return machine_error(hidden) if isinstance(error, RuntimeError) and hidden else None
 

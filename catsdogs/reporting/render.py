@@ -73,7 +73,7 @@ def page(document: Document, drawings: Mapping[str, str]) -> str:
         document=document,
         css=Markup(css),
         kind=lambda block: type(block).__name__,
-        column_kind=_column_kind,
+        column_kinds=_column_kinds,
         svg=lambda figure: _svg(figure, drawings[figure.name]),
         data_uri=_data_uri,
         signs=SIGNS,
@@ -146,6 +146,10 @@ def _environment() -> Environment:
         lstrip_blocks=True,
         keep_trailing_newline=True,
     )
+
+
+def _column_kinds(table: Table) -> list[str]:
+    return [_column_kind(table, column) for column in range(len(table.columns))]
 
 
 def _column_kind(table: Table, column: int) -> str:

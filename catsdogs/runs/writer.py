@@ -62,11 +62,11 @@ class RunRecord:
     ) -> None:
         self.directory = directory
         self.facts = facts
+        write_facts(directory, facts)  # first, so that a run that ends here is found again
         self.kept_steps = _truncate(directory / STEPS, STEP_COLUMNS, steps)
         self.kept_epochs = _truncate(directory / EPOCHS, EPOCH_COLUMNS, epochs)
         self._steps = _Series(directory / STEPS)
         self._epochs = _Series(directory / EPOCHS)
-        write_facts(directory, facts)
 
     def __enter__(self) -> Self:
         return self

@@ -49,7 +49,7 @@ def provenance_table(runs: Runs) -> Table:
     rows = tuple(
         (name, next(iter(values))) for name, values in _values(runs).items() if len(values) == 1
     )
-    seeds = ", ".join(map(str, runs.comparison.seeds))
+    seeds = ", ".join(formatting.some(runs.comparison.seeds))
     return Table(
         "Facts that are the same for all runs.",
         ("fact", "value"),
@@ -89,7 +89,7 @@ def settings_table(runs: Runs) -> Table:
     rows = []
     for label in runs.comparison.contenders:
         texts = dict.fromkeys(_hyperparameters(run) for run in runs.of(label))
-        rows.append((label, " or ".join(texts) if texts else "no run"))
+        rows.append((label, " or ".join(formatting.some(list(texts))) if texts else "no run"))
     return Table("Hyperparameters of each optimizer.", ("optimizer", "settings"), tuple(rows))
 
 
