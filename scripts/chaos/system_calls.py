@@ -116,7 +116,7 @@ def run_command(
         return Outcome(status, output)
     lines = trace.read_text(errors="replace").splitlines()
     calls = tuple(_own_calls(lines, folder))
-    failed = sum("(INJECTED)" in line for line in lines)
+    failed = sum(line.endswith("(INJECTED)") for line in lines)
     return Outcome(status, output, calls, failed - sum(call.failed for call in calls))
 
 
@@ -125,6 +125,7 @@ def _become(
 ) -> None:
     """Become the command, wait until strace has attached, run and exit."""
     status = 1
+    atexit._clear()  # what this program would do at its end, such as remove its folders
     try:
         os.chdir(folder)
         os.environ["CATSDOGS_CACHE"] = str(folder / "cache")
@@ -144,7 +145,7 @@ def _become(
     except BaseException:  # noqa: BLE001 - as the interpreter would print it
         traceback.print_exc()
     finally:
-        # What the interpreter does at its end, without the handlers of this program's callers.
+        # What the interpreter does at its end.
         with contextlib.suppress(Exception):
             atexit._run_exitfuncs()
         logging.shutdown()
@@ -202,4 +203,4 @@ def _own_calls(lines: list[str], folder: Path) -> Iterator[Call]:
             path = folder / path  # another process may be elsewhere
         if path.is_relative_to(folder.parent) and path != folder.with_name(OUTPUT):
             own = os.path.relpath(path, folder)
-            yield Call(name, numbers[task, name], own, "(INJECTED)" in line)
+            yield Call(name, numbers[task, name], own, line.endswith("(INJECTED)"))
