@@ -255,8 +255,9 @@ class _Trial:
                 yield f"{path.name} is not a checkpoint"
 
     def _after(self, done: Outcome) -> Iterator[str]:
-        """Run a command that stopped again, undisturbed, and yield what differs."""
-        again = done if done.status == 0 else self._run()
+        """Run a command that stopped or warned again, undisturbed, and yield what differs."""
+        whole = done.status == 0 and "WARNING: " not in done.output
+        again = done if whole else self._run()
         if again.status != 0:
             yield f"afterwards exit status {again.status}: {again.output.strip()[-300:]}"
             return
@@ -264,8 +265,8 @@ class _Trial:
 
     def _differences(self) -> Iterator[str]:
         whole, now = (_finished_runs(folder) for folder in (self.whole, self.now))
-        if len(whole) == 1:  # the next attempt of a run that failed when it was over is another run
-            whole *= len(now) or 1
+        if len(whole) == 1:  # the next attempt of a run that is over is another run
+            now = now[-1:]
         if len(whole) != len(now):
             yield f"{len(now)} runs instead of {len(whole)}"
             return
