@@ -28,7 +28,7 @@ from omegaconf.errors import OmegaConfBaseException
 from yaml import YAMLError
 
 from catsdogs.errors import UserError
-from catsdogs.io.text import is_one_line, one_line
+from catsdogs.io.text import OneLineFormatter, is_one_line, one_line
 
 Job = Callable[[DictConfig], int]
 
@@ -82,7 +82,9 @@ def command(config_name: str) -> Callable[[Job], Callable[[], None]]:
     def decorate(job: Job) -> Callable[[], None]:
         @functools.wraps(job)
         def main() -> None:
-            logging.basicConfig(format="%(levelname)s: %(message)s")
+            handler = logging.StreamHandler()
+            handler.setFormatter(OneLineFormatter("%(levelname)s: %(message)s"))
+            logging.basicConfig(handlers=[handler])
             # Or Hydra prints its own errors, in several lines, and exits with 1.
             os.environ["HYDRA_FULL_ERROR"] = "1"
             if isinstance(sys.stdout, io.TextIOWrapper):  # its encoding may lack characters
@@ -204,7 +206,7 @@ def _one_line_errors() -> Iterator[None]:
     except KeyboardInterrupt as error:
         # training.signals.Interrupted carries a message and the signal's number. The line break
         # is for a progress bar.
-        print(f"\n{str(error) or 'interrupted'}", file=sys.stderr)
+        print(f"\n{one_line(str(error)) or 'interrupted'}", file=sys.stderr)
         sys.exit(128 + getattr(error, "number", signal.SIGINT))
     except BrokenPipeError:
         # Silent, as the shell's own tools are when the reader has closed the pipe (`| head`).

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any, Self, TextIO
 
 from catsdogs.io.files import atomic_write_text
+from catsdogs.io.text import csv_path
 from catsdogs.runs.schema import (
     EPOCH_COLUMNS,
     EPOCHS,
@@ -96,11 +97,13 @@ class RunRecord:
 
     def write_predictions(self, rows: Iterable[tuple[str, str, int, float]]) -> None:
         """Write `predictions.csv`: split, path, label and logit of every image."""
-        self._write_table(PREDICTIONS, PREDICTION_COLUMNS, rows)
+        named = ((split, csv_path(path), label, logit) for split, path, label, logit in rows)
+        self._write_table(PREDICTIONS, PREDICTION_COLUMNS, named)
 
     def write_mistakes(self, rows: Iterable[tuple[int, str, int, float, str]]) -> None:
         """Write `mistakes.csv`: rank, path, label, logit and thumbnail, which may be empty."""
-        self._write_table(MISTAKES, MISTAKE_COLUMNS, rows)
+        named = ((row[0], csv_path(row[1]), *row[2:]) for row in rows)
+        self._write_table(MISTAKES, MISTAKE_COLUMNS, named)
 
     def _write_table(
         self, name: str, columns: Sequence[str], rows: Iterable[Sequence[str | float]]

@@ -68,8 +68,8 @@ are drawn from the seed, the error among those that such a call can report. Reco
 command went on to its end (status 0), or stopped with one sentence (status 2; 1 for a comparison
 that says which runs failed), without "unexpected" or a traceback; no record, checkpoint or JSON
 file was left half-written; and the same command, run again if it had stopped or warned, left the
-same bytes as the undisturbed one, except for times. Commands are forked from a process that has imported
-them, so imports are not part of it."""
+same bytes as the undisturbed one, except for times. Commands are forked from a process that has
+imported them, so imports are not part of it."""
 
 
 @dataclasses.dataclass(frozen=True)
