@@ -163,13 +163,18 @@ def machine_error(error: BaseException) -> str | None:
         if "DataLoader worker" in str(error) and "killed by signal" in str(error):
             return WORKER_KILLED
     if isinstance(error, OSError) and error.errno in FILE_ERRORS:
-        return f"{error.filename or 'a file'}: {FILE_ERRORS[error.errno]}"
+        return f"{_file_of(error)}: {FILE_ERRORS[error.errno]}"
     if isinstance(error, OSError) and error.errno in MACHINE_ERRORS:
         return MACHINE_ERRORS[error.errno]
     if isinstance(error, OSError) and error.errno is not None:
-        return f"{error.filename or 'a file'}: {error.strerror}; try again, or choose another"
+        return f"{_file_of(error)}: {error.strerror}; try again, or choose another"
     hidden = error.__cause__ or error.__context__
     return machine_error(hidden) if isinstance(error, RuntimeError) and hidden else None
+
+
+def _file_of(error: OSError) -> str:
+    """Return the file of an error: of a rename, the one that should have been made."""
+    return str(error.filename2 or error.filename or "a file")
 
 
 def _check_arguments() -> None:

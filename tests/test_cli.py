@@ -59,6 +59,11 @@ def ending(
             2,
             "error: a/b: Device not a stream; try again",
         ),
+        (
+            OSError(18, "Cross-device", "a/.b.partial", None, "a/b"),
+            2,
+            "error: a/b: on another disk",
+        ),
         (OSError("no number"), 1, "error: unexpected OSError: no number"),
         (MemoryError(), 2, "error: out of memory;"),
         (RuntimeError("no memory of it"), 1, "error: unexpected RuntimeError: no memory of it"),

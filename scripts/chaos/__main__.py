@@ -41,6 +41,7 @@ from scripts.chaos.system_calls import can_trace
 
 PROGRAM = "python -m scripts.chaos"
 PER_CLASS = {"train": 16, "val": 4, "test": 4}
+FAULTS = "faults"  # or "faults of COMMAND"
 FEW_PER_CLASS = {"train": 4, "val": 2, "test": 2}  # for faults, each of which is two runs
 EPOCHS = 18
 STEP = ("scheduler=step", "scheduler.step_size=3", "scheduler.gamma=0.5")
@@ -277,12 +278,12 @@ def closing_line(results: list[Result]) -> str:
     return f"{recovered} of {kills} kills recovered bit for bit"
 
 
-def run_faults(work: Path, faults: int, seed: int) -> list[Fault]:
+def run_faults(work: Path, only: str | None, faults: int, seed: int) -> list[Fault]:
     """Make system calls fail, and print a line for each command."""
     settings = [f"data.{split}_per_class={count}" for split, count in FEW_PER_CLASS.items()]
     settings += ["data=folder", "data.root=../images", "data.workers=0", "batch_size=4", "epochs=2"]
     images = draw_images(work / "drawn")
-    return inject_faults(work / "faults", images, settings, faults, seed, print)
+    return inject_faults(work / "faults", images, settings, faults, seed, print, only)
 
 
 def page(results: list[Result], faults: list[Fault]) -> list[str]:
@@ -320,20 +321,22 @@ def main() -> None:
     ):
         parser.add_argument(option, type=int, default=default, help=f"{what} ({default})")
     parser.add_argument(
-        "--only", help="a single case: an optimizer, store, compare, report, faults ..."
+        "--only",
+        help="a single case: an optimizer, store, compare, report, faults, faults of train ...",
     )
     options = vars(parser.parse_args())
     save, number = options.pop("save"), options.pop("faults")
     results, faults = list[Result](), list[Fault]()
     with tempfile.TemporaryDirectory(prefix="catsdogs-chaos-") as work:
         # First: a process with threads, as the kills leave it, should not be forked.
-        if options["only"] in (None, "faults") and number:
+        word, _, command = (options["only"] or FAULTS).partition(" of ")
+        if word == FAULTS and number:
             if can_trace():
-                faults = run_faults(Path(work), number, options["seed"])
+                faults = run_faults(Path(work), command or None, number, options["seed"])
                 print(faults_line(faults))
             else:
                 print("no faults: strace is not installed, or may not trace processes here")
-        if options["only"] != "faults":
+        if options["only"] is None or word != FAULTS:
             results = run(Path(work), **options)
             print(closing_line(results))
     if save is not None:

@@ -144,7 +144,13 @@ def commands(small: list[str]) -> list[Command]:
 
 
 def inject_faults(
-    work: Path, images: Path, small: list[str], faults: int, seed: int, tell: Callable[[str], None]
+    work: Path,
+    images: Path,
+    small: list[str],
+    faults: int,
+    seed: int,
+    tell: Callable[[str], None],
+    only: str | None = None,
 ) -> list[Fault]:
     """Make calls of every command fail, and return what came of each.
 
@@ -155,8 +161,9 @@ def inject_faults(
         faults: Number of faults over all commands.
         seed: Of the choice of calls and errors.
         tell: Called with a line about each fault that was not recovered, and about each command.
+        only: Name of a single command; None for all.
     """
-    all_commands = commands(small)
+    all_commands = [command for command in commands(small) if only in (None, command.name)]
     weights = sum(command.weight for command in all_commands)
     prepared = _prepare(work, images, small)
     found: list[Fault] = []
@@ -164,7 +171,7 @@ def inject_faults(
     for command in all_commands:
         due += faults * command.weight / weights
         started, before = time.monotonic(), len(found)
-        trial = _Trial(command, work, prepared)
+        trial = Trial(command, work, prepared)
         draw = random.Random(f"{seed} {command.name}")
         while len(found) < round(due):
             fault = trial.draw(draw)
@@ -193,8 +200,17 @@ def _prepare(work: Path, images: Path, small: list[str]) -> Path:
     return prepared
 
 
-class _Trial:
-    """A command with its undisturbed result and its calls."""
+class Trial:
+    """A command with its undisturbed result and its calls.
+
+    Args:
+        command: The command.
+        work: Folder of its attempts.
+        prepared: Copied for each attempt, as its working directory.
+
+    Raises:
+        RuntimeError: If the command fails undisturbed.
+    """
 
     def __init__(self, command: Command, work: Path, prepared: Path) -> None:
         self.command, self.work, self.prepared = command, work, prepared

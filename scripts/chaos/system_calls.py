@@ -110,7 +110,7 @@ def run_command(
     os.close(go)
     status = _wait(process)
     if tracer is not None:
-        tracer.wait()
+        tracer.communicate()
     output = log.read_text(errors="replace")
     if tracer is None:
         return Outcome(status, output)
@@ -134,6 +134,7 @@ def _become(
         os.dup2(descriptor, 1)
         os.dup2(descriptor, 2)
         os.close(descriptor)
+        sys.stdout, sys.stderr = (open(n, "w", 1, closefd=False) for n in (1, 2))  # noqa: SIM115
         torch.set_num_threads(1)
         sys.argv = [f"{main.__module__}.py", *arguments]
         os.read(ready, 1)

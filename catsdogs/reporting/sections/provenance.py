@@ -118,9 +118,9 @@ def _facts(facts: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
     yield "backbone, SHA-256", str(weights.get("sha256", NOT_RECORDED))
     yield "commit", str(git.get("commit", "none (installed package)"))
     yield "uncommitted changes", _text(git.get("changed"))
-    yield from _named("hardware: ", facts.get("hardware", {}))
+    yield from _named("hardware: ", facts.get("hardware") or {})
     yield "threads", _text(facts.get("threads"))
-    yield from _named("version of ", facts.get("versions", {}))
+    yield from _named("version of ", facts.get("versions") or {})
     settings = {name: value for name, value in facts["config"].items() if name not in OWN_SETTINGS}
     yield from _named("setting ", settings)
 
