@@ -24,6 +24,8 @@ from catsdogs.runs.schema import (
     STEPS,
 )
 
+NO_FILE = (FileNotFoundError, NotADirectoryError, IsADirectoryError)
+
 
 class DamagedRecords(Exception):
     """A series lacks rows that were written to it; the message names the file.
@@ -121,10 +123,14 @@ def write_facts(directory: Path, facts: dict[str, Any]) -> None:
 
 
 def recorded_facts(directory: Path) -> dict[str, Any]:
-    """Return the facts of `record.json`; empty if it is absent or not readable."""
+    """Return the facts of `record.json`; empty if it is absent or damaged.
+
+    Raises:
+        OSError: If the disk fails: a run whose record cannot be read now is not one without any.
+    """
     try:
         facts = json.loads((directory / RECORD).read_text(encoding="utf-8"))
-    except (OSError, ValueError):
+    except (*NO_FILE, PermissionError, ValueError, RecursionError):
         return {}
     return facts if isinstance(facts, dict) else {}
 

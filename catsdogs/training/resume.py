@@ -104,7 +104,9 @@ def lock_run(directory: Path) -> Iterator[None]:
     try:
         yield
     finally:
-        lock.release()
+        # A file system that cannot unlock does so when the file is closed.
+        with contextlib.suppress(OSError):
+            lock.release()
 
 
 def read_run_facts(directory: Path) -> dict[str, Any]:

@@ -317,7 +317,7 @@ def _other_files(folder: Path, pattern: str) -> Iterator[tuple[str, bytes]]:
             # Of several attempts in folders named by their time, the last one counts.
             name = DATED.sub("", str(path.relative_to(outputs)))
             content = b"" if path.name in PLOTS_OF_TIME else path.read_bytes()
-            yield name, TIMES.sub(b"", content)
+            yield name, re.sub(rb"[ -]+", b" ", TIMES.sub(b"", content))
 
 
 def _is_json(path: Path) -> bool:
