@@ -39,7 +39,7 @@ bench: .venv/ready  ## time optimizers and training, into outputs/optimizers.md 
 	$(BIN)/python -m scripts.bench.optimizers --save outputs/optimizers.md
 	$(BIN)/python -m scripts.bench.training --save outputs/training.md
 
-chaos: .venv/ready  ## kill trainings at random moments and compare what is left, into outputs/chaos.md
+chaos: .venv/ready  ## kill trainings, make system calls fail, compare what is left, into outputs/chaos.md
 	$(BIN)/python -m scripts.chaos --save outputs/chaos.md
 
 clean:  ## remove the virtual environment and caches, not the runs

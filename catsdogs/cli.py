@@ -35,7 +35,7 @@ from catsdogs.errors import UserError
 from catsdogs.io.failure import described, place
 from catsdogs.io.progress import LinesBesideBars, close_bars
 from catsdogs.io.streams import open_standard_streams
-from catsdogs.io.text import is_one_line, one_line
+from catsdogs.io.text import OneLineFormatter, is_one_line, one_line
 from catsdogs.io.voice import is_first_process, says_error
 
 BUG, INVALID_INPUT, SIGNAL = 1, 2, 128  # exit statuses; signal N gives SIGNAL + N
@@ -50,6 +50,19 @@ FILE_ERRORS = {
     errno.ENAMETOOLONG: "the name is too long; choose a shorter one",
     errno.ELOOP: "its symbolic links form a loop; choose another path",
     errno.EIO: "its disk reports an error; choose another folder",
+    errno.EFBIG: "larger than its file system or your limit (ulimit -f) allows; choose another",
+    errno.EBUSY: "in use by the system; try again, or choose another folder",
+    errno.EXDEV: "on another disk than its folder; choose another folder",
+    errno.EMLINK: "its folder holds as many as its file system allows; choose another folder",
+    errno.ESTALE: "its network file system has lost it; try again",
+    errno.ENOLCK: "its file system has no file locks; choose another folder",
+    errno.ENOSYS: "its file system cannot do this; choose another folder",
+    errno.EINVAL: "its file system cannot do this; choose another folder",
+    errno.ENOENT: "not found; if it was removed meanwhile, try again",
+    errno.EISDIR: "is a folder, and a file belongs there; rename it",
+    errno.ENOTDIR: "a file is where a folder belongs; rename it",
+    errno.EEXIST: "is there already, and something else belongs there; rename it",
+    errno.ENOTEMPTY: "a folder that is not empty; rename it",
 }
 MACHINE_ERRORS = {
     errno.EMFILE: "too many open files; raise the limit (ulimit -n)",
@@ -124,7 +137,9 @@ def command(
         @functools.wraps(job)
         def main() -> None:
             open_standard_streams()
-            logging.basicConfig(format="%(levelname)s: %(message)s", handlers=[LinesBesideBars()])
+            handler = LinesBesideBars()
+            handler.setFormatter(OneLineFormatter("%(levelname)s: %(message)s"))
+            logging.basicConfig(handlers=[handler])
             # Or Hydra prints its own errors, in several lines, and exits with 1.
             os.environ["HYDRA_FULL_ERROR"] = "1"
             with _one_line_errors():
@@ -238,11 +253,18 @@ def machine_error(error: BaseException) -> str | None:
         if "DataLoader worker" in str(error) and "killed by signal" in str(error):
             return WORKER_KILLED
     if isinstance(error, OSError) and error.errno in FILE_ERRORS:
-        return f"{error.filename or 'a file'}: {FILE_ERRORS[error.errno]}"
+        return f"{_file_of(error)}: {FILE_ERRORS[error.errno]}"
     if isinstance(error, OSError) and error.errno in MACHINE_ERRORS:
         return MACHINE_ERRORS[error.errno]
+    if isinstance(error, OSError) and error.errno is not None:
+        return f"{_file_of(error)}: {error.strerror}; try again, or choose another"
     hidden = error.__cause__ or error.__context__
     return machine_error(hidden) if isinstance(error, RuntimeError) and hidden else None
+
+
+def _file_of(error: OSError) -> str:
+    """Return the file of an error: of a rename, the one that should have been made."""
+    return str(error.filename2 or error.filename or "a file")
 
 
 def _check_arguments() -> None:
@@ -359,7 +381,7 @@ def _one_line_errors() -> Iterator[None]:
         _stop(_configuration_message(error), INVALID_INPUT)
     except KeyboardInterrupt as error:
         # training.signals.Interrupted carries a message and the signal's number.
-        message = str(error) or "interrupted"
+        message = one_line(str(error)) or "interrupted"
         close_bars()
         if is_first_process():
             print(f"\n{message}", file=sys.stderr)  # a terminal shows ^C before it

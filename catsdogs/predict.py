@@ -14,7 +14,7 @@ from catsdogs.inference.image_paths import list_images
 from catsdogs.inference.predictions import summary
 from catsdogs.inference.results import write_results
 from catsdogs.io.files import probe_directory
-from catsdogs.io.text import printable
+from catsdogs.io.text import one_line, printable
 from catsdogs.settings import Device, HomePath, HomePathOrNull, Section, TextOrNull, Texts
 
 
@@ -38,7 +38,7 @@ def main(config: DictConfig) -> Result:
     probe_directory(output_dir, "output_dir")
     files = list(dict.fromkeys(list_images(settings.pictures)))
     classifier = load(settings.checkpoint, weights=settings.weights, device=settings.device)
-    print(f"classifier: {classifier}")
+    print(one_line(f"classifier: {classifier}"))
     predictions = classifier.predict_files(files)
     write_results(predictions, str(classifier), output_dir)
     print(summary(predictions))

@@ -14,7 +14,7 @@ from PIL import Image
 
 from catsdogs.inference.predictions import Prediction, evenly_spaced
 from catsdogs.io.formatting import count
-from catsdogs.io.text import printable
+from catsdogs.io.text import on_page, printable
 
 MOST = 1000  # images on the page; a thumbnail adds about 8 kB
 MOST_UNREADABLE = 200
@@ -64,6 +64,7 @@ def gallery(
     environment = Environment(
         loader=PackageLoader("catsdogs.inference", "."),
         autoescape=True,
+        finalize=on_page,
         undefined=StrictUndefined,
         trim_blocks=True,
         lstrip_blocks=True,

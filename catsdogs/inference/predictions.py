@@ -11,7 +11,7 @@ from typing import Literal
 
 from catsdogs.data.manifest import OK
 from catsdogs.io.formatting import count, percent
-from catsdogs.io.text import printable
+from catsdogs.io.text import csv_path, csv_text
 from catsdogs.runs.schema import class_name
 
 COLUMNS = ("path", "label", "probability", "logit", "status")
@@ -91,5 +91,7 @@ def to_csv(predictions: Iterable[Prediction]) -> str:
     writer = csv.writer(text, lineterminator="\n")
     writer.writerow(COLUMNS)
     for one in predictions:
-        writer.writerow((printable(one.path), one.label, one.probability, one.logit, one.status))
+        writer.writerow(
+            (csv_path(one.path), one.label, one.probability, one.logit, csv_text(one.status))
+        )
     return text.getvalue()

@@ -1,6 +1,7 @@
 """Atomic writes of files and folders, and the cache directory."""
 
 import contextlib
+import errno
 import glob
 import hashlib
 import os
@@ -15,6 +16,9 @@ from typing import BinaryIO
 import platformdirs
 
 from catsdogs.errors import UserError
+
+# Errors of fsync where a file system has no such call, as for folders on some network ones.
+NO_SYNC = {errno.EINVAL, errno.ENOSYS, errno.ENOTSUP}
 
 
 def cache_directory() -> Path:
@@ -99,7 +103,7 @@ def atomic_file(path: Path) -> Iterator[Path]:
     prefix, suffix = f".{path.name}.", ".partial"
     for left in path.parent.glob(f"{glob.escape(prefix)}*{suffix}"):
         if is_gone(left.name.removeprefix(prefix).removesuffix(suffix)):
-            left.unlink(missing_ok=True)
+            _remove(left)
     partial = path.with_name(f"{prefix}{this_process()}{suffix}")
     try:
         with _naming(path):
@@ -107,8 +111,9 @@ def atomic_file(path: Path) -> Iterator[Path]:
             sync(partial)
             partial.replace(path)
             sync(path.parent)
-    finally:
-        partial.unlink(missing_ok=True)
+    except BaseException:
+        _remove(partial)
+        raise
 
 
 def atomic_write_text(path: Path, text: str) -> None:
@@ -221,9 +226,18 @@ def is_gone(process: str) -> bool:
 
 
 def sync(path: Path) -> None:
-    """Flush a file, or the entries of a folder, to the disk."""
+    """Flush a file, or the entries of a folder, to the disk, where its file system can."""
     descriptor = os.open(path, os.O_RDONLY)
     try:
         os.fsync(descriptor)
+    except OSError as error:
+        if error.errno not in NO_SYNC:
+            raise
     finally:
         os.close(descriptor)
+
+
+def _remove(partial: Path) -> None:
+    """Remove a temporary file if possible; one that stays is removed by the file's next writer."""
+    with contextlib.suppress(OSError):
+        partial.unlink()

@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterable, Sequence
 import numpy as np
 
 NOTHING = "-"
+MOST_LISTED = 20  # items in a sentence
 SI_PREFIXES = ("p", "n", "\N{MICRO SIGN}", "m", "", "k", "M", "G", "T", "P")
 PREFIXES = dict(zip(range(-4, 6), SI_PREFIXES, strict=True))  # of each power of 1000
 
@@ -72,7 +73,14 @@ def listed(items: Iterable[object]) -> str:
 
 def numbered(noun: str, numbers: Sequence[int]) -> str:
     """Join a noun and its numbers, such as seed 1 or seeds 1 and 2."""
-    return f"{noun if len(numbers) == 1 else f'{noun}s'} {listed(numbers)}"
+    return f"{noun if len(numbers) == 1 else f'{noun}s'} {listed(some(numbers))}"
+
+
+def some(items: Sequence[object]) -> list[str]:
+    """Return items as texts; of a long sequence the first ones and the number of the others."""
+    if len(items) <= MOST_LISTED:
+        return list(map(str, items))
+    return [*map(str, items[: MOST_LISTED - 1]), f"{len(items) - MOST_LISTED + 1:,} more"]
 
 
 def mean_percent(shares: Sequence[float]) -> str:

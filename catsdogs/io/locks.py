@@ -50,7 +50,9 @@ def file_lock(path: Path, *, waiting_for: str | None) -> Iterator[None]:
     try:
         yield
     finally:
-        lock.release()
+        # A file system that cannot unlock does so when the file is closed.
+        with contextlib.suppress(OSError):
+            lock.release()
 
 
 def _require_locks(path: Path, *, wait: bool) -> None:

@@ -1,10 +1,11 @@
 """The contents of a report, independent of their rendering as a page or as Markdown."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from matplotlib.figure import Figure as Drawing
 
+MOST_ROWS = 200  # of a table
 # The signs of verdicts and their names, which are also CSS classes of the page.
 SIGNS = {"=": "equal", "≈": "close", "≠": "different", "?": "undecided"}
 
@@ -122,6 +123,15 @@ class Document:
     title: str
     lead: str
     sections: tuple[Section, ...]
+
+
+def shortened(table: Table) -> Table:
+    """Return a table with its first `MOST_ROWS` rows, and a note on the others."""
+    if len(table.rows) <= MOST_ROWS:
+        return table
+    note = f"The first {MOST_ROWS:,} of {len(table.rows):,} rows; results.csv has every run."
+    rows = table.rows[:MOST_ROWS]
+    return replace(table, rows=rows, note=f"{table.note} {note}".strip())
 
 
 def present(*blocks: Block | None) -> tuple[Block, ...]:

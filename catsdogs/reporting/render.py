@@ -13,6 +13,7 @@ from markupsafe import Markup, escape
 
 from catsdogs.io.files import atomic_file, make_directory
 from catsdogs.io.progress import progress
+from catsdogs.io.text import on_page, one_line
 from catsdogs.reporting.document import (
     SIGNS,
     Block,
@@ -73,7 +74,7 @@ def page(document: Document, drawings: Mapping[str, str]) -> str:
         document=document,
         css=Markup(css),
         kind=lambda block: type(block).__name__,
-        column_kind=_column_kind,
+        column_kinds=_column_kinds,
         svg=lambda figure: _svg(figure, drawings[figure.name]),
         data_uri=_data_uri,
         signs=SIGNS,
@@ -141,11 +142,16 @@ def _environment() -> Environment:
     return Environment(
         loader=PackageLoader("catsdogs.reporting", "."),
         autoescape=True,
+        finalize=on_page,
         undefined=StrictUndefined,
         trim_blocks=True,
         lstrip_blocks=True,
         keep_trailing_newline=True,
     )
+
+
+def _column_kinds(table: Table) -> list[str]:
+    return [_column_kind(table, column) for column in range(len(table.columns))]
 
 
 def _column_kind(table: Table, column: int) -> str:
@@ -157,7 +163,7 @@ def _column_kind(table: Table, column: int) -> str:
 
 
 def _svg(figure: Figure, drawing: str) -> Markup:
-    label = f'<svg role="img" aria-label="{escape(figure.alt)}"'
+    label = f'<svg role="img" aria-label="{escape(on_page(figure.alt))}"'
     # matplotlib has escaped the text inside the drawing.
     return Markup(inline_svg(drawing, figure.name).replace("<svg", label, 1))
 
@@ -204,4 +210,4 @@ def _figure(figure: Figure) -> str:
 def _escaped(text: str) -> str:
     """Return Markdown that displays the text literally, on one line, without HTML."""
     entities = text.replace("&", "&amp;").replace("<", "&lt;").replace(">", "&gt;")
-    return MARKDOWN_SYNTAX.sub(r"\\\1", " ".join(entities.split()))
+    return one_line(MARKDOWN_SYNTAX.sub(r"\\\1", " ".join(entities.split())))

@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 
 from catsdogs.io.formatting import count, listed
-from catsdogs.reporting.document import Document, Section, Table
+from catsdogs.reporting.document import Document, Section, Table, shortened
 from catsdogs.reporting.sections.calibration import calibration_section, confusion_section
 from catsdogs.reporting.sections.curves import curves_section
 from catsdogs.reporting.sections.incomplete_runs import incomplete_runs_section
@@ -27,25 +27,31 @@ def contents(runs: Runs, verdicts: Sequence[Verdict], checks: tuple[Table, ...] 
         checks: Tables from `contract.check_table`; without any, the section is omitted.
     """
     chosen = chosen_runs(runs)
+    sections = (
+        verdicts_section(verdicts),
+        results_section(chosen),
+        curves_section(chosen),
+        parity_section(chosen, {v.comparison.pair: v.parities for v in verdicts}),
+        *([Section("Contract", checks)] if checks else []),
+        statistics_section([verdict.comparison for verdict in verdicts]),
+        learning_rates_section(runs),
+        time_and_memory_section(runs, chosen),
+        mistakes_section(chosen),
+        confusion_section(chosen),
+        calibration_section(chosen),
+        incomplete_runs_section(runs),
+        provenance_section(runs),
+    )
     return Document(
         title="Optimizers compared",
         lead=_lead(runs),
-        sections=(
-            verdicts_section(verdicts),
-            results_section(chosen),
-            curves_section(chosen),
-            parity_section(runs, chosen),
-            *([Section("Contract", checks)] if checks else []),
-            statistics_section([verdict.comparison for verdict in verdicts]),
-            learning_rates_section(runs),
-            time_and_memory_section(runs, chosen),
-            mistakes_section(chosen),
-            confusion_section(chosen),
-            calibration_section(chosen),
-            incomplete_runs_section(runs),
-            provenance_section(runs),
-        ),
+        sections=tuple(map(_shortened, sections)),
     )
+
+
+def _shortened(section: Section) -> Section:
+    blocks = (shortened(block) if isinstance(block, Table) else block for block in section.blocks)
+    return Section(section.title, tuple(blocks))
 
 
 def _lead(runs: Runs) -> str:

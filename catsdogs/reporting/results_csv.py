@@ -6,6 +6,7 @@ import math
 from dataclasses import asdict
 from typing import Any
 
+from catsdogs.io.text import csv_text
 from catsdogs.reporting.run_summary import summarize
 from catsdogs.reporting.sections.calibration import calibration
 from catsdogs.reporting.sections.incomplete_runs import reason
@@ -119,4 +120,6 @@ def _known(value: Any) -> Any:
 def _cell(value: Any) -> str:
     if value is None:
         return ""
+    if isinstance(value, str):
+        return csv_text(value)
     return str(value).lower() if isinstance(value, bool) else str(value)

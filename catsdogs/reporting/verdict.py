@@ -259,5 +259,6 @@ def _arithmetic(comparison: PairedComparison, parities: Sequence[Parity]) -> lis
 
 
 def _left_out(seeds: Iterable[tuple[int, str]]) -> str:
-    named = ", ".join(dict.fromkeys(f"seed {seed} ({why})" for seed, why in seeds))
+    every = dict.fromkeys(f"seed {seed} ({why})" for seed, why in seeds)
+    named = ", ".join(formatting.some(list(every)))
     return f" Not fully compared: {named}." if named else ""

@@ -90,4 +90,7 @@ def _is_thumbnail(file: Path, run: Run) -> bool:
     inside = file.resolve().is_relative_to(run.directory.resolve())
     if file.suffix != SUFFIX or not file.is_file() or not inside:
         return False
-    return file.stat().st_size < MAX_BYTES and file.read_bytes().startswith(JPEG_START)
+    if file.stat().st_size >= MAX_BYTES:
+        return False
+    with file.open("rb") as content:
+        return content.read(len(JPEG_START)) == JPEG_START

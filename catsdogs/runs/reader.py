@@ -2,11 +2,14 @@
 
 import csv
 import dataclasses
+import functools
 import io
+import itertools
 import json
-from collections.abc import Sequence
+from collections import defaultdict
+from collections.abc import Callable, Hashable, Iterable, Iterator, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -34,7 +37,10 @@ from catsdogs.runs.schema import (
 )
 
 Floats = NDArray[np.float64]
+Item = TypeVar("Item")
+Key = TypeVar("Key", bound=Hashable)
 COUNTS = ("iteration", "epoch")  # columns of whole numbers, from 0
+CHUNK = 10_000  # rows of a series in memory as text
 
 
 @dataclasses.dataclass(frozen=True)
@@ -129,7 +135,7 @@ class Runs:
 
     def of(self, label: str) -> tuple[Run, ...]:
         """Return the runs of one contender."""
-        return tuple(run for run in self.found if run.label == label)
+        return self._of_label.get(label, ())
 
     def finished(self, label: str) -> tuple[Run, ...]:
         """Return the finished runs of one contender."""
@@ -137,10 +143,26 @@ class Runs:
 
     def get(self, label: str, seed: int, learning_rate: float | None = None) -> Run | None:
         """Return one contender's run of a seed, and of a learning rate if given; None if absent."""
-        for run in self.of(label):
-            if run.seed == seed and learning_rate in (None, run.learning_rate):
+        for run in self._of_seed.get((label, seed), ()):
+            if learning_rate in (None, run.learning_rate):
                 return run
         return None
+
+    @functools.cached_property
+    def _of_label(self) -> dict[str, tuple[Run, ...]]:
+        return grouped(self.found, lambda run: run.label)
+
+    @functools.cached_property
+    def _of_seed(self) -> dict[tuple[str, int], tuple[Run, ...]]:
+        return grouped(self.found, lambda run: (run.label, run.seed))
+
+
+def grouped(items: Sequence[Item], key: Callable[[Item], Key]) -> dict[Key, tuple[Item, ...]]:
+    """Return the items of each key, both in their order."""
+    groups: defaultdict[Key, list[Item]] = defaultdict(list)
+    for item in items:
+        groups[key(item)].append(item)
+    return {name: tuple(group) for name, group in groups.items()}
 
 
 def read_runs(directory: Path) -> Runs:
@@ -161,7 +183,10 @@ def read_runs(directory: Path) -> Runs:
     there = [directory / name for name in names if (directory / name / RECORD).is_file()]
     if not there:
         raise UserError(f"runs={directory}: no runs found; give the output_dir of train or compare")
-    found, repeated = _separate_repeated([read_run(path) for path in there])
+    names_of_images: dict[tuple[str, ...], tuple[str, ...]] = {}
+    runs = [_sharing(read_run(path), names_of_images) for path in there]
+    found, repeated = _separate_repeated(runs)
+    existing = set(there)
     return Runs(
         directory,
         comparison or _unplanned(directory, found),
@@ -169,7 +194,7 @@ def read_runs(directory: Path) -> Runs:
         missing=tuple(
             run
             for run in (comparison.runs if comparison else ())
-            if directory / run.directory not in there
+            if directory / run.directory not in existing
         ),
         repeated=repeated,
     )
@@ -197,7 +222,7 @@ def read_run(directory: Path) -> Run:
             learning_rate=None if learning_rate is None else float(learning_rate),
             status=status,
             facts=facts,
-            costs=_read_series(directory / STEPS, STEP_COLUMNS, status)["cost"],
+            costs=_read_series(directory / STEPS, STEP_COLUMNS, status, keep=("cost",))["cost"],
             epochs=_read_series(directory / EPOCHS, EPOCH_COLUMNS, status),
             **_read_predictions(directory / PREDICTIONS, status),
         )
@@ -216,6 +241,18 @@ def _require_file(path: Path) -> None:
     """Refuse what may be endless, such as a pipe; reading tells whether the file is absent."""
     if path.exists() and not path.is_file():
         raise UserError(f"{path}: not a regular file; {REDO}")
+
+
+def _sharing(run: Run, names: dict[tuple[str, ...], tuple[str, ...]]) -> Run:
+    """Return a run that shares its images' names with earlier runs: they are most of its memory."""
+
+    def shared(predictions: Predictions | None) -> Predictions | None:
+        if predictions is None:
+            return None
+        paths = names.setdefault(predictions.paths, predictions.paths)
+        return dataclasses.replace(predictions, paths=paths)
+
+    return dataclasses.replace(run, val=shared(run.val), test=shared(run.test))
 
 
 def _separate_repeated(runs: Sequence[Run]) -> tuple[tuple[Run, ...], tuple[Run, ...]]:
@@ -257,8 +294,16 @@ def _unplanned(directory: Path, runs: Sequence[Run]) -> Comparison:
     )
 
 
-def _read_series(path: Path, columns: Sequence[str], status: str) -> dict[str, Floats]:
+def _read_series(
+    path: Path, columns: Sequence[str], status: str, keep: Sequence[str] = ()
+) -> dict[str, Floats]:
     """Read a series as float64 columns; empty for a run that failed before it started.
+
+    Args:
+        path: Of the file, which may be large: its text is never in memory as a whole.
+        columns: The columns it must have.
+        status: Of the run.
+        keep: The columns to return; empty for all.
 
     Raises:
         UserError: For a missing column, a cell that is not a number, or a finished run without
@@ -266,21 +311,35 @@ def _read_series(path: Path, columns: Sequence[str], status: str) -> dict[str, F
     """
     if status == "failed" and not path.exists():
         return {name: np.empty(0) for name in columns}
-    text = path.read_bytes().decode()
-    # A run appends lines; an incomplete last line is left from a crash.
-    header, rows = _parse(path, text[: text.rfind("\n") + 1], columns)
+    parts: dict[str, list[Floats]] = {name: [] for name in keep or columns}
+    with path.open(encoding="utf-8", newline="") as file:
+        rows = csv.reader(_complete_lines(file))
+        header = _header(path, next(rows, []), columns)
+        while chunk := list(itertools.islice(rows, CHUNK)):
+            _check_lengths(path, header, chunk)
+            series = {name: _floats(path, chunk, header.index(name)) for name in columns}
+            wrong = _wrong_numbers(series, status)
+            if wrong:
+                raise UserError(f"{path}: {wrong}; {REDO}")
+            for name, values in parts.items():
+                values.append(series[name])
+    if status == "finished" and not all(parts.values()):
+        raise UserError(f"{path}: no rows, though the run is finished; {REDO}")
+    return {name: np.concatenate([np.empty(0), *values]) for name, values in parts.items()}
+
+
+def _complete_lines(file: Iterable[str]) -> Iterator[str]:
+    """Yield the lines but an incomplete last one, which is left from a crash."""
+    for line, following in itertools.pairwise(itertools.chain(file, [None])):
+        if line is not None and (following is not None or line.endswith("\n")):
+            yield line
+
+
+def _floats(path: Path, rows: Sequence[Sequence[str]], column: int) -> Floats:
     try:
-        table = np.array([[float(cell) for cell in row] for row in rows], dtype=np.float64)
+        return np.array([float(row[column]) for row in rows])
     except ValueError as error:
         raise UserError(f"{path}: {error}; {REDO}") from error
-    if status == "finished" and not rows:
-        raise UserError(f"{path}: no rows, though the run is finished; {REDO}")
-    table = table.reshape(len(rows), len(header))
-    series = {name: table[:, header.index(name)] for name in columns}
-    wrong = _wrong_numbers(series, status)
-    if wrong:
-        raise UserError(f"{path}: {wrong}; {REDO}")
-    return series
 
 
 def _wrong_numbers(series: dict[str, Floats], status: str) -> str:
@@ -323,9 +382,17 @@ def _read_predictions(path: Path, status: str) -> dict[str, Predictions | None]:
 
 def _parse(path: Path, text: str, columns: Sequence[str]) -> tuple[list[str], list[list[str]]]:
     header, *rows = list(csv.reader(io.StringIO(text, newline=""))) or [[]]
+    _check_lengths(path, _header(path, header, columns), rows)
+    return header, rows
+
+
+def _header(path: Path, header: list[str], columns: Sequence[str]) -> list[str]:
     absent = [column for column in columns if column not in header]
     if absent:
         raise UserError(f"{path}: no column {absent[0]}; {REDO}")
+    return header
+
+
+def _check_lengths(path: Path, header: list[str], rows: Iterable[Sequence[str]]) -> None:
     if any(len(row) != len(header) for row in rows):
         raise UserError(f"{path}: a line has too many or too few cells; {REDO}")
-    return header, rows

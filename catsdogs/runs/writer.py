@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any, Self, TextIO
 
 from catsdogs.io.files import atomic_write_text
+from catsdogs.io.text import csv_path
 from catsdogs.runs.checksums import OWN, is_intact, record_checksum
 from catsdogs.runs.schema import (
     EPOCH_COLUMNS,
@@ -24,6 +25,8 @@ from catsdogs.runs.schema import (
     STEP_COLUMNS,
     STEPS,
 )
+
+NO_FILE = (FileNotFoundError, NotADirectoryError, IsADirectoryError)
 
 
 class DamagedRecords(Exception):
@@ -71,11 +74,11 @@ class RunRecord:
     ) -> None:
         self.directory = directory
         self.facts = facts
+        write_facts(directory, facts)  # first, so that a run that ends here is found again
         expected = digests or {}
         self._steps = _Series(directory / STEPS, STEP_COLUMNS, steps, expected.get(STEPS))
         self._epochs = _Series(directory / EPOCHS, EPOCH_COLUMNS, epochs, expected.get(EPOCHS))
         self.kept_steps, self.kept_epochs = self._steps.kept, self._epochs.kept
-        write_facts(directory, facts)
 
     @property
     def digests(self) -> dict[str, str]:
@@ -110,11 +113,13 @@ class RunRecord:
 
     def write_predictions(self, rows: Iterable[tuple[str, str, int, float]]) -> None:
         """Write `predictions.csv`: split, path, label and logit of every image."""
-        self._write_table(PREDICTIONS, PREDICTION_COLUMNS, rows)
+        named = ((split, csv_path(path), label, logit) for split, path, label, logit in rows)
+        self._write_table(PREDICTIONS, PREDICTION_COLUMNS, named)
 
     def write_mistakes(self, rows: Iterable[tuple[int, str, int, float, str]]) -> None:
         """Write `mistakes.csv`: rank, path, label, logit and thumbnail, which may be empty."""
-        self._write_table(MISTAKES, MISTAKE_COLUMNS, rows)
+        named = ((row[0], csv_path(row[1]), *row[2:]) for row in rows)
+        self._write_table(MISTAKES, MISTAKE_COLUMNS, named)
 
     def _write_table(
         self, name: str, columns: Sequence[str], rows: Iterable[Sequence[str | float]]
@@ -133,12 +138,16 @@ def write_facts(directory: Path, facts: dict[str, Any]) -> None:
 
 
 def recorded_facts(directory: Path) -> dict[str, Any]:
-    """Return the facts of `record.json`; empty if it is absent, damaged or not readable."""
+    """Return the facts of `record.json`; empty if it is absent or damaged.
+
+    Raises:
+        OSError: If the disk fails: a run whose record cannot be read now is not one without any.
+    """
     try:
         facts = json.loads((directory / RECORD).read_text(encoding="utf-8"))
         if not isinstance(facts, dict) or not is_intact(facts):
             return {}
-    except (OSError, ValueError, RecursionError):
+    except (*NO_FILE, PermissionError, ValueError, RecursionError):
         return {}
     facts.pop(OWN, None)
     return facts

@@ -1,6 +1,7 @@
 """Final evaluation of a run: the best checkpoint's predictions, and its worst mistakes."""
 
 import dataclasses
+import errno
 import logging
 import math
 from collections.abc import Iterable, Mapping
@@ -25,6 +26,8 @@ log = logging.getLogger(__name__)
 
 EVALUATED: tuple[Split, ...] = ("val", "test")
 MOST = 12  # mistakes that a run keeps
+# Numbers of the errors of an image that is damaged (it has none), or no longer there.
+GONE = {None, errno.ENOENT, errno.ENOTDIR, errno.EISDIR}
 
 
 def evaluate_best(
@@ -88,12 +91,15 @@ def worst_mistakes(predictions: Iterable[tuple[str, int, float]]) -> list[Mistak
 def keep_thumbnails(mistakes: list[Mistake], root: Path, directory: Path) -> list[Mistake]:
     """Write the thumbnails into a run directory and return the mistakes with their files.
 
-    An image that is no longer readable has no thumbnail; a warning names it.
+    An image that is gone or damaged has no thumbnail; a warning names it.
 
     Args:
         mistakes: Without files.
         root: Folder of the images.
         directory: The run directory.
+
+    Raises:
+        OSError: If the disk fails.
     """
     kept = []
     with atomic_directory(directory / THUMBNAILS) as folder:
@@ -102,6 +108,8 @@ def keep_thumbnails(mistakes: list[Mistake], root: Path, directory: Path) -> lis
             try:
                 small = thumbnail(read_image(root / mistake.path), SIDE)
             except OSError as error:
+                if error.errno not in GONE:  # the disk fails; a resumed run has it all
+                    raise
                 log.warning("no thumbnail of %s: %s", mistake.path, error)
                 kept.append(mistake)
             else:

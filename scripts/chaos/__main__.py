@@ -1,12 +1,16 @@
-"""Kill real trainings at random moments, resume them, and compare with undisturbed ones.
+"""Kill real trainings and make system calls fail, and compare what is left with undisturbed runs.
 
     python -m scripts.chaos --save chaos.md
     python -m scripts.chaos --only custom_sgd --kills 2 --seed 7
+    python -m scripts.chaos --only faults --faults 40
 
 Trains each optimizer on a few tiny images twice: undisturbed, and in processes that SIGKILL (most
 often), SIGINT or SIGTERM ends at random moments and during writes, each resumed by `resume=auto`.
 Does the same with builds of the feature store, a comparison and a report. The final files must
 equal those of the undisturbed process bit for bit.
+
+Then strace makes a system call of a command fail on one of its own files, and the command runs
+again (`scripts/chaos/faults.py`). Without strace this part is left out, with a word.
 """
 
 import argparse
@@ -30,11 +34,15 @@ from catsdogs.cli import conf_directory
 from catsdogs.io.progress import progress
 from catsdogs.runs.writer import recorded_facts
 from scripts.bench.page import circumstances, save_page
+from scripts.chaos.faults import Fault, fault_table, faults_line, inject_faults
 from scripts.chaos.killing import Command, Kill, after_a_while, in_a_write
 from scripts.chaos.same_runs import run_differences
+from scripts.chaos.system_calls import can_trace
 
 PROGRAM = "python -m scripts.chaos"
 PER_CLASS = {"train": 16, "val": 4, "test": 4}
+FAULTS = "faults"  # or "faults of COMMAND"
+FEW_PER_CLASS = {"train": 4, "val": 2, "test": 2}  # for faults, each of which is two runs
 EPOCHS = 18
 STEP = ("scheduler=step", "scheduler.step_size=3", "scheduler.gamma=0.5")
 ALSO = {
@@ -52,6 +60,17 @@ optimizer, scheduler, generator); the same points in a single TensorBoard event 
 partially written file. Moments are in seconds after the start of training, of the store's build or
 of the report's writing. They are drawn from the seed in the command; the progress of a process by
 then depends on the machine."""
+
+FAULTS_EXPLANATION = """\
+Every command ran once undisturbed while strace recorded its system calls on its own files (images,
+cache, records, outputs; its own process and threads, not the programs that it starts). Then it ran
+again and again, each time with one of these calls failing: the kind of call, the file and the error
+are drawn from the seed, the error among those that such a call can report. Recovered means: the
+command went on to its end (status 0), or stopped with one sentence (status 2; 1 for a comparison
+that says which runs failed), without "unexpected" or a traceback; no record, checkpoint or JSON
+file was left half-written; and the same command, run again if it had stopped or warned, left the
+same bytes as the undisturbed one, except for times. Commands are forked from a process that has
+imported them, so imports are not part of it."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -260,15 +279,31 @@ def closing_line(results: list[Result]) -> str:
     return f"{recovered} of {kills} kills recovered bit for bit"
 
 
-def page(results: list[Result]) -> list[str]:
+def run_faults(work: Path, only: str | None, faults: int, seed: int) -> list[Fault]:
+    """Make system calls fail, and print a line for each command."""
+    settings = [f"data.{split}_per_class={count}" for split, count in FEW_PER_CLASS.items()]
+    settings += ["data=folder", "data.root=../images", "data.workers=0", "batch_size=4", "epochs=2"]
+    images = draw_images(work / "drawn")
+    return inject_faults(work / "faults", images, settings, faults, seed, print, only)
+
+
+def page(results: list[Result], faults: list[Fault]) -> list[str]:
     """Return the parts of a Markdown page."""
+    parts = ["# Kills and faults", circumstances(PROGRAM, "cpu", 1)]
+    parts += kills_page(results) if results else []
+    if faults:
+        parts += ["## Faults", FAULTS_EXPLANATION, *fault_table(faults), f"{faults_line(faults)}."]
+    return parts
+
+
+def kills_page(results: list[Result]) -> list[str]:
+    """Return the part of the page on kills."""
     by = Counter(kill.by.name for result in results for kill in result.kills)
     counted = ", ".join(f"{name} {count}" for name, count in by.most_common())
     table = ["| killed | kills | signal and moment | result |", "|---|---|---|---|"]
     table += [result.row() for result in results]
     return [
-        "# Kills",
-        circumstances(PROGRAM, "cpu", 1),
+        "## Kills",
         EXPLANATION,
         "\n".join(table),
         f"{closing_line(results)} ({counted}).",
@@ -282,21 +317,33 @@ def main() -> None:
     for option, default, what in (
         ("--kills", 4, "kills of each case"),
         ("--seed", 0, "seed of the random moments"),
-        ("--jobs", 2, "concurrent cases"),
+        ("--jobs", 2, "concurrent cases of kills"),
+        ("--faults", 300, "system calls that fail; 0 for none"),
     ):
         parser.add_argument(option, type=int, default=default, help=f"{what} ({default})")
     parser.add_argument(
-        "--only", help="name of a single case: an optimizer, store, compare, report ..."
+        "--only",
+        help="a single case: an optimizer, store, compare, report, faults, faults of train ...",
     )
     options = vars(parser.parse_args())
-    save = options.pop("save")
+    save, number = options.pop("save"), options.pop("faults")
+    results, faults = list[Result](), list[Fault]()
     with tempfile.TemporaryDirectory(prefix="catsdogs-chaos-") as work:
-        results = run(Path(work), **options)
-    print(closing_line(results))
+        # First: a process with threads, as the kills leave it, should not be forked.
+        word, _, command = (options["only"] or FAULTS).partition(" of ")
+        if word == FAULTS and number:
+            if can_trace():
+                faults = run_faults(Path(work), command or None, number, options["seed"])
+                print(faults_line(faults))
+            else:
+                print("no faults: strace is not installed, or may not trace processes here")
+        if options["only"] is None or word != FAULTS:
+            results = run(Path(work), **options)
+            print(closing_line(results))
     if save is not None:
-        save_page(save, page(results))
+        save_page(save, page(results, faults))
         print(f"\nsaved: {save}")
-    sys.exit(any(result.differences for result in results))
+    sys.exit(any(result.differences for result in results) or any(f.problems for f in faults))
 
 
 if __name__ == "__main__":

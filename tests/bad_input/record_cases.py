@@ -60,6 +60,21 @@ def changed(file: str, old: str, new: str) -> Make:
     return make
 
 
+def nested(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    path = write_run(folder / "runs", name="run") / "record.json"
+    text = path.read_text()
+    path.write_text(text.replace('"batch_size": 2', f'"batch_size": {"[" * 1000}{"]" * 1000}'))
+
+
+def as_folder(file: str) -> Make:
+    def make(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+        path = write_run(folder / "runs", name="run") / file
+        path.unlink(missing_ok=True)
+        path.mkdir()
+
+    return make
+
+
 def without(file: str) -> Make:
     return lambda folder, monkeypatch: (write_run(folder / "runs", name="run") / file).unlink()
 
@@ -152,6 +167,12 @@ CASES = [
         make=record(data={"source": "drawn", "pictures": {"train": -1}}),
     ),
     Case("a memory size of text", RUNS, make=record(memory=MEMORY)),
+    Case("a record with a setting nested 1,000 levels deep", RUNS, make=nested),
+    Case("a number as versions", RUNS, make=record(versions=5)),
+    Case("a folder as record", RUNS, make=as_folder("record.json")),
+    Case("a folder as costs", RUNS, make=as_folder("steps.csv")),
+    Case("a folder as predictions", RUNS, make=as_folder("predictions.csv")),
+    Case("a folder as mistakes", RUNS, make=as_folder("mistakes.csv")),
     Case("a test cost of text", RUNS, make=record(test_cost="low")),
     Case("a record with a changed digit", RUNS, make=changed("record.json", "0.0625", "0.0626")),
     Case("costs with a changed digit", RUNS, make=changed("steps.csv", "0.25", "0.26")),

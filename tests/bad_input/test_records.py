@@ -1,5 +1,6 @@
 """Hostile and unusual records: a report shows them as text, or leaves them out."""
 
+import csv
 from collections.abc import Callable
 from pathlib import Path
 
@@ -7,7 +8,7 @@ import pytest
 from markdown_it import MarkdownIt
 
 from catsdogs import report
-from catsdogs.io.text import is_one_line
+from catsdogs.io.text import is_one_line, one_line
 from catsdogs.runs.writer import recorded_facts, write_facts
 from tests.support.catalogue import contents
 from tests.support.pages import Elements
@@ -21,6 +22,7 @@ EVIL = [
     "javascript:alert(1)",
     "a\n| b | `c` [d](javascript:e)",
     "\x1b[2Jgone",
+    "=1+1\u202egone",
     "{{ 7 * 7 }}",
 ]
 
@@ -43,7 +45,12 @@ def test_hostile_labels_reach_no_page_folder_or_terminal_as_code(
     _assert_harmless(elements)
     _assert_harmless(_rendered(folder / "out" / "report.md"))
     for label in EVIL:
-        assert " ".join(label.split()) in " ".join(elements.text.split()), label
+        assert one_line(" ".join(label.split())) in " ".join(elements.text.split()), label
+    for file in ("index.html", "report.md", "results.csv"):
+        text = (folder / "out" / file).read_text()
+        assert is_one_line(text.replace("\n", "")), file
+    cells = [cell for row in csv.reader(text.splitlines()) for cell in row]
+    assert not [cell for cell in cells if cell.startswith(("=", "+", "-", "@"))]
 
 
 def _rendered(file: Path) -> Elements:

@@ -1,5 +1,7 @@
 """Atomic files and folders, and the cache directory."""
 
+import errno
+import os
 from pathlib import Path
 
 import pytest
@@ -13,6 +15,7 @@ from catsdogs.io.files import (
     make_directory,
     probe_directory,
     quarantine,
+    sync,
 )
 
 
@@ -66,3 +69,38 @@ def test_a_quarantined_file_keeps_its_content_and_replaces_no_other(tmp_path: Pa
         quarantine(tmp_path / "a")
     found = {file.name: file.read_text() for file in tmp_path.iterdir()}
     assert found == {"a.damaged": "one", "a.damaged-2": "two"}
+
+
+def test_a_file_is_written_though_its_folder_cannot_be_synced(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def unable(descriptor: int) -> None:
+        raise OSError(errno.EINVAL, "Invalid argument")
+
+    monkeypatch.setattr(os, "fsync", unable)
+    atomic_write_text(tmp_path / "a.txt", "new")
+    assert (tmp_path / "a.txt").read_text() == "new"
+
+
+def test_a_disk_that_fails_to_sync_is_an_error(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fails(descriptor: int) -> None:
+        raise OSError(errno.EIO, "Input/output error")
+
+    monkeypatch.setattr(os, "fsync", fails)
+    with pytest.raises(OSError, match="Input/output error"):
+        sync(tmp_path)
+
+
+def test_an_error_is_that_of_the_write_though_the_temporary_file_cannot_be_removed(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def busy(path: Path, missing_ok: bool = False) -> None:
+        raise OSError(errno.EBUSY, "Device or resource busy")
+
+    monkeypatch.setattr(Path, "unlink", busy)
+    atomic_write_text(tmp_path / "a.txt", "new")
+    with pytest.raises(RuntimeError, match="of the writer"), atomic_file(tmp_path / "a.txt"):
+        raise RuntimeError("of the writer")
+    assert (tmp_path / "a.txt").read_text() == "new"

@@ -96,8 +96,10 @@ def test_the_same_records_give_the_same_bytes(tmp_path: Path) -> None:
     assert results_csv(read_runs(folder)) == results_csv(read_runs(folder))
 
 
-def test_text_with_commas_quotes_and_line_breaks_stays_in_its_cell(tmp_path: Path) -> None:
-    error = 'ValueError: "a",\nb'
+def test_text_with_commas_quotes_line_breaks_and_formulas_stays_text_in_its_cell(
+    tmp_path: Path,
+) -> None:
+    error = '=ValueError: "a",\nb'
     write_run(tmp_path, name="run", status="failed", facts={"error": error})
     (row,) = rows(read_runs(tmp_path))
-    assert row["reason"] == error
+    assert row["reason"] == '\'=ValueError: "a",\\nb'

@@ -1,14 +1,17 @@
 """Records: plain files that are valid at any time and read back to the same bits."""
 
 import csv
+import errno
 import json
 import math
 import subprocess
 import sys
 from pathlib import Path
 
+import pytest
+
 from catsdogs.runs.environment import hardware, versions
-from catsdogs.runs.writer import RunRecord
+from catsdogs.runs.writer import RunRecord, recorded_facts
 
 
 def rows(path: Path) -> list[dict[str, str]]:
@@ -79,3 +82,27 @@ def test_a_table_without_mistakes_is_its_header_and_an_absent_thumbnail_an_empty
         "file": "",
     }
     assert float(rows(file)[0]["logit"]) == 0.1 + 0.2
+
+
+def test_a_record_that_the_disk_cannot_read_now_is_not_taken_for_an_absent_one(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert recorded_facts(tmp_path) == {}
+    (tmp_path / "record.json").write_text("[" * 100_000)
+    assert recorded_facts(tmp_path) == {}
+
+    def fails(*_: object, **__: object) -> str:
+        raise OSError(errno.EIO, "Input/output error")
+
+    monkeypatch.setattr(Path, "read_text", fails)
+    with pytest.raises(OSError, match="Input/output error"):
+        recorded_facts(tmp_path)
+
+
+def test_a_run_that_ends_while_it_is_created_is_found_by_its_record(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "steps.csv").mkdir()
+    with pytest.raises(IsADirectoryError):
+        RunRecord(tmp_path, {"status": "running"})
+    assert recorded_facts(tmp_path) == {"status": "running"}

@@ -1,5 +1,6 @@
 """Mistakes: wrong predictions, the most confident first, with thumbnails without metadata."""
 
+import errno
 import logging
 import math
 from pathlib import Path
@@ -9,6 +10,7 @@ from PIL import Image
 from PIL.Image import Exif
 
 from catsdogs.runs.mistakes import Mistake, contact_sheet
+from catsdogs.training import final_evaluation
 from catsdogs.training.final_evaluation import MOST, keep_thumbnails, worst_mistakes
 from tests.support.images import write_image
 
@@ -104,3 +106,15 @@ def test_the_sheet_has_each_thumbnail_in_its_place_and_leaves_absent_ones_white(
     assert sheet.getpixel((88, 88)) == pytest.approx(colours[1], abs=4)
     assert sheet.getpixel((256, 88)) == (236, 238, 241)
     assert sheet.getpixel((256, 282)) == pytest.approx(colours[6], abs=4)
+
+
+def test_a_disk_that_fails_ends_the_run_which_can_be_resumed_with_every_thumbnail(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fails(path: Path) -> None:
+        raise OSError(errno.EIO, "Input/output error", str(path))
+
+    monkeypatch.setattr(final_evaluation, "read_image", fails)
+    with pytest.raises(OSError, match="Input/output error"):
+        keep_thumbnails([Mistake(1, "photo.jpg", 1, -1.0)], tmp_path, tmp_path)
+    assert not (tmp_path / "mistakes").exists()

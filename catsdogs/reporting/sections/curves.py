@@ -6,6 +6,7 @@ from dataclasses import dataclass
 import numpy as np
 from matplotlib.axes import Axes
 
+from catsdogs.io import formatting
 from catsdogs.reporting.document import Figure, Panels, Paragraph, Section
 from catsdogs.reporting.plotting import method_panels, styled
 from catsdogs.reporting.style import line_style, role_and_method
@@ -136,7 +137,8 @@ def _per_method(runs: Runs, curve: Curve) -> tuple[Figure, ...]:
         shown = values[label][:, shared]
         twin = _equal_native(label, values)
         words = [style.words, f"equal to {twin}" if twin else ""]
-        words += [f"seed {run.seed} diverged" for run in shown_runs[label] if run.status != DONE]
+        diverged = [run.seed for run in shown_runs[label] if run.status != DONE]
+        words += [f"{formatting.numbered('seed', diverged)} diverged" if diverged else ""]
         legend = f"{label} ({', '.join(filter(None, words))})"
         axes.plot(places, shown.mean(axis=0), label=legend, **style.line(curve.weight))
         if len(shown) > 1 and not twin:

@@ -1,6 +1,7 @@
 """Learning rates: the grid, and the one chosen for each contender on validation images."""
 
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 from matplotlib.axes import Axes
@@ -10,7 +11,8 @@ from catsdogs.reporting.document import Panels, Paragraph, Section, Table, prese
 from catsdogs.reporting.plotting import method_panels, styled
 from catsdogs.reporting.run_summary import summarize
 from catsdogs.reporting.style import line_style
-from catsdogs.runs.reader import Runs
+from catsdogs.runs.comparison import PlannedRun
+from catsdogs.runs.reader import Run, Runs, grouped
 
 
 @dataclass(frozen=True)
@@ -176,7 +178,11 @@ def sensitivity(runs: Runs) -> Panels | None:
 def _choose(runs: Runs, label: str) -> Choice:
     planned = [run for run in runs.comparison.runs if run.label == label]
     rates = sorted({run.learning_rate for run in planned}, key=lambda rate: rate or 0.0)
-    tried = tuple(_tried(runs, label, rate) for rate in rates)
+    found = grouped(runs.of(label), lambda run: run.learning_rate)
+    missing = grouped(
+        [run for run in runs.missing if run.label == label], lambda run: run.learning_rate
+    )
+    tried = tuple(_tried(rate, found.get(rate, ()), missing.get(rate, ())) for rate in rates)
     chosen = max(tried, key=_merit)
     return Choice(label, tried, chosen, len(tried) > 1 and chosen in (tried[0], tried[-1]))
 
@@ -189,9 +195,7 @@ def _merit(tried: Tried) -> tuple[int, float, float, float]:
     return tried.finished, accuracy, -tried.val_cost, -(tried.learning_rate or 0.0)
 
 
-def _tried(runs: Runs, label: str, rate: float | None) -> Tried:
-    found = [run for run in runs.of(label) if run.learning_rate == rate]
-    missing = [run for run in runs.missing if (run.label, run.learning_rate) == (label, rate)]
+def _tried(rate: float | None, found: Sequence[Run], missing: Sequence[PlannedRun]) -> Tried:
     summaries = [summarize(run) for run in found if run.status == "finished"]
     return Tried(
         rate,

@@ -1,7 +1,7 @@
 """Parity: costs, weights and logits of two optimizers, compared bit for bit."""
 
 import math
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -17,6 +17,7 @@ from catsdogs.reporting.style import line_style, role_and_method
 from catsdogs.runs.contenders import Pair, pairs_of
 from catsdogs.runs.reader import Floats, Run, Runs
 
+POINTS = 5000  # a longer series is drawn as maxima over blocks of iterations
 Both = tuple[NDArray[Any], NDArray[Any]]
 # Descriptions of runs that did not finish.
 STATUS = {
@@ -57,17 +58,16 @@ class Parity:
     identical: bool
 
 
-def parity_section(runs: Runs, chosen: Runs) -> Section:
+def parity_section(chosen: Runs, compared: Mapping[Pair, Sequence[Parity]]) -> Section:
     """Return the differences between the two optimizers of each pair.
 
     Args:
-        runs: All runs.
         chosen: One run for each contender and seed, as `chosen_runs` returns them.
+        compared: What `parities` returned for each pair.
     """
-    pairs = pairs_of(runs.comparison.contenders)
-    if not pairs:
+    if not compared:
         return Section("Parity", (Paragraph("No pair of optimizers to compare."),))
-    return Section("Parity", present(cost_difference(chosen), parity_table(runs, pairs)))
+    return Section("Parity", present(cost_difference(chosen), parity_table(compared)))
 
 
 def cost_differences(reference: Run, contender: Run) -> Floats:
@@ -92,7 +92,7 @@ def parities(runs: Runs, pair: Pair) -> tuple[Parity, ...]:
     return tuple(_parity(runs, pair, seed, rate) for seed, rate in planned)
 
 
-def parity_table(runs: Runs, pairs: Sequence[Pair]) -> Table:
+def parity_table(compared: Mapping[Pair, Sequence[Parity]]) -> Table:
     """Return the differences of each pair, seed and learning rate."""
     rows = tuple(
         (
@@ -107,8 +107,8 @@ def parity_table(runs: Runs, pairs: Sequence[Pair]) -> Table:
             "yes" if parity.identical else "no",
             parity.remark,
         )
-        for pair in pairs
-        for parity in parities(runs, pair)
+        for pair, found in compared.items()
+        for parity in found
     )
     return Table(
         "Differences between two optimizers that start from the same head.",
@@ -250,15 +250,17 @@ def cost_difference(runs: Runs) -> Panels | None:
         for pair in pairs_of(runs.comparison.contenders)
         if pair.twins and role_and_method(pair.reference)[0] == "native"
         for found in [_pair_differences(runs, pair)]
-        if found.size
+        if found.largest.size
     }
     if not differences:
         return None
+    longest = max(len(found.largest) for found in differences.values())
+    block = -(-longest // POINTS)
 
     def draw(axes: Axes, label: str) -> str:
         words = _in_words(label, differences[label])
-        largest = differences[label].max(axis=0)
-        places = np.arange(1, len(largest) + 1)
+        largest = _largest_in_blocks(differences[label].largest, block)
+        places = np.minimum(block * np.arange(1, len(largest) + 1), longest)
         colour = line_style(label, runs.comparison.contenders).colour
         shown = np.where((largest > 0) & np.isfinite(largest), largest, np.nan)
         axes.plot(places, shown, color=colour, linewidth=1.1, label=words)
@@ -267,33 +269,48 @@ def cost_difference(runs: Runs) -> Panels | None:
     figures, drawn = method_panels(
         "cost-difference", list(differences), "iteration", "difference from native cost", draw
     )
-    longest = max(found.shape[1] for found in differences.values())
-    _scale(drawn, longest, np.concatenate([found.max(axis=0) for found in differences.values()]))
+    _scale(drawn, longest, np.concatenate([found.largest for found in differences.values()]))
+    blocks = f" and over blocks of {block} iterations" if block > 1 else ""
     return Panels(
         "Absolute difference between the training costs of a contender and its native twin at "
-        "every iteration, maximum over the seeds. A logarithmic axis cannot show 0, so the legend "
-        "counts the iterations with a difference of 0.",
+        f"every iteration, maximum over the seeds{blocks}. A logarithmic axis "
+        "cannot show 0, so the legend counts the iterations with a difference of 0.",
         figures,
     )
 
 
-def _pair_differences(runs: Runs, pair: Pair) -> Floats:
-    """Return the cost differences, (seeds, iterations), where both have a run."""
-    both = [
-        (runs.get(pair.reference, seed), runs.get(pair.contender, seed))
-        for seed in runs.comparison.seeds
-    ]
-    found = [cost_differences(one, other) for one, other in both if one and other]
-    shortest = min(map(len, found), default=0)
-    return np.array([values[:shortest] for values in found])
+@dataclass(frozen=True)
+class _OverSeeds:
+    """Cost differences of a pair: the largest over the seeds, (iterations,), and their number."""
+
+    largest: Floats
+    seeds: int
 
 
-def _in_words(label: str, found: Floats) -> str:
-    seeds, iterations = count(len(found), "seed"), count(found.shape[1], "iteration")
-    highest = found.max()
+def _pair_differences(runs: Runs, pair: Pair) -> _OverSeeds:
+    """Return the largest cost differences where both have a run, up to the end of the shortest."""
+    largest, seeds = np.empty(0), 0
+    for seed in runs.comparison.seeds:
+        one, other = runs.get(pair.reference, seed), runs.get(pair.contender, seed)
+        if one and other:
+            found = cost_differences(one, other)
+            shortest = min(len(largest), len(found)) if seeds else len(found)
+            largest = np.maximum(largest[:shortest], found[:shortest]) if seeds else found
+            seeds += 1
+    return _OverSeeds(largest, seeds)
+
+
+def _largest_in_blocks(values: Floats, block: int) -> Floats:
+    largest: Floats = np.maximum.reduceat(values, np.arange(0, len(values), block))
+    return largest
+
+
+def _in_words(label: str, found: _OverSeeds) -> str:
+    seeds, iterations = count(found.seeds, "seed"), count(len(found.largest), "iteration")
+    highest = found.largest.max()
     if highest == 0:
         return f"{label}: exactly 0 ({iterations}, {seeds})"
-    zeros = int((found.max(axis=0) == 0).sum())
+    zeros = int((found.largest == 0).sum())
     exactly = f", 0 at {zeros:,} of {iterations}" if zeros else ""
     return f"{label}: up to {highest:.2g}{exactly}"
 

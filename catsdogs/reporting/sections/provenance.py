@@ -49,7 +49,7 @@ def provenance_table(runs: Runs) -> Table:
     rows = tuple(
         (name, next(iter(values))) for name, values in _values(runs).items() if len(values) == 1
     )
-    seeds = ", ".join(map(str, runs.comparison.seeds))
+    seeds = ", ".join(formatting.some(runs.comparison.seeds))
     return Table(
         "Facts that are the same for all runs.",
         ("fact", "value"),
@@ -89,7 +89,7 @@ def settings_table(runs: Runs) -> Table:
     rows = []
     for label in runs.comparison.contenders:
         texts = dict.fromkeys(_hyperparameters(run) for run in runs.of(label))
-        rows.append((label, " or ".join(texts) if texts else "no run"))
+        rows.append((label, " or ".join(formatting.some(list(texts))) if texts else "no run"))
     return Table("Hyperparameters of each optimizer.", ("optimizer", "settings"), tuple(rows))
 
 
@@ -118,9 +118,9 @@ def _facts(facts: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
     yield "backbone, SHA-256", str(weights.get("sha256", NOT_RECORDED))
     yield "commit", str(git.get("commit", "none (installed package)"))
     yield "uncommitted changes", _text(git.get("changed"))
-    yield from _named("hardware: ", facts.get("hardware", {}))
+    yield from _named("hardware: ", facts.get("hardware") or {})
     yield "threads", _text(facts.get("threads"))
-    yield from _named("version of ", facts.get("versions", {}))
+    yield from _named("version of ", facts.get("versions") or {})
     settings = {name: value for name, value in facts["config"].items() if name not in OWN_SETTINGS}
     yield from _named("setting ", settings)
 

@@ -167,7 +167,7 @@ def test_the_table_names_the_first_difference_and_the_tensor(tmp_path: Path) -> 
         ("native_adam", 0): {"weights": weights(2.0)},
     }
     folder = write_comparison(tmp_path, seeds=[0, 1], runs=runs, absent={("custom_adam", 1)})
-    table = parity_table(read_runs(folder), [PAIR])
+    table = parity_table({PAIR: parities(read_runs(folder), PAIR)})
     assert table.rows == (
         ("custom_adam and native_adam", "0", "0.001", "4", "2", "2.5e-01", "1.0e+00 (conv.weight)")
         + ("0", "no", ""),
