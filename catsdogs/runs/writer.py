@@ -1,5 +1,6 @@
 """Writer of a run directory: plain files, from which every table and figure can be rebuilt."""
 
+import contextlib
 import csv
 import hashlib
 import io
@@ -76,8 +77,11 @@ class RunRecord:
         self.facts = facts
         write_facts(directory, facts)  # first, so that a run that ends here is found again
         expected = digests or {}
-        self._steps = _Series(directory / STEPS, STEP_COLUMNS, steps, expected.get(STEPS))
-        self._epochs = _Series(directory / EPOCHS, EPOCH_COLUMNS, epochs, expected.get(EPOCHS))
+        with contextlib.ExitStack() as stack:
+            self._steps = _Series(directory / STEPS, STEP_COLUMNS, steps, expected.get(STEPS))
+            stack.callback(self._steps.close)
+            self._epochs = _Series(directory / EPOCHS, EPOCH_COLUMNS, epochs, expected.get(EPOCHS))
+            stack.pop_all()
         self.kept_steps, self.kept_epochs = self._steps.kept, self._epochs.kept
 
     @property

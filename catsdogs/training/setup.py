@@ -214,6 +214,9 @@ def _rehearse_scheduler(plan: Plan, head: nn.Module) -> None:
             try:
                 scheduler.step()
             except Exception as error:
+                if place(error):  # in a class of the user's own
+                    with blaming("scheduler", scheduler, "step"):
+                        raise
                 reason = " ".join(f"{type(error).__name__}: {error}".split())
                 raise UserError(
                     f"scheduler: {type(scheduler).__name__} fails after epoch {epoch} ({reason}); "

@@ -18,6 +18,7 @@ from catsdogs.reporting.report import contents
 from catsdogs.reporting.sections.parity import POINTS, cost_difference
 from catsdogs.reporting.verdict import verdicts
 from catsdogs.runs.reader import Run, read_run, read_runs
+from catsdogs.runs.writer import recorded_facts, write_facts
 from tests.support.synthetic_runs import write_comparison, write_run
 
 LABELS = ("native_adam", "custom_adam")
@@ -28,12 +29,12 @@ def copied(folder: Path, seeds: int) -> Path:
     write_comparison(folder, LABELS, [0])
     plan = json.loads((folder / "comparison.json").read_text())
     for first in list(plan["runs"]):
-        record = json.loads((folder / first["directory"] / "record.json").read_text())
+        record = recorded_facts(folder / first["directory"])
         for seed in range(1, seeds):
             name = f"{first['label']}-{seed}"
             shutil.copytree(folder / first["directory"], folder / name, copy_function=os.link)
             (folder / name / "record.json").unlink()
-            (folder / name / "record.json").write_text(json.dumps(record | {"seed": seed}))
+            write_facts(folder / name, record | {"seed": seed})
             plan["runs"].append(first | {"seed": seed, "directory": name})
     plan["seeds"] = list(range(seeds))
     (folder / "comparison.json").write_text(json.dumps(plan))
