@@ -4,6 +4,7 @@ import contextlib
 import difflib
 import errno
 import functools
+import io
 import logging
 import os
 import re
@@ -258,6 +259,8 @@ def machine_error(error: BaseException) -> str | None:
         return MACHINE_ERRORS[error.errno]
     if isinstance(error, OSError) and error.errno is not None:
         return f"{_file_of(error)}: {error.strerror}; try again, or choose another"
+    if isinstance(error, io.UnsupportedOperation):  # Python's, in place of the system's
+        return f"a file: {str(error).rstrip('.')}; choose another folder"
     hidden = error.__cause__ or error.__context__
     return machine_error(hidden) if isinstance(error, RuntimeError) and hidden else None
 

@@ -3,6 +3,7 @@
 import contextlib
 import logging
 import sys
+import time
 from collections.abc import Callable, Iterable, Iterator
 from typing import Any
 
@@ -19,6 +20,21 @@ class LinesBesideBars(logging.Handler):
     def emit(self, record: logging.LogRecord) -> None:
         """Write the message of a record."""
         tqdm.write(self.format(record), file=sys.stderr)
+
+
+class _Bar(tqdm):  # type: ignore[type-arg]
+    """A bar that a message beside it does not show before its delay, and whose line then ends."""
+
+    def refresh(self, *args: Any, **kwargs: Any) -> None:
+        """Draw the bar, once its delay has passed."""
+        if self.delay:
+            assert self.start_t is not None
+            assert self.last_print_t is not None
+            shown_from = self.start_t + self.delay
+            if time.time() < shown_from:
+                return
+            self.last_print_t = max(self.last_print_t, shown_from)  # or close() leaves the line
+        super().refresh(*args, **kwargs)
 
 
 def progress(
@@ -41,7 +57,7 @@ def progress(
         delay: Seconds before the bar appears on a terminal.
     """
     terminal = sys.stderr.isatty()
-    return tqdm(
+    return _Bar(
         iterable,
         total=total,
         initial=initial,
