@@ -188,8 +188,9 @@ def _named_errors(archive: Path) -> Iterator[None]:
                 f"{archive}: the disk was full before it was unpacked; make room, or set "
                 "CATSDOGS_CACHE to a folder on another disk"
             ) from error
-        # A decompressor raises OSError without an errno; one with an errno comes from the disk.
-        if isinstance(error, OSError) and error.errno is not None:
+        # A decompressor raises OSError without an errno, and a place before the file's begin, as a
+        # damaged directory gives it, is an invalid argument. Other numbers come from the disk.
+        if isinstance(error, OSError) and error.errno not in (None, errno.EINVAL):
             raise UserError(f"{archive}: cannot be unpacked ({error.strerror})") from error
         reason = " ".join(str(error).split()) or type(error).__name__
         raise ArchiveError(f"{archive}: truncated, damaged or not an archive ({reason})") from error

@@ -9,7 +9,7 @@ import tarfile
 from pathlib import Path
 
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
 from catsdogs.data.download import archive as archive_module
@@ -164,6 +164,7 @@ def test_a_fault_of_the_disk_is_not_taken_for_a_bad_archive(
 @settings(
     max_examples=300, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
 )
+@example((".zip", zipped(*GOOD)), [(0.9921875, 1)], 0.0)  # a member before the file's begin
 @given(
     st.sampled_from([(".zip", zipped(*GOOD)), (".tar.gz", tarred(*GOOD)), (".tar", tarred(*GOOD))]),
     st.lists(st.tuples(st.floats(0, 1), st.integers(0, 255)), min_size=1, max_size=4),
