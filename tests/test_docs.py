@@ -173,9 +173,9 @@ def test_the_commands_of_the_readme_run_in_their_order(
 ) -> None:
     (tmp_path / "my_package.py").write_text("from torch.optim import Adam as MyAdam\n")
     monkeypatch.syspath_prepend(str(tmp_path))
-    for name in ("cats", "dogs"):
+    for label, name in enumerate(("cats", "dogs")):
         for number in range(sum(PER_CLASS.values())):
-            write_image(tmp_path / "my_pictures" / name / f"{number}.png", number)
+            write_image(tmp_path / "my_pictures" / name / f"{number}.png", 100 * label + number)
     write_image(tmp_path / "new_pictures" / "a.jpg")
     small = ["data.workers=0", "epochs=1", "model.weights=embedded", *SIZES]
     appended = {"catsdogs.train": small, "catsdogs.compare": [*small, "seeds=[0]"]}

@@ -26,7 +26,7 @@ from tests.support.deaths import Death, Mortal, signal_in_step
 from tests.support.slow import slow_except
 
 Run = Callable[..., int]
-OPTIMIZERS = sorted(file.stem for file in (conf_directory() / "optimizer").glob("*.yaml"))
+OPTIMIZERS = sorted(file.stem for file in (conf_directory() / "optimizer").glob("*_*.yaml"))
 STEP = ["scheduler=step", "scheduler.step_size=1", "scheduler.gamma=0.5"]
 STRIDE = 5  # 1 tries every moment, which takes half a minute
 LINEAR = ["model.head=linear", "epochs=2"]

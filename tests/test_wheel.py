@@ -47,7 +47,9 @@ def test_the_commands_start_in_an_empty_folder_with_the_conf_of_the_wheel(
         installed / "python", "-c", "import catsdogs; print(catsdogs.__file__)", cwd=tmp_path
     )
     assert Path(where).is_relative_to(installed.parent)
-    assert "optimizer: custom_adam" in run(installed / "catsdogs-train", "--help", cwd=tmp_path)
+    assert "optimizer: class, custom_adam" in run(
+        installed / "catsdogs-train", "--help", cwd=tmp_path
+    )
     load = "from catsdogs.features.backbone import find_weights; find_weights('embedded')"
     run(installed / "python", "-c", load, cwd=tmp_path)
     assert "runs: ???" in run(installed / "catsdogs-report", "--help", cwd=tmp_path)

@@ -343,7 +343,8 @@ def prepare(
         UserError: For settings, images or weights that cannot be used.
     """
     settings = plan.settings
-    probe_directory(settings.output_dir, "output_dir")
+    if process_group.is_main:  # it writes; several probes would remove each other's folder
+        probe_directory(settings.output_dir, "output_dir")
     train_state = build(plan, device)
     if process_group.size > 1 and declared_step_inputs(train_state.optimizer) == "samples":
         raise UserError(

@@ -255,7 +255,8 @@ class Trial:
         some_failed = done.status == 1 and " runs failed, see above" in done.output
         if done.status not in (0, 2) and not some_failed:
             yield f"exit status {done.status}: {done.output.strip()[-300:]}"
-        if done.status and done.output.count("error: ") != 1:
+        # The system's own words, as in a failed run's reason, may be "Input/output error: ...".
+        if done.status and len(re.findall(r"(?:^|[\r\n])error: ", done.output)) != 1:
             yield f"not one error: {done.output.strip()[-300:]}"
         for word in FORBIDDEN:
             if word in done.output:
