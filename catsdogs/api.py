@@ -198,9 +198,8 @@ def compare_optimizers(
 
     All contenders get the same initial heads and the same order of images, seed by seed. Finished
     runs are kept: the same call again trains only what is missing. A run's name includes a hash of
-    the source of its optimizer's class and of what it imports, so an edited class is trained anew,
-    and that is said. The same as
-    `python -m catsdogs.compare`, without Hydra.
+    the source of its optimizer's class and of what it imports, so an edited class is trained anew;
+    a line says so. The same as `python -m catsdogs.compare`, without Hydra.
 
     Args:
         optimizers: Classes or callables by label. The first is the reference of the others, unless

@@ -24,13 +24,12 @@ from catsdogs.features.backbone import StateDict
 from catsdogs.features.drifting_pass import STATISTICS, ViewPass
 from catsdogs.features.feature_store import FEATURES_PER_IMAGE, Features, feature_shards, split_rows
 from catsdogs.features.shard_cache import COMPUTING, PIXELS_PER_IMAGE, store_path
-from catsdogs.io.cache import STREAM
+from catsdogs.io.cache import STREAM, is_left_over
 from catsdogs.io.files import (
     atomic_directory,
     cache_directory,
     checksum,
     deletions_named,
-    is_gone,
     make_directory,
     quarantine,
     this_process,
@@ -106,7 +105,7 @@ class ViewFeatures:
         """Keep one epoch on disk at a time from now on; return True, because that saves space."""
         parent = make_directory(cache_directory() / "features", "CATSDOGS_CACHE")
         for left in parent.glob(f"{STREAM}*"):
-            if is_gone(left.name.removeprefix(STREAM).rpartition("-")[0]):  # its process was killed
+            if is_left_over(left):  # its process was killed
                 shutil.rmtree(left, ignore_errors=True)
         own = f"{STREAM}{this_process()}-"
         self._stream_folder = Path(tempfile.mkdtemp(prefix=own, dir=parent))

@@ -73,8 +73,7 @@ class Entry:
     def _held(self) -> Iterator[bool]:
         """Hold all locks of it, and yield whether that was possible."""
         if self.path.name.startswith(STREAM):
-            process = self.path.name.removeprefix(STREAM).rpartition("-")[0]
-            yield is_gone(process)
+            yield is_left_over(self.path)
             return
         stem = "" if self.kind in ONE_LOCK else self.path.name.lstrip(".").partition(".")[0]
         with contextlib.ExitStack() as stack:
@@ -100,6 +99,11 @@ def list_cache(cache: Path) -> list[Entry]:
                 if re.fullmatch(pattern, path.name) and path.suffix != ".lock"
             ]
     return sorted(entries, key=lambda entry: -entry.nbytes)
+
+
+def is_left_over(stream: Path) -> bool:
+    """Return whether the process that a folder of `STREAM` is named after has ended."""
+    return is_gone(stream.name.removeprefix(STREAM).rpartition("-")[0])
 
 
 def mark_in_use(folder: Path, owner: object) -> None:

@@ -17,6 +17,7 @@ import platformdirs
 
 from catsdogs.errors import UserError
 
+FULL_DISK = (errno.ENOSPC, errno.EDQUOT)
 # Errors of fsync where a file system has no such call, as for folders on some network ones.
 NO_SYNC = {errno.EINVAL, errno.ENOSYS, errno.ENOTSUP}
 

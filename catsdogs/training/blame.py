@@ -8,6 +8,9 @@ import torch
 from catsdogs.errors import UserError
 from catsdogs.io.failure import described
 
+# What says its own reason, or is the machine's.
+NOT_ITS_FAULT = (UserError, OSError, MemoryError, torch.OutOfMemoryError)
+
 
 @contextlib.contextmanager
 def blaming(setting: str, whose: object, method: str) -> Iterator[None]:
@@ -26,7 +29,7 @@ def blaming(setting: str, whose: object, method: str) -> Iterator[None]:
     """
     try:
         yield
-    except (UserError, OSError, MemoryError, torch.OutOfMemoryError):
+    except NOT_ITS_FAULT:
         raise
     except Exception as error:
         kind = type(whose)

@@ -2,7 +2,6 @@
 
 import contextlib
 import dataclasses
-import errno
 import logging
 import shlex
 import shutil
@@ -27,7 +26,7 @@ from catsdogs.data.manifest import Split
 from catsdogs.errors import UserError
 from catsdogs.features.feature_store import Features
 from catsdogs.io.failure import described
-from catsdogs.io.files import atomic_write_text, make_directory, quarantine
+from catsdogs.io.files import FULL_DISK, atomic_write_text, make_directory, quarantine
 from catsdogs.io.text import typed
 from catsdogs.runs.checksums import file_checksums
 from catsdogs.runs.schema import BEST_CHECKPOINT, CONFIG, LAST_WEIGHTS
@@ -133,7 +132,7 @@ def failure_facts(error: Exception) -> dict[str, Any]:
 
 def disk_is_full(error: BaseException | None) -> bool:
     """Return whether the disk was full; torch raises an error of its own while handling that."""
-    if isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT):
+    if isinstance(error, OSError) and error.errno in FULL_DISK:
         return True
     return error is not None and disk_is_full(error.__context__)
 

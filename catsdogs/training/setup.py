@@ -35,7 +35,7 @@ from catsdogs.optim.step_inputs import constructor_inputs, declared_step_inputs
 from catsdogs.runs.environment import git_state, hardware, versions
 from catsdogs.runs.writer import strict_json
 from catsdogs.settings import DataSettings, Settings
-from catsdogs.training.blame import blaming
+from catsdogs.training.blame import NOT_ITS_FAULT, blaming
 from catsdogs.training.checkpoint import TrainState
 from catsdogs.training.events import TrainConfig
 from catsdogs.training.finite_sum import require_recurring_images
@@ -115,7 +115,7 @@ def optimizer_factory(build: Callable[..., Optimizer], name: str) -> MakeOptimiz
                 message += "; optimizer=class passes only the hyperparameters that you give"
             where = f" ({place(error)})" if place(error) else ""
             raise UserError(f"{message}{where}") from error
-        except (UserError, OSError, MemoryError, torch.OutOfMemoryError):
+        except NOT_ITS_FAULT:
             raise
         except Exception as error:
             raise UserError(f"optimizer: {name} cannot be built: {described(error)}") from error
@@ -147,7 +147,7 @@ def scheduler_factory(build: Callable[..., LRScheduler] | None) -> MakeScheduler
             return build(optimizer)
         except (TypeError, ValueError) as error:
             raise UserError(f"scheduler: settings refused by the class: {error}") from error
-        except (UserError, OSError, MemoryError):
+        except NOT_ITS_FAULT:
             raise
         except Exception as error:
             raise UserError(f"scheduler: cannot be built: {described(error)}") from error

@@ -13,11 +13,11 @@ from types import ModuleType
 from typing import Any
 
 from catsdogs.contract.subject import class_of
+from catsdogs.io.failure import INSTALLED
 from catsdogs.io.files import checksum
 from catsdogs.io.text import one_line
 from catsdogs.runs.environment import PACKAGES
 
-INSTALLED = {"site-packages", "dist-packages"}  # folders of packages
 OURS = "catsdogs"
 OPTIMIZERS = "catsdogs.optim"  # the part of this project that a run's numbers are about
 SCRIPT = "__main__"

@@ -17,6 +17,7 @@ from catsdogs.io.files import (
     quarantine,
     sync,
 )
+from tests.support.faults import failing
 
 
 def test_a_file_keeps_its_old_content_when_writing_fails(tmp_path: Path) -> None:
@@ -74,10 +75,7 @@ def test_a_quarantined_file_keeps_its_content_and_replaces_no_other(tmp_path: Pa
 def test_a_file_is_written_though_its_folder_cannot_be_synced(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def unable(descriptor: int) -> None:
-        raise OSError(errno.EINVAL, "Invalid argument")
-
-    monkeypatch.setattr(os, "fsync", unable)
+    monkeypatch.setattr(os, "fsync", failing(errno.EINVAL))
     atomic_write_text(tmp_path / "a.txt", "new")
     assert (tmp_path / "a.txt").read_text() == "new"
 
@@ -85,10 +83,7 @@ def test_a_file_is_written_though_its_folder_cannot_be_synced(
 def test_a_disk_that_fails_to_sync_is_an_error(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def fails(descriptor: int) -> None:
-        raise OSError(errno.EIO, "Input/output error")
-
-    monkeypatch.setattr(os, "fsync", fails)
+    monkeypatch.setattr(os, "fsync", failing(errno.EIO))
     with pytest.raises(OSError, match="Input/output error"):
         sync(tmp_path)
 
@@ -96,10 +91,7 @@ def test_a_disk_that_fails_to_sync_is_an_error(
 def test_an_error_is_that_of_the_write_though_the_temporary_file_cannot_be_removed(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def busy(path: Path, missing_ok: bool = False) -> None:
-        raise OSError(errno.EBUSY, "Device or resource busy")
-
-    monkeypatch.setattr(Path, "unlink", busy)
+    monkeypatch.setattr(Path, "unlink", failing(errno.EBUSY))
     atomic_write_text(tmp_path / "a.txt", "new")
     with pytest.raises(RuntimeError, match="of the writer"), atomic_file(tmp_path / "a.txt"):
         raise RuntimeError("of the writer")

@@ -12,6 +12,7 @@ import pytest
 
 from catsdogs.runs.environment import hardware, versions
 from catsdogs.runs.writer import RunRecord, recorded_facts
+from tests.support.faults import failing
 
 
 def rows(path: Path) -> list[dict[str, str]]:
@@ -90,11 +91,7 @@ def test_a_record_that_the_disk_cannot_read_now_is_not_taken_for_an_absent_one(
     assert recorded_facts(tmp_path) == {}
     (tmp_path / "record.json").write_text("[" * 100_000)
     assert recorded_facts(tmp_path) == {}
-
-    def fails(*_: object, **__: object) -> str:
-        raise OSError(errno.EIO, "Input/output error")
-
-    monkeypatch.setattr(Path, "read_text", fails)
+    monkeypatch.setattr(Path, "read_text", failing(errno.EIO))
     with pytest.raises(OSError, match="Input/output error"):
         recorded_facts(tmp_path)
 

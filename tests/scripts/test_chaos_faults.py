@@ -3,7 +3,6 @@
 import contextlib
 import json
 import random
-import subprocess
 import sys
 from collections.abc import Callable
 from pathlib import Path
@@ -12,6 +11,7 @@ import pytest
 
 from scripts.chaos.faults import Command, Trial, fault_table, faults_line
 from scripts.chaos.system_calls import can_trace, run_command
+from tests.support.processes import run_chaos
 
 ROOT = Path(__file__).parents[2]
 
@@ -101,12 +101,4 @@ def test_faults_of_all_commands_change_no_bit(tmp_path: Path) -> None:
 
 def _chaos(option: str, only: str, faults: int) -> str:
     arguments = [option, only, "--faults", str(faults), "--seed", "3"]
-    done = subprocess.run(
-        [sys.executable, "-m", "scripts.chaos", *arguments],
-        cwd=ROOT,
-        capture_output=True,
-        text=True,
-        check=False,
-    )
-    assert done.returncode == 0, done.stdout + done.stderr
-    return done.stdout
+    return run_chaos(*arguments)

@@ -12,6 +12,7 @@ from PIL.Image import Exif
 from catsdogs.runs.mistakes import Mistake, contact_sheet
 from catsdogs.training import final_evaluation
 from catsdogs.training.final_evaluation import MOST, keep_thumbnails, worst_mistakes
+from tests.support.faults import failing
 from tests.support.images import write_image
 
 ORIENTATION, ROTATED = 0x0112, 6
@@ -111,10 +112,7 @@ def test_the_sheet_has_each_thumbnail_in_its_place_and_leaves_absent_ones_white(
 def test_a_disk_that_fails_ends_the_run_which_can_be_resumed_with_every_thumbnail(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def fails(path: Path) -> None:
-        raise OSError(errno.EIO, "Input/output error", str(path))
-
-    monkeypatch.setattr(final_evaluation, "read_image", fails)
+    monkeypatch.setattr(final_evaluation, "read_image", failing(errno.EIO))
     with pytest.raises(OSError, match="Input/output error"):
         keep_thumbnails([Mistake(1, "photo.jpg", 1, -1.0)], tmp_path, tmp_path)
     assert not (tmp_path / "mistakes").exists()

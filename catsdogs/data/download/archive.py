@@ -20,6 +20,7 @@ from pathlib import Path, PurePosixPath
 from typing import IO, NamedTuple
 
 from catsdogs.errors import UserError
+from catsdogs.io.files import FULL_DISK
 from catsdogs.io.progress import progress
 
 MEGABYTE = 1_000_000
@@ -39,7 +40,6 @@ _DAMAGE = (
     RuntimeError,  # includes NotImplementedError, for an unknown compression method
 )
 _BAD_NAMES = (errno.ENAMETOOLONG, errno.EILSEQ, errno.EINVAL)
-_FULL = (errno.ENOSPC, errno.EDQUOT)
 
 
 class ArchiveError(UserError):
@@ -183,7 +183,7 @@ def _named_errors(archive: Path) -> Iterator[None]:
     try:
         yield
     except (*_DAMAGE, OSError) as error:
-        if isinstance(error, OSError) and error.errno in _FULL:
+        if isinstance(error, OSError) and error.errno in FULL_DISK:
             raise UserError(
                 f"{archive}: the disk was full before it was unpacked; make room, or set "
                 "CATSDOGS_CACHE to a folder on another disk"

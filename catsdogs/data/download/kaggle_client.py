@@ -16,6 +16,7 @@ from urllib.parse import urlsplit
 
 from catsdogs.data.download.archive import MEGABYTE, require_space
 from catsdogs.errors import UserError
+from catsdogs.io.files import FULL_DISK
 from catsdogs.io.progress import progress
 
 COMPETITION, ARCHIVE = "dogs-vs-cats", "train.zip"
@@ -165,7 +166,7 @@ def _explain(error: BaseException, credential: str, archive: Path) -> UserError:
 
 
 def _explain_system(error: OSError, archive: Path) -> UserError:
-    if error.errno in (errno.ENOSPC, errno.EDQUOT):
+    if error.errno in FULL_DISK:
         return UserError(
             f"{archive.parent}: no space left on the disk for {ARCHIVE}; free some, or set "
             f"CATSDOGS_CACHE to a folder on another disk; {RESUMES}"

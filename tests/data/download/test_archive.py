@@ -3,7 +3,6 @@
 import contextlib
 import errno
 import gzip
-import os
 import stat
 import tarfile
 from pathlib import Path
@@ -16,6 +15,7 @@ from catsdogs.data.download import archive as archive_module
 from catsdogs.data.download.archive import ArchiveError, unpack
 from catsdogs.errors import UserError
 from tests.support.archives import ZEROS, Write, changed, names, overlapping, tarred, zipped
+from tests.support.faults import failing
 
 GOOD = ("train/cat.0.jpg", b"a cat"), ("train/dog.0.jpg", b"a dog" * 1000)
 DAMAGED = "truncated, damaged or not an archive"
@@ -151,11 +151,8 @@ def test_a_bad_archive_gets_its_line_and_writes_nothing_outside(
 def test_a_fault_of_the_disk_is_not_taken_for_a_bad_archive(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, number: int, message: str
 ) -> None:
-    def full(*_: object) -> int:
-        raise OSError(number, os.strerror(number))
-
     zipped(*GOOD)(tmp_path / "a.zip")
-    monkeypatch.setattr(archive_module, "_write", full)
+    monkeypatch.setattr(archive_module, "_write", failing(number))
     with pytest.raises(UserError, match=message) as raised:
         unpack(tmp_path / "a.zip", tmp_path / "out", most_files=10, most_bytes=10_000)
     assert not isinstance(raised.value, ArchiveError)
