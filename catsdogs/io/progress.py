@@ -27,14 +27,24 @@ class _Bar(tqdm):  # type: ignore[type-arg]
 
     def refresh(self, *args: Any, **kwargs: Any) -> None:
         """Draw the bar, once its delay has passed."""
-        if self.delay:
-            assert self.start_t is not None
-            assert self.last_print_t is not None
-            shown_from = self.start_t + self.delay
-            if time.time() < shown_from:
-                return
-            self.last_print_t = max(self.last_print_t, shown_from)  # or close() leaves the line
-        super().refresh(*args, **kwargs)
+        if self._is_due():
+            super().refresh(*args, **kwargs)
+
+    def clear(self, *args: Any, **kwargs: Any) -> None:
+        """Make room for a message, once the delay has passed: before it nothing was drawn."""
+        if self._is_due():
+            super().clear(*args, **kwargs)
+
+    def _is_due(self) -> bool:
+        if not self.delay:
+            return True
+        assert self.start_t is not None
+        assert self.last_print_t is not None
+        shown_from = self.start_t + self.delay
+        if time.time() < shown_from:
+            return False
+        self.last_print_t = max(self.last_print_t, shown_from)  # or close() leaves the line
+        return True
 
 
 def progress(

@@ -256,7 +256,8 @@ class Trial:
         if done.status not in (0, 2) and not some_failed:
             yield f"exit status {done.status}: {done.output.strip()[-300:]}"
         # The system's own words, as in a failed run's reason, may be "Input/output error: ...".
-        if done.status and len(re.findall(r"(?:^|[\r\n])error: ", done.output)) != 1:
+        # Two bars move the cursor between their lines by an escape.
+        if done.status and len(re.findall(r"(?:^|[\r\n])(?:\x1b\[A)*error: ", done.output)) != 1:
             yield f"not one error: {done.output.strip()[-300:]}"
         for word in FORBIDDEN:
             if word in done.output:

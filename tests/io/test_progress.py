@@ -45,6 +45,7 @@ from catsdogs.errors import UserError
 from catsdogs.io.progress import progress
 
 with _one_line_errors():
+    outer = progress(total=1, description="outside", unit="run")
     bar = progress(range(2), total=2, description="working", unit="step")
     for _ in bar:
         bar.write("a line")
@@ -66,3 +67,4 @@ def test_an_error_after_a_bar_begins_a_line_whether_the_bar_was_due_or_not(later
     text = answer.stderr.decode()
     assert "error: epochs=0: wrong" in [line.rpartition("\r")[2] for line in text.split("\n")]
     assert ("working" in text) == later
+    assert ("\x1b" in text) == later  # to move between the lines of two bars
